@@ -1,0 +1,63 @@
+# Every target sets up what it needs; on a fresh machine Python 3.11+, make and git are enough.
+SHELL := bash
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export VIRTUAL_ENV := $(CURDIR)/.venv
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo repro test check format ui bench lock deps clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+
+setup: $(READY)  ## create .venv from the hash-pinned lock
+
+$(READY): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "error: Python 3.11 or newer is needed; name it with make PYTHON=/path/to/python" >&2; exit 64; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --require-hashes --no-deps --requirement requirements/uv.txt
+	uv pip sync --quiet --require-hashes requirements/dev.txt
+	uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@test -e .git || dvc config --local core.no_scm true
+	@touch $@
+
+demo: $(READY)  ## the whole pipeline on digits that ship with scikit-learn, offline, in minutes
+	cd demo && dvc repro
+
+repro: $(READY)  ## the whole pipeline on the data set of params.yaml; unchanged stages do not run
+	dvc repro
+
+test: $(READY)  ## the test suite
+	pytest -m "not slow"
+
+check: $(READY)  ## format, lint, types and architecture contracts
+	ruff format --check .
+	ruff check .
+	mypy
+	lint-imports --no-logo
+
+format: $(READY)  ## put the code into the house format
+	ruff format .
+	ruff check --fix .
+
+ui: $(READY)  ## browse the runs at http://127.0.0.1:5000
+	mlflow ui
+
+bench: $(READY)  ## measure the speed of training and of the exported generator
+	python benchmarks/training.py
+	python benchmarks/inference.py
+
+lock: $(READY)  ## resolve the dependencies anew and write requirements/
+	requirements/lock.sh
+
+deps: $(READY)  ## bring the source files in dvc.yaml up to date with the imports
+	python tests/architecture/stage_sources.py --write
+
+clean:  ## remove what was built; data, models and runs stay
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist
+	find src pipeline tests benchmarks -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Write the hash-pinned locks, one a purpose; none of them names a package registry.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+lock() {  # lock NAME INPUT [ARGUMENT …]
+  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+    --no-emit-index-url --no-annotate --no-header "${@:2}" --output-file "requirements/$1.txt"
+}
+
+lock dev pyproject.toml --extra dev
+lock train pyproject.toml --extra train --constraint requirements/dev.txt
+lock serve-cpu pyproject.toml --extra serve-cpu --constraint requirements/dev.txt
+lock serve-gpu pyproject.toml --extra serve-gpu --constraint requirements/dev.txt
+lock uv - --constraint requirements/dev.txt <<< uv

@@ -1,0 +1,1 @@
+"""MNIST in, a tracked, gated, reproducible DCGAN generator out."""

@@ -1,0 +1,129 @@
+"""Checkpoints and weights on disk: plain tensors in safetensors files whose every bit is checked before use."""
+
+import hashlib
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from dcgan.core.config import GanConfig
+from dcgan.core.state import GanState, load_tensors, tensors_of
+from dcgan.errors import BadDataError
+from dcgan.files import sha256_of, write_bytes
+
+KEPT_CHECKPOINTS = 2
+
+
+class CheckpointFolder:
+    """The checkpoints of one training run, newest last; a run with another fingerprint has another folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def save(self, state: GanState) -> None:
+        """Write the state, then its SHA-256 beside it, then drop all but the newest checkpoints."""
+        path = self.path / f"step-{state.step:08d}.safetensors"
+        content = safetensors.torch.save(_on_cpu(tensors_of(state)))
+        write_bytes(path, content)
+        write_bytes(_hash_path(path), f"{hashlib.sha256(content).hexdigest()}\n".encode())
+        for old in self._newest_first()[KEPT_CHECKPOINTS:]:
+            _hash_path(old).unlink(missing_ok=True)
+            old.unlink()
+
+    def restore(self, state: GanState) -> None:
+        """Load the newest valid checkpoint into `state`, if there is one; warn of newer ones that are damaged.
+
+        Raises:
+            BadDataError: there are checkpoints, but all of them are damaged.
+        """
+        damaged = []
+        for path in self._newest_first():
+            try:
+                _check_hash(path)
+                load_tensors(state, safetensors.torch.load_file(path))
+            except (BadDataError, SafetensorError, KeyError, RuntimeError, ValueError) as error:
+                damaged.append(f"{path}: {error}")
+                print(f"warning: passed over a damaged checkpoint, {damaged[-1]}", file=sys.stderr)
+            else:
+                print(f"{path}: going on after step {state.step}")
+                return
+        if damaged:
+            raise BadDataError(f"every checkpoint is damaged: {'; '.join(damaged)}; delete {self.path} to start afresh")
+
+    def remove(self) -> None:
+        """Delete the folder and all that is in it: the training is finished and its results are written."""
+        shutil.rmtree(self.path)
+
+    def _newest_first(self) -> list[Path]:
+        return sorted(self.path.glob("step-*.safetensors"), reverse=True)
+
+
+def run_fingerprint(config: GanConfig, *, dataset_sha256: str) -> str:
+    """A short name for all that the weights depend on: parameters, data, code of the core, PyTorch, threads.
+
+    The code is that of every module of `dcgan.core` that the caller has imported.
+    """
+    digest = hashlib.sha256(f"{config}{dataset_sha256}{torch.__version__}{torch.get_num_threads()}".encode())
+    for name, module in sorted(sys.modules.items()):
+        if name.startswith("dcgan.core") and module.__file__:
+            digest.update(Path(module.__file__).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def save_weights(path: Path, network: nn.Module) -> None:
+    """Write the network's weights and buffers with a digest of them inside the file, atomically."""
+    tensors = _on_cpu(network.state_dict())
+    write_bytes(path, safetensors.torch.save(tensors, metadata={"sha256": _digest(tensors)}))
+
+
+def load_weights(path: Path, network: nn.Module, *, made_by: str) -> None:
+    """Load weights that `save_weights` wrote in the stage `made_by` into a network of the same shape.
+
+    Raises:
+        BadDataError: the file is missing, damaged, no safetensors file, or holds another network.
+    """
+    repair = f"run `dvc repro --force {made_by}`"
+    if not path.is_file():
+        raise BadDataError(f"{path}: missing; run `dvc repro {made_by}`")
+    try:
+        tensors = safetensors.torch.load_file(path)
+        with safe_open(path, "pt") as file:
+            expected = (file.metadata() or {}).get("sha256")
+    except SafetensorError as error:
+        raise BadDataError(f"{path}: not a safetensors file ({error}); {repair}") from error
+    if (found := _digest(tensors)) != expected:
+        raise BadDataError(f"{path}: damaged: sha256 of its tensors is {found}, expected {expected}; {repair}")
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise BadDataError(f"{path}: holds another network than params.yaml describes; {repair}") from error
+
+
+def _check_hash(path: Path) -> None:
+    hash_path = _hash_path(path)
+    if not hash_path.is_file():
+        raise BadDataError("its sha256 is missing")
+    expected, found = hash_path.read_text().strip(), sha256_of(path)
+    if found != expected:
+        raise BadDataError(f"sha256 is {found}, expected {expected}")
+
+
+def _hash_path(path: Path) -> Path:
+    return path.with_suffix(".sha256")
+
+
+def _on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()

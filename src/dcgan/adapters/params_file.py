@@ -1,0 +1,150 @@
+"""params.yaml, parsed once and strictly: an unknown, missing or mistyped parameter is refused by its dotted path."""
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import math
+import types
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+import yaml
+
+from dcgan.core.config import Params
+from dcgan.errors import UsageError
+
+Section = TypeVar("Section")
+
+_KINDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    tuple: "a list of texts",
+    type(None): "null",
+}
+
+
+def load_params(path: Path) -> Params:
+    """The parameters in the YAML file `path`.
+
+    Raises:
+        UsageError: the file is missing or not YAML, or a parameter is unknown, missing, of the wrong type or out of
+            range; the message names the parameter by its dotted path.
+    """
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506 a SafeLoader
+    except FileNotFoundError:
+        raise UsageError(f"{path}: missing in {path.resolve().parent}; run from the folder that holds it") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    try:
+        return _section(Params, content, "")
+    except ValueError as error:
+        raise UsageError(f"{path}: {error}") from error
+
+
+def params_sha256(params: Params) -> str:
+    """SHA-256 of the parameters that shape the trained generator, in canonical JSON."""
+    shaping = {"data.name": params.data.name, **dataclasses.asdict(params.gan)}
+    return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
+
+
+def _section(kind: type[Section], content: object, path: str) -> Section:
+    """Build the dataclass `kind` from a YAML mapping found at the dotted `path`."""
+    if not isinstance(content, Mapping):
+        raise ValueError(f"{path or 'the file'}: expected a mapping of parameters, found {_shown(content)}")
+    assert dataclasses.is_dataclass(kind)
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    for key in content:
+        if key not in fields:
+            raise ValueError(f"unknown parameter {_dotted(path, key)}{_suggestion(key, fields, path)}")
+    required = [name for name, field in fields.items() if field.default is dataclasses.MISSING]
+    missing = [_dotted(path, name) for name in required if name not in content]
+    if missing:
+        raise ValueError(f"missing parameter {', '.join(missing)}")
+    values = {key: _value(fields[key].type, content[key], _dotted(path, key)) for key in content}
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise ValueError(_dotted(path, error)) from error
+
+
+def _value(kind: Any, value: object, path: str) -> object:
+    """`value` as the annotation `kind` wants it."""
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        return _section(kind, value, path)
+    options = get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    for option in options:
+        try:
+            return _plain_value(option, value)
+        except TypeError:
+            continue
+    expected = " or ".join(_described(option) for option in options)
+    raise ValueError(f"{path}: expected {expected}, found {_shown(value)}{_nearest_choice(options, value)}")
+
+
+def _plain_value(kind: Any, value: object) -> object:
+    """`value` if it is of `kind`; TypeError otherwise."""
+    if get_origin(kind) is Literal and isinstance(value, str) and value in get_args(kind):
+        return value
+    if kind is float:
+        return _number(value)
+    if get_origin(kind) is tuple and isinstance(value, list) and all(isinstance(v, str) for v in value):
+        return tuple(value)
+    if isinstance(kind, type) and type(value) is kind:
+        return value
+    raise TypeError
+
+
+def _number(value: object) -> float:
+    """A finite number; YAML 1.1 reads `2e-4` as text, which is taken for the number it is."""
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            raise TypeError from None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise TypeError
+    return float(value)
+
+
+def _described(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return "one of " + ", ".join(get_args(kind))
+    return _KINDS[get_origin(kind) or kind]
+
+
+def _shown(value: object) -> str:
+    described = {str: "text", type(None): "nothing", dict: "a mapping", list: "a list"}.get(type(value))
+    return f"{value!r} ({described})" if isinstance(value, str) else described or repr(value)
+
+
+def _dotted(path: str, key: object) -> str:
+    return f"{path}.{key}" if path else str(key)
+
+
+def _suggestion(key: object, known: Mapping[str, object], path: str) -> str:
+    nearest = difflib.get_close_matches(str(key), known, n=1, cutoff=0)
+    return f"; did you mean {_dotted(path, nearest[0])}?" if nearest else ""
+
+
+def _nearest_choice(options: tuple[Any, ...], value: object) -> str:
+    choices = [c for option in options if get_origin(option) is Literal for c in get_args(option)]
+    nearest = difflib.get_close_matches(str(value), choices, n=1)
+    return f"; did you mean {nearest[0]}?" if nearest else ""
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Refuses a key given twice, of which YAML would keep the last in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Build a mapping, checking that its keys are unique."""
+        keys = [key.value for key, _ in node.value]
+        twice = next((key for key in keys if keys.count(key) > 1), None)
+        if twice is not None:
+            line = node.start_mark.line + 1
+            raise yaml.YAMLError(f"parameter {twice} is given twice in the mapping at line {line}")
+        return super().construct_mapping(node, deep)

@@ -1,0 +1,45 @@
+"""A progress bar that is also a tracker: speed, losses and time left while training runs."""
+
+import sys
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+
+class ProgressBar:
+    """A bar over `end` steps; where stderr is no terminal, a plain line every half minute."""
+
+    def __init__(self, description: str, *, start: int = 0, end: int | None = None) -> None:
+        interval = 0.1 if sys.stderr.isatty() else 30.0
+        self._bar = tqdm(desc=description, total=end, initial=start, unit="step", mininterval=interval, delay=0.1)
+
+    def __enter__(self) -> Self:
+        """Show the bar."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Leave the bar as it is."""
+        self._bar.close()
+
+    def advance_to(self, step: int, end: int | None = None) -> None:
+        """Move the bar to `step`, and its end to `end` if given."""
+        self._bar.total = end or self._bar.total
+        self._bar.update(step - self._bar.n)
+
+    def log_metrics(self, metrics: Mapping[str, float], *, step: int) -> None:
+        """Show both losses and the speed."""
+        self._bar.set_postfix_str(
+            f"D {metrics['discriminator/loss']:.3f}, G {metrics['generator/loss']:.3f},"
+            f" {metrics['train/images_per_second']:,.0f} images/s",
+            refresh=False,
+        )
+        self.advance_to(step)
+
+    def log_samples(self, pixels: NDArray[np.uint8], *, step: int) -> None:
+        """Show nothing: a terminal has no place for a grid."""

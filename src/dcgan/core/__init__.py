@@ -1,0 +1,1 @@
+"""The game itself: torch, numpy, scipy and the standard library. Knows no tool, no file and no environment."""

@@ -1,0 +1,66 @@
+"""Randomness and shuffled mini-batches as functions of (seed, step), from data that live on the device."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dcgan.core.config import NUM_CLASSES, ModelConfig
+from dcgan.core.dataset import LabelledImages
+from dcgan.errors import UsageError
+
+
+def mixed_seed(seed: int, *path: int) -> int:
+    """A 63-bit seed that differs for every (seed, *path)."""
+    state = np.random.SeedSequence([seed, *path]).generate_state(1, np.uint64)
+    return int(state[0] >> np.uint64(1))
+
+
+def to_images(pixels: Tensor) -> Tensor:
+    """Pixels uint8 [N, 28, 28] (0 background, 255 ink) as images float32 [N, 1, 28, 28] in [-1, 1]."""
+    return pixels.unsqueeze(1).float().div_(127.5).sub_(1)
+
+
+class Batches:
+    """Every epoch a new shuffle of the data; `batch(step)` is the same whether or not the run was interrupted.
+
+    The last images of a shuffle that do not fill a batch are left out, so every batch has `batch_size` images.
+    """
+
+    def __init__(self, data: LabelledImages, *, batch_size: int, seed: int, device: torch.device) -> None:
+        if len(data) < batch_size:
+            raise UsageError(f"batch_size: {batch_size} is more than the {len(data)} training images")
+        self.batch_size = batch_size
+        self.steps_per_epoch = len(data) // batch_size
+        self._images = data.images.to(device)
+        self._labels = data.labels.to(device)
+        self._seed = seed
+        self._shuffled_epoch = -1
+        self._order = torch.empty(0, dtype=torch.int64)
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Images float32 [batch_size, 1, 28, 28] in [-1, 1] and labels int64 [batch_size] of the given step."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        if epoch != self._shuffled_epoch:
+            self._order = self._shuffle(epoch)
+            self._shuffled_epoch = epoch
+        chosen = self._order[position * self.batch_size : (position + 1) * self.batch_size]
+        return to_images(self._images[chosen]), self._labels[chosen]
+
+    def _shuffle(self, epoch: int) -> Tensor:
+        rng = torch.Generator().manual_seed(mixed_seed(self._seed, epoch))
+        return torch.randperm(len(self._labels), generator=rng).to(self._images.device)
+
+
+def sample_latents(count: int, config: ModelConfig, *, rng: torch.Generator) -> Tensor:
+    """Latents float32 [count, latent_dim] from the model's distribution, on the generator's device."""
+    shape, device = (count, config.latent_dim), rng.device
+    if config.latent_distribution == "uniform":
+        return torch.rand(shape, generator=rng, device=device).mul_(2).sub_(1)
+    return torch.randn(shape, generator=rng, device=device)
+
+
+def sample_labels(count: int, config: ModelConfig, *, rng: torch.Generator) -> Tensor | None:
+    """Digits int64 [count], uniform in 0..9; None for an unconditional model."""
+    if not config.conditional:
+        return None
+    return torch.randint(NUM_CLASSES, (count,), generator=rng, device=rng.device)

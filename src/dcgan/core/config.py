@@ -1,0 +1,236 @@
+"""The sections of params.yaml as frozen dataclasses; a value out of range raises ValueError naming its field.
+
+Numbers of images are called `images` or `kimg` (thousands), numbers of optimiser updates `steps`, passes over the
+training set `epochs`; the latter exist only here.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal
+
+DatasetName = Literal["mnist", "fashion_mnist", "kmnist", "digits"]
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "bf16", "fp32"]
+LatentDistribution = Literal["normal", "uniform"]
+
+IMAGE_SIZE = 28
+NUM_CLASSES = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which data set, and where to fetch it."""
+
+    name: DatasetName
+    mirrors: tuple[str, ...] | None = None
+    """Folders or base URLs, tried in order after MNIST_MIRROR; None: torchvision's own list."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The shape of both networks."""
+
+    architecture: Literal["dcgan"]
+    conditional: bool
+    """Whether both networks are told which digit to draw or to judge."""
+    latent_dim: int
+    latent_distribution: LatentDistribution
+    """Standard normal, or uniform in [-1, 1]."""
+    generator_channels: int
+    """Channels of the generator's 14x14 maps; its 7x7 maps have twice as many."""
+    discriminator_channels: int
+    """Channels of the discriminator's 14x14 maps; then twice and four times as many."""
+
+    def __post_init__(self) -> None:
+        _require_positive(self, "latent_dim", "generator_channels", "discriminator_channels")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossConfig:
+    """The adversarial objective."""
+
+    name: Literal["non_saturating"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PenaltiesConfig:
+    """Terms that keep the discriminator smooth."""
+
+    r1: float
+    """γ of the zero-centred gradient penalty on real images, γ/2·|∇D|²; 0 switches it off."""
+    every: int
+    """Steps between two penalties; each is weighted by this, which keeps the average strength."""
+
+    def __post_init__(self) -> None:
+        _require_positive(self, "every")
+        _require(self.r1 >= 0, "r1", self.r1, "0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How long and how fast both players learn, where, and what is reported on the way."""
+
+    seed: int
+    epochs: int
+    batch_size: int
+    generator_learning_rate: float
+    discriminator_learning_rate: float
+    learning_rate_decay_from: float
+    """Share of the run after which both rates fall linearly to zero; 1 keeps them constant."""
+    beta1: float
+    beta2: float
+    ema_halflife_kimg: float
+    """Half-life of the averaged generator in thousands of images; 0 copies the generator itself."""
+    device: Device
+    precision: Precision
+    """Arithmetic of the networks; auto: bf16 where the hardware computes it natively."""
+    threads: int | None
+    """CPU threads; None: what PyTorch chooses. Bit-identical runs need equal thread counts."""
+    checkpoint_every: int
+    """Steps between two checkpoints."""
+    sample_every: int | None
+    """Steps between two sample grids; None: one an epoch."""
+    report_every: int
+    """Steps that one row of the history averages over."""
+    max_steps: int | None = None
+    """Stop after so many steps, whatever `epochs` says; for trials and tests."""
+
+    def __post_init__(self) -> None:
+        _require_positive(self, "epochs", "batch_size", "generator_learning_rate", "discriminator_learning_rate")
+        _require_positive(self, "checkpoint_every", "report_every")
+        _require_positive_or_none(self, "threads", "sample_every", "max_steps")
+        _require_seed(self.seed)
+        _require(self.batch_size > 1, "batch_size", self.batch_size, "2 or more (BatchNorm)")
+        _require(self.ema_halflife_kimg >= 0, "ema_halflife_kimg", self.ema_halflife_kimg, "≥ 0")
+        for name in ("beta1", "beta2"):
+            _require(0 <= getattr(self, name) < 1, name, getattr(self, name), "in [0, 1)")
+        share = self.learning_rate_decay_from
+        _require(0 <= share <= 1, "learning_rate_decay_from", share, "in [0, 1]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierConfig:
+    """Training of the digit classifier whose features judge the samples."""
+
+    seed: int
+    epochs: int
+    batch_size: int
+    learning_rate: float
+
+    def __post_init__(self) -> None:
+        _require_positive(self, "epochs", "batch_size", "learning_rate")
+        _require_seed(self.seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """How many samples are judged, and from which seed."""
+
+    seed: int
+    num_samples: int
+
+    def __post_init__(self) -> None:
+        _require_positive(self, "num_samples")
+        _require_seed(self.seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig:
+    """The ONNX file."""
+
+    opset: int
+
+    def __post_init__(self) -> None:
+        _require(18 <= self.opset <= 23, "opset", self.opset, "in 18..23")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatesConfig:
+    """What a model must hold to become champion; None switches a gate off."""
+
+    fcd_over_floor: float | None
+    """Most that fcd may be, as a multiple of the real-against-real floor."""
+    read_as_asked: float | None
+    """Least share of samples that the classifier reads as the digit asked for."""
+    min_class_share: float | None
+    """Least share of the samples that any digit may have."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackingConfig:
+    """Names in MLflow."""
+
+    experiment: str
+    registered_model: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class GanConfig:
+    """All that the trained weights depend on besides the data and the code."""
+
+    model: ModelConfig
+    loss: LossConfig
+    penalties: PenaltiesConfig
+    train: TrainConfig
+
+    @property
+    def summary(self) -> str:
+        """The configuration in one sentence for people."""
+        kind = "Conditional" if self.model.conditional else "Unconditional"
+        penalty = f", R1 γ {self.penalties.r1} every {self.penalties.every} steps" if self.penalties.r1 else ""
+        return (
+            f"{kind} {self.model.architecture}, {self.loss.name.replace('_', '-')} loss{penalty},"
+            f" {self.train.epochs} epochs in batches of {self.train.batch_size}, seed {self.train.seed},"
+            f" {self.train.precision} on {self.train.device}."
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params:
+    """The whole of params.yaml; `root` is the path from its folder to the repository's root."""
+
+    root: str
+    data: DataConfig
+    model: ModelConfig
+    loss: LossConfig
+    penalties: PenaltiesConfig
+    train: TrainConfig
+    classifier: ClassifierConfig
+    evaluate: EvaluateConfig
+    export: ExportConfig
+    gates: GatesConfig
+    tracking: TrackingConfig
+
+    @property
+    def gan(self) -> GanConfig:
+        """The sections that training reads."""
+        return GanConfig(model=self.model, loss=self.loss, penalties=self.penalties, train=self.train)
+
+    def flattened(self) -> dict[str, object]:
+        """Every parameter under its dotted path, as `train.epochs`."""
+        flat: dict[str, object] = {}
+        for name, value in dataclasses.asdict(self).items():
+            if isinstance(value, dict):
+                flat |= {f"{name}.{key}": each for key, each in value.items()}
+            else:
+                flat[name] = value
+        return flat
+
+
+def _require(holds: bool, name: str, value: object, expected: str) -> None:
+    if not holds:
+        raise ValueError(f"{name}: {value} is out of range; expected {expected}")
+
+
+def _require_positive(section: object, *names: str) -> None:
+    for name in names:
+        value = getattr(section, name)
+        _require(value > 0, name, value, "more than 0")
+
+
+def _require_positive_or_none(section: object, *names: str) -> None:
+    _require_positive(section, *(name for name in names if getattr(section, name) is not None))
+
+
+def _require_seed(seed: int) -> None:
+    _require(0 <= seed < 2**63, "seed", seed, "in 0..2^63 - 1")

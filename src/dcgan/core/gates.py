@@ -1,0 +1,134 @@
+"""What a model must hold to become champion, and when it beats the present one."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from dcgan.core.config import GatesConfig
+from dcgan.errors import BadDataError
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateResult:
+    """One gate applied to one model."""
+
+    name: str
+    """As in params.yaml."""
+    value: float
+    bound: float
+    holds: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """How good a model is, and by which yardstick; two Fréchet distances compare only if measured by the same one."""
+
+    fcd: float
+    fcd_floor: float
+    num_samples: int
+    dataset_sha256: str
+    classifier_sha256: str
+    read_as_asked: float | None
+    """None for an unconditional model."""
+    class_shares: tuple[float, ...]
+
+    @classmethod
+    def from_report(cls, report: Mapping[str, Any], *, path: object) -> Self:
+        """The figures in the report that `evaluate` wrote to `path`.
+
+        Raises:
+            BadDataError: a figure is missing or not finite, or the floor is not above 0.
+        """
+        try:
+            judgement = cls(
+                fcd=float(report["fcd"]),
+                fcd_floor=float(report["fcd_floor"]),
+                num_samples=int(report["num_samples"]),
+                dataset_sha256=str(report["dataset_sha256"]),
+                classifier_sha256=str(report["classifier_sha256"]),
+                read_as_asked=None if report["read_as_asked"] is None else float(report["read_as_asked"]),
+                class_shares=tuple(map(float, report["class_shares"])),
+            )
+        except KeyError as error:
+            raise BadDataError(f"{path}: {error.args[0]} is missing; run the stage `evaluate` again") from None
+        except (TypeError, ValueError) as error:
+            raise BadDataError(f"{path}: {error}; run the stage `evaluate` again") from error
+        if not judgement._is_measured():
+            raise BadDataError(f"{path}: a figure is not finite, or the floor is not above 0; run `evaluate` again")
+        return judgement
+
+    def _is_measured(self) -> bool:
+        figures = [self.fcd, self.fcd_floor, self.read_as_asked or 0.0, *self.class_shares]
+        return all(map(math.isfinite, figures)) and self.fcd_floor > 0 and len(self.class_shares) > 0
+
+    @property
+    def yardstick(self) -> tuple[str, str, int]:
+        """What a Fréchet distance is relative to."""
+        return self.dataset_sha256, self.classifier_sha256, self.num_samples
+
+
+@dataclass(frozen=True, kw_only=True)
+class Champion:
+    """The model that holds the alias now; a figure is None if its entry in the registry does not tell."""
+
+    version: str
+    fcd: float | None
+    yardstick: tuple[str | None, str | None, int | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """The alias that a model has earned, and why."""
+
+    alias: Literal["champion", "challenger"]
+    promoted: bool
+    """Whether it takes the alias champion now."""
+    reason: str
+
+
+def apply_gates(config: GatesConfig, judgement: Judgement) -> list[GateResult]:
+    """Every gate that is on and applies to the model; a value that is not a number holds none."""
+    results = []
+    if config.fcd_over_floor is not None:
+        ratio = judgement.fcd / judgement.fcd_floor
+        results.append(_at_most("fcd_over_floor", ratio, config.fcd_over_floor))
+    if config.read_as_asked is not None and judgement.read_as_asked is not None:
+        results.append(_at_least("read_as_asked", judgement.read_as_asked, config.read_as_asked))
+    if config.min_class_share is not None:
+        results.append(_at_least("min_class_share", min(judgement.class_shares), config.min_class_share))
+    return results
+
+
+def decide(gates: Sequence[GateResult], judgement: Judgement, champion: Champion | None, *, version: str) -> Verdict:
+    """Whether the model registered as `version` becomes champion: every gate holds, and it beats the present one."""
+    failed = ", ".join(f"{gate.name} is {gate.value:.4g}, bound {gate.bound:.4g}" for gate in gates if not gate.holds)
+    if champion is not None and champion.version == version:
+        reason = f"is the champion already, but fails a gate now: {failed}" if failed else "is the champion already"
+        return Verdict(alias="champion", promoted=False, reason=reason)
+    if failed:
+        return _challenger(f"fails a gate: {failed}")
+    if champion is None:
+        return Verdict(alias="champion", promoted=True, reason="the first model that holds every gate")
+    rival = f"the champion, version {champion.version}"
+    if champion.fcd is None or champion.yardstick != judgement.yardstick:
+        return _challenger(
+            f"{rival}, was measured on other data, by another classifier or on another number of samples, so that"
+            " fcd does not compare; to promote this one, set the alias champion on it by hand in the MLflow UI"
+        )
+    compared = f"fcd {judgement.fcd:.4g} against {champion.fcd:.4g} of {rival}"
+    if judgement.fcd < champion.fcd:
+        return Verdict(alias="champion", promoted=True, reason=f"lower {compared}")
+    return _challenger(f"no lower {compared}")
+
+
+def _challenger(reason: str) -> Verdict:
+    return Verdict(alias="challenger", promoted=False, reason=reason)
+
+
+def _at_most(name: str, value: float, bound: float) -> GateResult:
+    return GateResult(name=name, value=value, bound=bound, holds=value <= bound)
+
+
+def _at_least(name: str, value: float, bound: float) -> GateResult:
+    return GateResult(name=name, value=value, bound=bound, holds=value >= bound)

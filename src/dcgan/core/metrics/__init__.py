@@ -1,0 +1,1 @@
+"""Judges of samples and of the discriminator: pure functions of float64 statistics."""

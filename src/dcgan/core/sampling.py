@@ -1,0 +1,54 @@
+"""Latents and labels to images, and images to grids."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from dcgan.core.batches import mixed_seed, sample_latents
+from dcgan.core.config import NUM_CLASSES, ModelConfig
+
+CHUNK = 250
+"""Images drawn at once: enough to keep the hardware busy, little enough to stay in its caches."""
+
+
+@torch.no_grad()
+def sample_images(generator: nn.Module, latents: Tensor, labels: Tensor | None) -> Tensor:
+    """Images float32 [N, 1, 28, 28] in [-1, 1] drawn by a generator in evaluation mode."""
+    assert not generator.training, "BatchNorm would make the images depend on their neighbours"
+    chunks = []
+    for start in range(0, len(latents), CHUNK):
+        chosen = slice(start, start + CHUNK)
+        chunks.append(generator(latents[chosen], None if labels is None else labels[chosen]).float())
+    return torch.cat(chunks)
+
+
+def sample_from_seed(
+    generator: nn.Module, config: ModelConfig, *, count: int, seed: int
+) -> tuple[Tensor, Tensor | None]:
+    """`count` images [N, 1, 28, 28] and the digits asked for [N] (None if unconditional), a function of the seed.
+
+    Digits are asked for in turn, 0 to 9, so every digit is asked for equally often.
+    """
+    device = next(generator.parameters()).device
+    rng = torch.Generator(device).manual_seed(mixed_seed(seed))
+    latents = sample_latents(count, config, rng=rng)
+    labels = torch.arange(count, device=device) % NUM_CLASSES if config.conditional else None
+    return sample_images(generator, latents, labels), labels
+
+
+def to_pixels(images: Tensor) -> Tensor:
+    """Images [N, 1, 28, 28] in [-1, 1] as pixels uint8 [N, 28, 28]: 0 background, 255 ink."""
+    return images.squeeze(1).add(1).mul(127.5).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def image_grid(pixels: Tensor, *, columns: int, gap: int = 2) -> NDArray[np.uint8]:
+    """Pixels uint8 [N, 28, 28] laid out row by row on a dark grey ground, uint8 [height, width]."""
+    count, height, width = pixels.shape
+    rows = -(-count // columns)
+    grid = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap), 48, np.uint8)
+    for index, image in enumerate(pixels.cpu().numpy()):
+        row, column = divmod(index, columns)
+        top, left = gap + row * (height + gap), gap + column * (width + gap)
+        grid[top : top + height, left : left + width] = image
+    return grid

@@ -1,0 +1,176 @@
+"""The training loop: maintenance first, then the step, so that the first and the last state are both on record."""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dcgan.core.batches import Batches, mixed_seed
+from dcgan.core.config import GanConfig, TrainConfig
+from dcgan.core.gan_step import Measurements, gan_step
+from dcgan.core.sampling import image_grid, sample_from_seed, to_pixels
+from dcgan.core.state import GanState
+from dcgan.core.tracking import Tracker
+from dcgan.errors import DivergedError
+
+GRID_COLUMNS = 10
+PREVIEW_SEED = 20
+
+
+def train(
+    state: GanState,
+    batches: Batches,
+    config: GanConfig,
+    *,
+    seed: int,
+    tracker: Tracker,
+    on_checkpoint: Callable[[GanState], None],
+    stop_requested: Callable[[], bool] = lambda: False,
+) -> None:
+    """Train `state` in place until the last step, or until `stop_requested`; the step decides all randomness.
+
+    Args:
+        state: the state to go on from; a restored checkpoint ends in the same weights as an uninterrupted run.
+        batches: the training set.
+        config: `train.precision` must be resolved.
+        seed: of everything drawn from here on.
+        tracker: is told the averages of every `report_every` steps, and shown a grid of samples when due.
+        on_checkpoint: is handed the state every `checkpoint_every` steps, and when the run ends or is stopped.
+        stop_requested: asked before each step.
+
+    Raises:
+        DivergedError: a measurement or a weight is not finite; it is named with its step, before anything is saved.
+    """
+    end = total_steps(config.train, steps_per_epoch=batches.steps_per_epoch)
+    sample_every = config.train.sample_every or batches.steps_per_epoch
+    rng = torch.Generator(state.device)
+    window = Window()
+    resumed_at = state.step
+
+    while True:
+        is_last = state.step >= end or stop_requested()
+        is_new = state.step > resumed_at or resumed_at == 0
+
+        # Report
+        if window.length and is_due(state.step, config.train.report_every, is_last=is_last):
+            tracker.log_metrics(
+                window.means()
+                | {
+                    "generator/learning_rate": learning_rate_of(state.generator_optimizer),
+                    "discriminator/learning_rate": learning_rate_of(state.discriminator_optimizer),
+                    "train/images_per_second": batches.batch_size * window.steps_per_second(),
+                },
+                step=state.step,
+            )
+            window = Window()
+
+        # Sample
+        if is_new and is_due(state.step, sample_every, is_last=is_last):
+            tracker.log_samples(preview(state, config), step=state.step)
+
+        # Save
+        if is_new and state.step and is_due(state.step, config.train.checkpoint_every, is_last=is_last):
+            window.means()  # raises if one of them is not finite
+            check_weights(state)
+            on_checkpoint(state)
+
+        # Stop
+        if is_last:
+            return
+
+        # Step
+        set_learning_rates(state, config.train, end=end)
+        rng.manual_seed(mixed_seed(seed, state.step))
+        real, labels = batches.batch(state.step)
+        window.add(gan_step(state, real, labels, rng=rng, config=config), step=state.step)
+
+
+def total_steps(config: TrainConfig, *, steps_per_epoch: int) -> int:
+    """The number of steps in the whole run."""
+    steps = config.epochs * steps_per_epoch
+    return steps if config.max_steps is None else min(steps, config.max_steps)
+
+
+def is_due(step: int, every: int, *, is_last: bool) -> bool:
+    """Whether something done every so many steps, and at the end, is due before this step."""
+    return is_last or step % every == 0
+
+
+def set_learning_rates(state: GanState, config: TrainConfig, *, end: int) -> None:
+    """Constant rates at first, then falling linearly to zero at step `end`."""
+    decay_steps = end * (1 - config.learning_rate_decay_from)
+    factor = min(1.0, (end - state.step) / decay_steps) if decay_steps else 1.0
+    for optimizer, rate in (
+        (state.generator_optimizer, config.generator_learning_rate),
+        (state.discriminator_optimizer, config.discriminator_learning_rate),
+    ):
+        for group in optimizer.param_groups:
+            group["lr"] = rate * factor
+
+
+def learning_rate_of(optimizer: torch.optim.Optimizer) -> float:
+    """The rate that the optimiser used last."""
+    return float(optimizer.param_groups[0]["lr"])
+
+
+def preview(state: GanState, config: GanConfig) -> NDArray[np.uint8]:
+    """A grid of samples from latents that are the same at every step; one column a digit if conditional."""
+    images, _ = sample_from_seed(state.generator_ema, config.model, count=GRID_COLUMNS**2, seed=PREVIEW_SEED)
+    return image_grid(to_pixels(images), columns=GRID_COLUMNS)
+
+
+def check_weights(state: GanState) -> None:
+    """Raise DivergedError if a weight of either player is not finite."""
+    for player, network in (("generator", state.generator), ("discriminator", state.discriminator)):
+        for name, weight in network.named_parameters():
+            if not torch.isfinite(weight).all():
+                raise diverged(f"the weight {player}/{name}", "not finite", step=state.step)
+
+
+def diverged(quantity: str, value: object, *, step: int) -> DivergedError:
+    """The error that names what left the finite numbers, and when."""
+    return DivergedError(
+        f"training diverged: {quantity} is {value} at step {step}; lower the learning rates or change train.seed"
+    )
+
+
+class Window:
+    """The measurements since the last report; they stay on the device until someone asks."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, list[Tensor]] = defaultdict(list)
+        self._steps: dict[str, list[int]] = defaultdict(list)
+        self._opened = time.perf_counter()
+        self.length = 0
+
+    def add(self, measurements: Measurements, *, step: int) -> None:
+        """Add what the given step measured."""
+        for key, value in measurements.items():
+            self._values[key].append(value)
+            self._steps[key].append(step)
+        self.length += 1
+
+    def steps_per_second(self) -> float:
+        """How fast the window filled."""
+        return self.length / (time.perf_counter() - self._opened)
+
+    def means(self) -> dict[str, float]:
+        """The mean of every quantity.
+
+        Raises:
+            DivergedError: a measurement is not finite; the first one is named with its step.
+        """
+        values = {key: torch.stack(tensors).cpu() for key, tensors in self._values.items()}
+        failures = [
+            (self._steps[key][index], key, float(row[index]))
+            for key, row in values.items()
+            for index in (~torch.isfinite(row)).nonzero()[:1, 0].tolist()
+        ]
+        if failures:
+            step, key, value = min(failures)
+            raise diverged(key, value, step=step)
+        return {key: float(row.mean()) for key, row in values.items()}

@@ -1,0 +1,62 @@
+"""How every command of this project starts and ends: one line and an agreed exit code for whatever goes wrong."""
+
+import os
+import sys
+from collections.abc import Callable
+
+import typer
+
+from dcgan.errors import DcganError, StorageError
+
+USAGE = 64
+
+
+def new_app(description: str | None = None) -> typer.Typer:
+    """A Typer application with plain help and no shell-completion options, which keeps `--help` fast."""
+    return typer.Typer(
+        help=description,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        no_args_is_help=True,
+    )
+
+
+def run_stage(stage: Callable[..., None]) -> None:
+    """Run one pipeline stage, whose keyword parameters are its options, and end the process."""
+    app = new_app()
+    app.command(help=stage.__doc__)(stage)
+    app.info.no_args_is_help = False
+    run_app(app)
+
+
+def run_app(app: typer.Typer) -> None:
+    """Run a Typer application and end the process with its exit code.
+
+    A user's mistake prints one line; a defect of ours keeps its traceback.
+    """
+    try:
+        exit_code = app(standalone_mode=False)
+    except DcganError as error:
+        _end(str(error), error.exit_code)
+    except typer.Abort:
+        _end("interrupted", 130)
+    except BrokenPipeError:
+        # The reader of our output went away; point stdout elsewhere so that the exit does not complain again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        _end(str(error), StorageError.exit_code)
+    except Exception as error:
+        # Typer's usage errors have no public common base: they are known by this method.
+        if not hasattr(error, "format_message"):
+            raise
+        command = getattr(getattr(error, "ctx", None), "command_path", None)
+        hint = f" (see `{command} --help`)" if command else ""
+        _end(f"{error.format_message()}{hint}", USAGE)
+    sys.exit(exit_code if isinstance(exit_code, int) else 0)
+
+
+def _end(message: str, exit_code: int) -> None:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(exit_code)

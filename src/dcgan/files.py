@@ -1,0 +1,103 @@
+"""Files that are either whole or absent, and the hashes that prove it."""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from dcgan.errors import BadDataError, CannotCreateError, DcganError, StorageError
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NO_ENTRY = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+}
+
+
+def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Create or replace `path` with what `write` puts into the open file; on any failure `path` is as it was.
+
+    The bytes go to a temporary file beside `path`, which is fsynced and renamed; then the folder is fsynced.
+
+    Raises:
+        CannotCreateError: the folder is missing, read-only or not a folder.
+        StorageError: the disk is full or failed.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _fsync_folder(path.parent)
+    except OSError as error:
+        raise storage_error(error, path) from error
+    finally:
+        _unlink_quietly(temporary)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Create or replace `path` with `content`, atomically."""
+    write_atomically(path, lambda file: file.write(content))
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Create or replace `path` with `content` as indented JSON in the given key order, atomically."""
+    write_bytes(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path, *, made_by: str) -> dict[str, Any]:
+    """The object in a JSON file that the stage `made_by` wrote.
+
+    Raises:
+        BadDataError: the file is missing or not a JSON object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadDataError(f"{path}: missing; run the stage `{made_by}` first") from None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise BadDataError(f"{path}: not valid JSON ({error}); run `{made_by}` again") from error
+    if not isinstance(content, dict):
+        raise BadDataError(f"{path}: not a JSON object; run the stage `{made_by}` again")
+    return content
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's bytes, as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def storage_error(error: OSError, path: Path) -> DcganError:
+    """The project's error for an operating-system error met while writing `path`."""
+    if error.errno in _NO_ROOM:
+        return StorageError(f"{path}: no space left on the device; free some and run again")
+    if error.errno in _NO_ENTRY:
+        reason = error.strerror or str(error)
+        return CannotCreateError(f"{path}: cannot be written ({reason}); check the folder and its rights")
+    return StorageError(f"{path}: writing failed ({error.strerror or error}); check the disk")
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _unlink_quietly(path: Path) -> None:
+    with contextlib.suppress(OSError):  # a missing or read-only folder has been reported by the caller
+        path.unlink(missing_ok=True)

@@ -1,0 +1,178 @@
+import dataclasses
+import math
+
+import pytest
+import torch
+
+from dcgan.core import training
+from dcgan.core.batches import Batches
+from dcgan.core.state import build_state, tensors_of
+from dcgan.core.tracking import NullTracker, RecordingTracker
+from dcgan.core.training import is_due, set_learning_rates, total_steps, train
+from dcgan.errors import DivergedError
+
+CPU = torch.device("cpu")
+# 100 striped images in batches of 16: 6 steps an epoch, 12 steps in all.
+END = 12
+
+
+def new_run(config, data):
+    state = build_state(config.model, config.train, device=CPU)
+    batches = Batches(data, batch_size=config.train.batch_size, seed=config.train.seed, device=CPU)
+    return state, batches
+
+
+def snapshot(state):
+    return {name: tensor.clone() for name, tensor in tensors_of(state).items()}
+
+
+def run(config, data, *, state=None, tracker=None, on_checkpoint=lambda state: None, stop_requested=lambda: False):
+    fresh, batches = new_run(config, data)
+    state = state or fresh
+    train(
+        state,
+        batches,
+        config,
+        seed=config.train.seed,
+        tracker=tracker or NullTracker(),
+        on_checkpoint=on_checkpoint,
+        stop_requested=stop_requested,
+    )
+    return state
+
+
+def test_reports_samples_and_checkpoints_come_when_due_and_at_both_ends(gan_config, striped_images):
+    tracker, saved = RecordingTracker(), []
+    run(gan_config, striped_images, tracker=tracker, on_checkpoint=lambda state: saved.append(state.step))
+    assert list(tracker.metrics) == [2, 4, 6, 8, 10, 12]
+    assert list(tracker.samples) == [0, 6, 12]
+    assert saved == [4, 8, 12]
+
+
+def test_a_report_averages_its_steps_and_names_every_quantity(gan_config, striped_images, monkeypatch):
+    losses = []
+
+    def recorded_step(*args, **kwargs):
+        measured = training_step(*args, **kwargs)
+        losses.append(measured["generator/loss"].item())
+        return measured
+
+    training_step = training.gan_step
+    monkeypatch.setattr(training, "gan_step", recorded_step)
+    tracker = RecordingTracker()
+    run(gan_config, striped_images, tracker=tracker)
+    assert tracker.metrics[4]["generator/loss"] == pytest.approx(sum(losses[2:4]) / 2)
+    assert tracker.metrics[12].keys() == {
+        "discriminator/loss",
+        "discriminator/r1",
+        "discriminator/real_logits",
+        "discriminator/fake_logits",
+        "discriminator/learning_rate",
+        "generator/loss",
+        "generator/learning_rate",
+        "train/images_per_second",
+    }
+
+
+def test_sample_grids_show_fixed_latents_as_the_averaged_generator_draws_them(gan_config, striped_images):
+    one, other = RecordingTracker(), RecordingTracker()
+    run(gan_config, striped_images, tracker=one)
+    run(gan_config, striped_images, tracker=other)
+    assert one.samples[0].shape == (302, 302)
+    assert (one.samples[12] == other.samples[12]).all()
+    assert (one.samples[0] != one.samples[12]).any()
+
+
+@pytest.mark.parametrize("interrupted_at", [1, 4, 7, 12])
+def test_a_run_resumed_at_any_step_ends_in_the_same_bytes(gan_config, striped_images, interrupted_at):
+    straight = run(gan_config, striped_images)
+    stopped = run(gan_config, striped_images, stop_requested=iter([False] * interrupted_at + [True]).__next__)
+    assert stopped.step == interrupted_at
+    resumed = run(gan_config, striped_images, state=stopped)
+    expected, found = tensors_of(straight), tensors_of(resumed)
+    assert [name for name in expected if not torch.equal(found[name], expected[name])] == []
+
+
+def test_a_stop_is_obeyed_before_the_next_step_and_saved(gan_config, striped_images):
+    saved = []
+    run(
+        gan_config,
+        striped_images,
+        on_checkpoint=lambda state: saved.append(state.step),
+        stop_requested=iter([False, False, False, True]).__next__,
+    )
+    assert saved == [3]
+
+
+def test_what_was_recorded_before_an_interruption_is_not_recorded_again(gan_config, striped_images):
+    state = run(gan_config, striped_images, stop_requested=iter([False] * 6 + [True]).__next__)
+    tracker, saved = RecordingTracker(), []
+    run(gan_config, striped_images, state=state, tracker=tracker, on_checkpoint=lambda s: saved.append(s.step))
+    assert list(tracker.samples) == [12]
+    assert list(tracker.metrics) == [8, 10, 12]
+    assert saved == [8, 12]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_measurement_that_is_not_finite_stops_the_run_before_the_next_checkpoint(
+    gan_config, striped_images, monkeypatch, value
+):
+    def poisoned_step(state, *args, **kwargs):
+        measured = training_step(state, *args, **kwargs)
+        return measured | {"generator/loss": torch.tensor(value)} if state.step == 6 else measured
+
+    training_step = training.gan_step
+    monkeypatch.setattr(training, "gan_step", poisoned_step)
+    saved = []
+    with pytest.raises(DivergedError, match=rf"generator/loss is {value} at step 6"):
+        run(gan_config, striped_images, on_checkpoint=lambda state: saved.append(state.step))
+    assert saved == [4]
+
+
+def test_a_weight_that_is_not_finite_is_never_saved(gan_config, striped_images, monkeypatch):
+    state, _ = new_run(gan_config, striped_images)
+    saved = []
+    real_step = training.gan_step
+
+    def poison_last(state, *args, **kwargs):
+        measured = real_step(state, *args, **kwargs)
+        if state.step == END:
+            next(state.generator.parameters()).data[0] = math.nan
+        return measured
+
+    monkeypatch.setattr(training, "gan_step", poison_last)
+    with pytest.raises(DivergedError, match=r"generator/stem.0.weight .* 12"):
+        run(gan_config, striped_images, state=state, on_checkpoint=lambda state: saved.append(state.step))
+    assert saved == [4, 8]
+
+
+def test_both_rates_fall_linearly_to_zero_over_the_second_half(gan_config, striped_images):
+    state, _ = new_run(gan_config, striped_images)
+    rates = []
+    for step in (0, 50, 75, 99, 100):
+        state.step = step
+        set_learning_rates(state, gan_config.train, end=100)
+        rates.append([o.param_groups[0]["lr"] for o in (state.generator_optimizer, state.discriminator_optimizer)])
+    assert rates == [pytest.approx([1e-3 * f, 5e-4 * f]) for f in (1, 1, 0.5, 0.02, 0)]
+
+
+def test_the_number_of_steps_is_that_of_the_epochs_unless_capped(gan_config):
+    assert total_steps(gan_config.train, steps_per_epoch=6) == END
+    assert total_steps(dataclasses.replace(gan_config.train, max_steps=5), steps_per_epoch=6) == 5
+    assert total_steps(dataclasses.replace(gan_config.train, max_steps=50), steps_per_epoch=6) == END
+
+
+def test_what_is_due_is_due_every_so_many_steps_and_at_the_end():
+    assert [step for step in range(8) if is_due(step, 3, is_last=step == 7)] == [0, 3, 6, 7]
+
+
+def test_one_batch_is_learnt_by_heart(gan_config, striped_images):
+    """A discriminator that cannot tell 16 images from an untrained generator's noise has a broken gradient."""
+    config = dataclasses.replace(gan_config, train=dataclasses.replace(gan_config.train, generator_learning_rate=1e-9))
+    state, batches = new_run(config, striped_images)
+    real, labels = batches.batch(0)
+    rng = torch.Generator().manual_seed(0)
+    for _ in range(60):
+        measured = training.gan_step(state, real.detach(), labels, rng=rng, config=config)
+    assert measured["discriminator/loss"] < 0.1
+    assert measured["discriminator/real_logits"] > 2 > -2 > measured["discriminator/fake_logits"]
