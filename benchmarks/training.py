@@ -1,0 +1,78 @@
+"""How fast the default recipe trains: `python benchmarks/training.py [--device cuda] [--steps 200]`.
+
+Needs the core's packages only, so it runs on a bare GPU node too: PYTHONPATH=src python benchmarks/training.py.
+Variants are interleaved and repeated, so that a machine's moods hit all of them; the table shows medians.
+"""
+
+import dataclasses
+import statistics
+import time
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from dcgan.adapters.params_file import load_params
+from dcgan.core.batches import Batches, mixed_seed
+from dcgan.core.config import GanConfig, Precision
+from dcgan.core.dataset import LabelledImages
+from dcgan.core.devices import prepare_device
+from dcgan.core.gan_step import gan_step
+from dcgan.core.state import build_state
+
+WARM_UP_STEPS = 10
+PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
+
+
+def main(
+    device: Annotated[str, typer.Option(help="cpu, cuda or auto")] = "auto",
+    steps: Annotated[int, typer.Option(min=1, help="steps timed in each repetition")] = 50,
+    repetitions: Annotated[int, typer.Option(min=1)] = 3,
+    batch_sizes: Annotated[list[int] | None, typer.Option("--batch-size", min=2)] = None,
+) -> None:
+    """Print a table of milliseconds a step and images per second."""
+    params = load_params(Path("params.yaml"))
+    chosen = prepare_device(dataclasses.replace(params.train, device=device))  # type: ignore[arg-type]
+    sizes = batch_sizes or [params.train.batch_size]
+    variants = [(size, precision) for size in sizes for precision in PRECISIONS]
+    timings: dict[tuple[int, Precision], list[float]] = {variant: [] for variant in variants}
+    for _ in range(repetitions):
+        for size, precision in variants:
+            train = dataclasses.replace(params.train, batch_size=size, precision=precision)
+            config = dataclasses.replace(params.gan, train=train)
+            timings[size, precision].append(seconds_per_step(config, device=chosen, steps=steps))
+    name = torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    print(f"torch {torch.__version__}, {name}; median of {repetitions} x {steps} steps\n")
+    print("| batch | precision | ms per step | images/s |\n|---|---|---|---|")
+    for (size, precision), seconds in timings.items():
+        median = statistics.median(seconds)
+        print(f"| {size} | {precision} | {1000 * median:.2f} | {size / median:,.0f} |")
+
+
+def seconds_per_step(config: GanConfig, *, device: torch.device, steps: int) -> float:
+    """The mean time of a step on images of noise, whose content does not change the arithmetic."""
+    rng = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (10_000, 28, 28), generator=rng, dtype=torch.uint8)
+    data = LabelledImages(pixels, torch.arange(10_000) % 10)
+    batches = Batches(data, batch_size=config.train.batch_size, seed=0, device=device)
+    state = build_state(config.model, config.train, device=device)
+    step_rng = torch.Generator(device)
+    for step in range(WARM_UP_STEPS + steps):
+        if step == WARM_UP_STEPS:
+            synchronise(device)
+            started = time.perf_counter()
+        step_rng.manual_seed(mixed_seed(0, step))
+        gan_step(state, *batches.batch(step), rng=step_rng, config=config)
+    synchronise(device)
+    return (time.perf_counter() - started) / steps
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until the device has done all that it was asked for."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+if __name__ == "__main__":
+    typer.run(main)

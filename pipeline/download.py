@@ -1,0 +1,22 @@
+"""Stage `download`: the four IDX files of `data.name`, whole and checked."""
+
+from pathlib import Path
+
+from dcgan.adapters.mnist_files import download_files, write_digits
+from dcgan.adapters.params_file import load_params
+from dcgan.entry import run_stage
+
+RAW = Path("data/raw")
+
+
+def main() -> None:
+    """Put the files of data.name into data/raw: from MNIST_MIRROR, else from data.mirrors."""
+    data = load_params(Path("params.yaml")).data
+    if data.name == "digits":
+        write_digits(RAW)
+    else:
+        download_files(data.name, RAW, mirrors=data.mirrors)
+
+
+if __name__ == "__main__":
+    run_stage(main)

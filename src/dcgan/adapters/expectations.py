@@ -1,0 +1,249 @@
+"""The gate in front of training: Great Expectations over the table of images and the summary of both splits."""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dcgan.core.config import IMAGE_SIZE, NUM_CLASSES
+from dcgan.known_data import DataFacts, Range, SplitFacts
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+SHARE_TOLERANCE = 0.002
+"""How far a class's share of the images may be from the known one, which is near 0.1."""
+NUM_EXAMPLES = 5
+ROW_NAMES = {"images": ["split", "index"], "splits": ["split"]}
+"""For each table that is checked, the columns that tell where a row comes from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What one expectation found."""
+
+    description: str
+    """What was expected, in words."""
+    expectation: str
+    """Great Expectations' name for its kind."""
+    column: str | None
+    split: str | None
+    """The only split looked at; None: both."""
+    success: bool
+    expected: dict[str, Any]
+    observed: Any
+    """The number measured; for an expectation of every row, the share that failed it."""
+    unexpected_count: int | None
+    """Rows that failed it; None for an expectation of the table as a whole."""
+    examples: list[dict[str, Any]]
+    """The first rows that failed it, with the value found."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What all expectations found, in the order in which they were checked."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def failures(self) -> tuple[Finding, ...]:
+        """The expectations that did not hold."""
+        return tuple(finding for finding in self.findings if not finding.success)
+
+    @property
+    def success(self) -> bool:
+        """Whether every expectation held."""
+        return not self.failures
+
+
+def check_expectations(
+    table: "DataFrame", summary: Mapping[str, Mapping[str, Any]], facts: DataFacts, *, data_docs: Path
+) -> Outcome:
+    """Compare a data set with what is known about it; nothing but the numbers decides, so equal data is judged equally.
+
+    Args:
+        table: one row per image, from `image_table`.
+        summary: of both splits, from `summarise_splits`.
+        facts: what must hold.
+        data_docs: folder for Great Expectations' HTML report, whose index.html is the entrance.
+    """
+    import pandas as pd
+
+    splits = pd.DataFrame([_split_row(split, numbers) for split, numbers in summary.items()])
+    context = _context(data_docs)
+    findings = [
+        *_check(context, "images", table, _image_expectations(facts)),
+        *_check(context, "splits", splits, _split_expectations(facts)),
+    ]
+    context.build_data_docs()
+    return Outcome(tuple(findings))
+
+
+def _context(data_docs: Path) -> Any:
+    """A Great Expectations context that keeps nothing, tells nobody, and writes its HTML report into `data_docs`."""
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read once, on import
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import (
+        DataContextConfig,
+        InMemoryStoreBackendDefaults,
+        ProgressBarsConfig,
+    )
+
+    store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(data_docs.resolve())}
+    index = {"class_name": "DefaultSiteIndexBuilder"}
+    site = {"class_name": "SiteBuilder", "store_backend": store, "site_index_builder": index}
+    config = DataContextConfig(
+        store_backend_defaults=InMemoryStoreBackendDefaults(),
+        data_docs_sites={"data_docs": site | {"show_how_to_buttons": False}},
+        progress_bars=ProgressBarsConfig(globally=False),
+        analytics_enabled=False,
+    )
+    return gx.get_context(mode="ephemeral", project_config=config)
+
+
+def _check(context: Any, name: str, table: "DataFrame", expectations: list[Any]) -> list[Finding]:
+    """Run one suite over one table."""
+    import great_expectations as gx
+
+    asset = context.data_sources.add_pandas(name).add_dataframe_asset(name)
+    batches = asset.add_batch_definition_whole_dataframe("all")
+    suite = context.suites.add(gx.ExpectationSuite(name, expectations=expectations))
+    definition = context.validation_definitions.add(gx.ValidationDefinition(name=name, data=batches, suite=suite))
+    results = definition.run(
+        batch_parameters={"dataframe": table},
+        result_format={
+            "result_format": "SUMMARY",
+            "unexpected_index_column_names": ROW_NAMES[name],
+            "partial_unexpected_count": NUM_EXAMPLES,
+        },
+    )
+    return [_finding(result) for result in results.results]
+
+
+def _image_expectations(facts: DataFacts) -> list[Any]:
+    """Of the table with one row per image."""
+    from great_expectations import expectations as gxe
+
+    num_images = facts.train.num_images + facts.test.num_images
+    return [
+        *(_row_count(split, known) for split, known in facts.splits.items()),
+        gxe.ExpectColumnValuesToBeInSet(
+            column="label", value_set=list(range(NUM_CLASSES)), description="labels are 0 to 9"
+        ),
+        *(_between(column, (IMAGE_SIZE, IMAGE_SIZE)) for column in ("height", "width")),
+        gxe.ExpectColumnValuesToBeBetween(
+            column="ink_max", min_value=0, strict_min=True, description="no image is blank"
+        ),
+        *(_between(column, bounds) for column, bounds in facts.images.items()),
+        gxe.ExpectColumnValuesToBeInSet(
+            column="is_shared",
+            value_set=[False],
+            mostly=1 - facts.max_shared / num_images,
+            description=f"at most {facts.max_shared} images have a copy in the other split",
+        ),
+        gxe.ExpectColumnProportionOfUniqueValuesToBeBetween(
+            column="sha256",
+            min_value=facts.min_distinct,
+            description=f"at least {facts.min_distinct:.1%} of the images are distinct",
+        ),
+    ]
+
+
+def _split_row(split: str, numbers: Mapping[str, Any]) -> dict[str, Any]:
+    shares = {f"share_{label}": count / numbers["images"] for label, count in enumerate(numbers["class_counts"])}
+    return {"split": split, "mean": numbers["mean"], "std": numbers["std"], **shares}
+
+
+def _split_expectations(facts: DataFacts) -> list[Any]:
+    """Of the table with one row per split."""
+    return [
+        _single_value(column, bounds, split=split, what=what)
+        for split, known in facts.splits.items()
+        for column, bounds, what in (
+            ("mean", known.mean, "mean of all pixels"),
+            ("std", known.std, "standard deviation of all pixels"),
+            *_known_shares(known),
+        )
+    ]
+
+
+def _known_shares(known: SplitFacts) -> Iterator[tuple[str, Range, str]]:
+    for label, count in enumerate(known.class_counts):
+        share = count / known.num_images
+        bounds = (round(share - SHARE_TOLERANCE, 4), round(share + SHARE_TOLERANCE, 4))
+        yield f"share_{label}", bounds, f"share of class {label}"
+
+
+def _single_value(column: str, bounds: Range, *, split: str, what: str) -> Any:
+    """The mean of a column with one value, because Great Expectations shows what a mean is, but not a value."""
+    from great_expectations import expectations as gxe
+
+    return gxe.ExpectColumnMeanToBeBetween(
+        column=column,
+        min_value=bounds[0],
+        max_value=bounds[1],
+        row_condition=_only(split),
+        description=f"{split}: {what} is {_shown(bounds)}",
+    )
+
+
+def _row_count(split: str, known: SplitFacts) -> Any:
+    from great_expectations import expectations as gxe
+
+    return gxe.ExpectTableRowCountToEqual(
+        value=known.num_images,
+        row_condition=_only(split),
+        description=f"{split}: {known.num_images:,} images",
+    )
+
+
+def _between(column: str, bounds: Range) -> Any:
+    """Every value of a column lies within `bounds`, or is missing, as the centre of a blank image is."""
+    from great_expectations import expectations as gxe
+
+    return gxe.ExpectColumnValuesToBeBetween(
+        column=column, min_value=bounds[0], max_value=bounds[1], description=f"{column} is {_shown(bounds)}"
+    )
+
+
+def _shown(bounds: Range) -> str:
+    low, high = bounds
+    return f"{low:g}" if low == high else f"between {low:g} and {high:g}"
+
+
+def _only(split: str) -> Any:
+    from great_expectations.expectations.row_conditions import Column
+
+    return Column("split") == split
+
+
+def _finding(result: Any) -> Finding:
+    """Great Expectations' result without what changes from run to run."""
+    assert result.result, result.exception_info  # our own tables have every column, so nothing can raise
+    config = result.expectation_config
+    kwargs = dict(config.kwargs)
+    condition = kwargs.get("row_condition")
+    percent = result.result.get("unexpected_percent")
+    apart = {"batch_id", "column", "row_condition"}
+    return Finding(
+        description=config.description,
+        expectation=config.type,
+        column=kwargs.get("column"),
+        split=condition["parameter"] if condition else None,
+        success=bool(result.success),
+        expected=_plain({key: value for key, value in kwargs.items() if key not in apart}),
+        observed=_plain(result.result["observed_value"] if percent is None else percent / 100),
+        unexpected_count=result.result.get("unexpected_count"),
+        examples=_plain(result.result.get("partial_unexpected_index_list") or []),
+    )
+
+
+def _plain(value: Any) -> Any:
+    """`value` in Python's own types, with floats rounded to six decimals, as JSON has them."""
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    value = value.item() if hasattr(value, "item") else value
+    return round(value, 6) if isinstance(value, float) else value

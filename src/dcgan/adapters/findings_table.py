@@ -1,0 +1,50 @@
+"""The failed expectations of a validation report as a table for people."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PLAIN_WIDTH = 140
+"""Of the table where the output is no terminal, such as a log file."""
+
+
+def print_failures(findings: Sequence[Mapping[str, Any]], *, console: "Console | None" = None) -> None:
+    """Print what was expected, what was found instead, and example rows, for each finding without success.
+
+    Args:
+        findings: the `expectations` of a validation report.
+        console: where to print; None: standard output, in colour if that is a terminal.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = console or Console()
+    if not console.is_terminal:
+        console = Console(file=console.file, width=PLAIN_WIDTH)
+    failures = [finding for finding in findings if not finding["success"]]
+    table = Table(
+        *("Expected", "Found", "Examples"),
+        title=f"{len(failures)} of {len(findings)} expectations failed",
+        box=box.ROUNDED if console.is_terminal else box.ASCII,
+    )
+    for finding in failures:
+        examples = "\n".join(_shown_row(row) for row in finding["examples"])
+        table.add_row(*(Text(cell) for cell in (finding["description"], _shown_observation(finding), examples)))
+    console.print(table)
+
+
+def _shown_observation(finding: Mapping[str, Any]) -> str:
+    observed, count = finding["observed"], finding["unexpected_count"]
+    if count is not None:
+        return f"otherwise in {count:,} {'image' if count == 1 else 'images'} ({observed:.3%})"
+    return f"{observed:,}"
+
+
+def _shown_row(row: Mapping[str, Any]) -> str:
+    """As `train 17: ink_max = 0`."""
+    value = ", ".join(f"{key} = {row[key]}" for key in row if key not in ("split", "index"))
+    return f"{row['split']} {row['index']}: {value}"

@@ -1,0 +1,113 @@
+"""A table with one row per image, for everything that judges data by its numbers."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+CHUNK = 4096
+"""Images measured at once, which bounds the memory."""
+SPLITS = ("train", "test")
+
+
+def image_table(arrays: Mapping[str, NDArray[np.uint8]]) -> "DataFrame":
+    """One row per image of both splits, the training images first.
+
+    Columns: split, index (in its split), label, height, width; ink_mean and ink_std (of its pixels, in [0, 1]);
+    ink_min and ink_max (0..255); ink_share (of pixels above 0); centre_y and centre_x (centre of mass in pixels, none
+    if blank); top, bottom, left, right (bounding box of the ink, both ends included), box_height, box_width (0 if
+    blank); sha256 (of the pixels); is_shared (the other split has the same pixels).
+
+    Args:
+        arrays: `train_images` and `test_images` uint8 [N, H, W]; `train_labels` and `test_labels` [N].
+    """
+    import pandas as pd
+
+    table = pd.concat(
+        [_split_table(split, arrays[f"{split}_images"], arrays[f"{split}_labels"]) for split in SPLITS],
+        ignore_index=True,
+    )
+    splits_of_copies = table.groupby("sha256")["split"].transform("nunique")
+    return table.assign(is_shared=splits_of_copies > 1)
+
+
+def summarise_splits(table: "DataFrame") -> dict[str, dict[str, Any]]:
+    """For each split its number of `images`, `mean` and `std` of all its pixels in [0, 1], and its `class_counts`."""
+    return {split: _summary(table[table["split"] == split]) for split in SPLITS}
+
+
+def _summary(rows: "DataFrame") -> dict[str, Any]:
+    means, stds = (rows[column].to_numpy(np.float64) for column in ("ink_mean", "ink_std"))
+    mean = float(means.mean())
+    variance = float((stds**2 + means**2).mean()) - mean**2
+    return {
+        "images": len(rows),
+        "mean": round(mean, 6),
+        "std": round(variance**0.5, 6),
+        "class_counts": np.bincount(rows["label"].to_numpy(np.int64), minlength=10).tolist(),
+    }
+
+
+def _split_table(split: str, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> "DataFrame":
+    import pandas as pd
+
+    chunks = [_measure(images[start : start + CHUNK]) for start in range(0, len(images), CHUNK)]
+    measured = {column: np.concatenate([chunk[column] for chunk in chunks]) for column in chunks[0]}
+    _, height, width = images.shape
+    return pd.DataFrame(
+        {
+            "split": split,
+            "index": np.arange(len(images)),
+            "label": labels.astype(np.int64),
+            "height": height,
+            "width": width,
+            **measured,
+            "sha256": [hashlib.sha256(image.tobytes()).hexdigest() for image in images],
+        }
+    )
+
+
+def _measure(images: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+    """The numbers of each image."""
+    flat = images.reshape(len(images), -1) / 255
+    has_ink = images > 0
+    top, bottom = _first_and_last(np.any(has_ink, axis=2))
+    left, right = _first_and_last(np.any(has_ink, axis=1))
+    return {
+        "ink_mean": flat.mean(axis=1),
+        "ink_std": flat.std(axis=1),
+        "ink_min": images.min(axis=(1, 2)).astype(np.int64),
+        "ink_max": images.max(axis=(1, 2)).astype(np.int64),
+        "ink_share": has_ink.mean(axis=(1, 2)),
+        "centre_y": _centres(images.sum(axis=2, dtype=np.float64)),
+        "centre_x": _centres(images.sum(axis=1, dtype=np.float64)),
+        "top": top,
+        "bottom": bottom,
+        "left": left,
+        "right": right,
+        "box_height": np.maximum(bottom - top + 1, 0),
+        "box_width": np.maximum(right - left + 1, 0),
+    }
+
+
+def _first_and_last(occupied: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Index of the first and the last True of each row; the length and -1 where there is none."""
+    length = occupied.shape[1]
+    is_empty = ~occupied.any(axis=1)
+    first = np.where(is_empty, length, occupied.argmax(axis=1))
+    last = np.where(is_empty, -1, length - 1 - occupied[:, ::-1].argmax(axis=1))
+    return first, last
+
+
+def _centres(profiles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Centre of mass of each row; NaN where there is no mass."""
+    mass = profiles.sum(axis=1)
+    moments: NDArray[np.float64] = profiles @ np.arange(profiles.shape[1])
+    centres = np.full(mass.shape, np.nan)
+    np.divide(moments, mass, out=centres, where=mass > 0)
+    return centres

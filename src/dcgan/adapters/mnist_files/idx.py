@@ -1,0 +1,72 @@
+"""The IDX format of the MNIST files: a gzip-packed header with the shape, then one unsigned byte per value."""
+
+import gzip
+import math
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcgan.errors import BadDataError
+from dcgan.files import write_bytes
+
+UNSIGNED_BYTE = 8
+REPAIR = "delete it and run the stage `download` again"
+
+
+def read_idx(path: Path, *, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """The array in a gzip-packed IDX file, which must have exactly `shape`.
+
+    Never unpacks more than `shape` needs, whatever the file claims or holds.
+
+    Raises:
+        BadDataError: the file is missing, not gzip, damaged, or holds something else; the message has both shapes.
+    """
+    header = _header(shape)
+    expected = len(header) + math.prod(shape)
+    content = _unpack(path, at_most=expected + 1)
+    if content[:4] != header[:4]:
+        raise _bad(path, f"IDX magic 0x{header[:4].hex()}", f"0x{content[:4].hex()}")
+    if content[: len(header)] != header:
+        raise _bad(path, f"shape {_shown(shape)}", _shown(_shape_of(content, dimensions=len(shape))))
+    if len(content) != expected:
+        found = "more" if len(content) > expected else f"{len(content):,}"
+        raise _bad(path, f"{expected:,} bytes once unpacked", found)
+    return np.frombuffer(content, np.uint8, offset=len(header)).reshape(shape)
+
+
+def write_idx(path: Path, array: NDArray[np.uint8]) -> None:
+    """Write a gzip-packed IDX file, atomically; equal arrays give equal bytes."""
+    write_bytes(path, gzip.compress(_header(array.shape) + array.tobytes(), mtime=0))
+
+
+def _header(shape: tuple[int, ...]) -> bytes:
+    """Two zero bytes, the type, the number of dimensions, then each dimension as a big-endian 32-bit integer."""
+    return struct.pack(f">HBB{len(shape)}I", 0, UNSIGNED_BYTE, len(shape), *shape)
+
+
+def _shape_of(content: bytes, *, dimensions: int) -> tuple[int, ...]:
+    whole = content[4 : 4 + 4 * dimensions]
+    return struct.unpack(f">{len(whole) // 4}I", whole[: len(whole) // 4 * 4])
+
+
+def _unpack(path: Path, *, at_most: int) -> bytes:
+    """The first `at_most` bytes of the unpacked file; reading to its end also checks the CRC."""
+    try:
+        with gzip.open(path) as file:
+            return file.read(at_most)
+    except FileNotFoundError:
+        raise BadDataError(f"{path}: missing; run the stage `download` first") from None
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        found = f"{path.stat().st_size:,} bytes that do not unpack ({error})"
+        raise _bad(path, "a whole gzip file", found) from error
+
+
+def _bad(path: Path, expected: str, found: str) -> BadDataError:
+    return BadDataError(f"{path}: expected {expected}, found {found}; {REPAIR}")
+
+
+def _shown(shape: tuple[int, ...]) -> str:
+    return " x ".join(f"{size:,}" for size in shape)

@@ -1,0 +1,129 @@
+import dataclasses
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from dcgan.adapters.expectations import Finding, Outcome, check_expectations
+from dcgan.adapters.findings_table import print_failures
+from dcgan.adapters.image_table import image_table, summarise_splits
+from dcgan.known_data import DataFacts
+from tiny_data import tiny_arrays, tiny_facts
+
+# Great Expectations imports them.
+pytestmark = pytest.mark.filterwarnings("ignore:module 'sre_(constants|parse)' is deprecated:DeprecationWarning")
+
+
+def check(arrays: dict[str, np.ndarray], facts: DataFacts, data_docs: Path) -> Outcome:
+    table = image_table(arrays)
+    return check_expectations(table, summarise_splits(table), facts, data_docs=data_docs)
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, Path]:
+    data_docs = tmp_path_factory.mktemp("reports") / "data_docs"
+    return check(tiny_arrays(), tiny_facts(), data_docs), data_docs
+
+
+@pytest.fixture(scope="module")
+def bad(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    """Everything that one data set can have wrong at once."""
+    arrays = tiny_arrays()
+    arrays["train_images"] = arrays["train_images"][:-1]
+    arrays["train_labels"] = arrays["train_labels"][:-1]
+    arrays["train_images"][3] = 0
+    arrays["train_images"][6] = arrays["test_images"][5]
+    arrays["train_labels"][arrays["train_labels"] == 7] = 8
+    arrays["test_images"][9] //= 2
+    arrays["test_images"][10, 20] = 255
+    return check(arrays, tiny_facts(), tmp_path_factory.mktemp("reports"))
+
+
+def finding(outcome: Outcome, description: str) -> Finding:
+    (found,) = [each for each in outcome.findings if each.description == description]
+    return found
+
+
+def test_a_good_data_set_meets_every_expectation(good: tuple[Outcome, Path]) -> None:
+    outcome, _ = good
+    assert outcome.success
+    assert outcome.failures == ()
+    assert finding(outcome, "train: 40 images").observed == 40
+    mean = finding(outcome, "train: mean of all pixels is between 0.05 and 0.08")
+    assert mean.observed == pytest.approx((tiny_arrays()["train_images"] / 255).mean(), abs=1e-6)
+
+
+def test_equal_data_is_judged_equally_to_the_last_byte(good: tuple[Outcome, Path], tmp_path: Path) -> None:
+    again = check(tiny_arrays(), tiny_facts(), tmp_path)
+    first, second = (json.dumps(dataclasses.asdict(outcome), allow_nan=False) for outcome in (good[0], again))
+    assert first == second
+
+
+def test_the_html_report_tells_the_expectations_in_words(good: tuple[Outcome, Path]) -> None:
+    _, data_docs = good
+    assert (data_docs / "index.html").is_file()
+    pages = "".join(page.read_text() for page in data_docs.glob("validations/**/*.html"))
+    for words in ("train: 40 images", "no image is blank", "ink_share is between 0.04 and 0.14"):
+        assert words in pages
+
+
+def test_what_is_wrong_fails_and_nothing_else(bad: Outcome) -> None:
+    assert not bad.success
+    assert [each.description for each in bad.failures] == [
+        "train: 40 images",
+        "no image is blank",
+        "ink_share is between 0.04 and 0.14",
+        "box_height is 8",
+        "box_width is between 4 and 13",
+        "at most 0 images have a copy in the other split",
+        "at least 100.0% of the images are distinct",
+        *(f"train: share of class {label} is between 0.098 and 0.102" for label in range(10)),
+    ]
+
+
+def test_a_failed_row_count_shows_the_count(bad: Outcome) -> None:
+    failed = finding(bad, "train: 40 images")
+    assert (failed.observed, failed.expected, failed.split) == (39, {"value": 40}, "train")
+
+
+def test_a_failed_expectation_of_every_row_shows_which_rows(bad: Outcome) -> None:
+    shared = finding(bad, "at most 0 images have a copy in the other split")
+    assert shared.unexpected_count == 2
+    assert shared.observed == pytest.approx(2 / 79, abs=1e-6)
+    assert shared.observed == round(shared.observed, 6)  # the last digits differ between machines
+    assert shared.examples == [
+        {"is_shared": True, "split": "train", "index": 6},
+        {"is_shared": True, "split": "test", "index": 5},
+    ]
+    blank = finding(bad, "no image is blank")
+    assert blank.examples == [{"ink_max": 0, "split": "train", "index": 3}]
+
+
+def test_failed_class_shares_are_shown(bad: Outcome) -> None:
+    shares = [each.observed for each in bad.failures if (each.column or "").startswith("share_")]
+    assert shares == pytest.approx([4 / 39] * 7 + [0, 8 / 39, 3 / 39], abs=1e-6)
+
+
+def test_known_copies_may_be_shared(bad: Outcome, tmp_path: Path) -> None:
+    arrays = tiny_arrays()
+    arrays["train_images"][5] = arrays["test_images"][5]
+    outcome = check(arrays, dataclasses.replace(tiny_facts(max_shared=2), min_distinct=0.9), tmp_path)
+    assert outcome.success
+
+
+def test_the_table_says_what_failed_by_how_much_and_where(bad: Outcome) -> None:
+    output = io.StringIO()
+    findings = [dataclasses.asdict(each) for each in bad.findings]
+    print_failures(findings, console=Console(file=output))
+    text = output.getvalue()
+    assert text.isascii()
+    assert text.strip().startswith("17 of 36 expectations failed")
+    lines = [line.split("|")[1:-1] for line in text.splitlines() if line.startswith("| ")]
+    cells = [[cell.strip() for cell in line] for line in lines]
+    assert ["train: 40 images", "39", ""] in cells
+    assert ["no image is blank", "otherwise in 1 image (1.266%)", "train 3: ink_max = 0"] in cells
+    assert ["", "", "test 5: is_shared = True"] in cells
+    assert ["train: share of class 8 is between 0.098 and 0.102", "0.205128", ""] in cells

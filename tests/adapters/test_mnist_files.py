@@ -1,0 +1,141 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dcgan.adapters import mnist_files
+from dcgan.adapters.mnist_files import ARRAYS, download_files, files_of, read_arrays
+from dcgan.errors import BadDataError, UnavailableError
+from tiny_data import NAMES, files_with_hashes, tiny_arrays, write_files
+
+FIRST, *_, LAST = NAMES.values()
+
+
+@pytest.fixture
+def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with four small files that stand for MNIST's, which is all that torchvision could add."""
+    folder = tmp_path / "mirror"
+    write_files(folder, tiny_arrays())
+    files = files_with_hashes(folder, tiny_arrays())
+    monkeypatch.setattr(mnist_files.files, "files_of", lambda name: files)
+    monkeypatch.delenv("MNIST_MIRROR", raising=False)
+    return folder
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "raw"
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_four_files_arrive_byte_for_byte_and_nothing_else(mirror: Path, raw: Path) -> None:
+    download_files("mnist", raw, mirrors=[str(mirror)])
+    assert contents(raw) == contents(mirror)
+
+
+def test_files_already_right_are_not_fetched_again(mirror: Path, raw: Path) -> None:
+    write_files(raw, tiny_arrays())
+    before = {path: path.stat().st_mtime_ns for path in raw.iterdir()}
+    lines: list[str] = []
+    download_files("mnist", raw, mirrors=[], report=lines.append)
+    assert {path: path.stat().st_mtime_ns for path in raw.iterdir()} == before
+    assert lines == [f"{raw / name}: already there" for name in NAMES.values()]
+
+
+def test_a_damaged_file_in_place_is_replaced(mirror: Path, raw: Path) -> None:
+    write_files(raw, tiny_arrays())
+    (raw / LAST).write_bytes(b"damaged")
+    download_files("mnist", raw, mirrors=[str(mirror)])
+    assert contents(raw) == contents(mirror)
+
+
+def test_the_leftover_of_a_killed_run_is_removed(mirror: Path, raw: Path) -> None:
+    raw.mkdir(parents=True)
+    (raw / f".{FIRST}.99999.tmp").write_bytes(b"half")
+    download_files("mnist", raw, mirrors=[str(mirror)])
+    assert sorted(contents(raw)) == sorted(NAMES.values())
+
+
+def test_the_mirror_of_the_environment_comes_first_and_torchvision_is_not_asked(
+    mirror: Path, raw: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(name: str) -> None:
+        raise AssertionError("asked")
+
+    monkeypatch.setattr(mnist_files.files, "_torchvision_class", refuse)
+    monkeypatch.setenv("MNIST_MIRROR", str(mirror))
+    lines: list[str] = []
+    download_files("mnist", raw, mirrors=None, report=lines.append)
+    assert all(line.endswith(f"from {mirror}") for line in lines)
+    assert len(lines) == 4
+
+
+def test_a_source_that_failed_is_tried_last_for_the_other_files(mirror: Path, raw: Path, tmp_path: Path) -> None:
+    missing = tmp_path / "missing"
+    lines: list[str] = []
+    download_files("mnist", raw, mirrors=[str(missing), str(mirror)], report=lines.append)
+    assert lines[0] == f"{missing / FIRST}: No such file or directory"
+    assert sum(str(missing) in line for line in lines) == 1
+
+
+def test_a_source_with_some_of_the_files_is_gone_back_to(mirror: Path, raw: Path, tmp_path: Path) -> None:
+    partial = tmp_path / "partial"
+    partial.mkdir()
+    (partial / LAST).write_bytes((mirror / LAST).read_bytes())
+    (mirror / LAST).unlink()
+    download_files("mnist", raw, mirrors=[str(partial), str(mirror)])
+    assert sorted(contents(raw)) == sorted(NAMES.values())
+
+
+def test_without_any_source_the_message_says_what_to_set(mirror: Path, raw: Path) -> None:
+    with pytest.raises(UnavailableError, match=r"neither MNIST_MIRROR nor data.mirrors names one; set MNIST_MIRROR"):
+        download_files("mnist", raw, mirrors=())
+    assert not raw.exists()
+
+
+def test_arrays_come_back_as_they_were_written(mirror: Path) -> None:
+    arrays = read_arrays("mnist", mirror)
+    expected = tiny_arrays()
+    assert tuple(arrays) == ARRAYS
+    for key in ARRAYS:
+        np.testing.assert_array_equal(arrays[key], expected[key])
+        assert arrays[key].dtype == np.uint8
+
+
+def test_a_label_beyond_nine_is_named_with_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arrays = tiny_arrays()
+    arrays["test_labels"][[5, 8]] = (10, 255)
+    write_files(tmp_path, arrays)
+    files = files_with_hashes(tmp_path, arrays)
+    monkeypatch.setattr(mnist_files.files, "files_of", lambda name: files)
+    with pytest.raises(BadDataError, match=r"t10k-labels.*expected labels 0\.\.9, found 2 others, first 10 at index 5"):
+        read_arrays("mnist", tmp_path)
+
+
+def test_mnist_is_pinned_by_sha256_and_size() -> None:
+    images, labels, *_ = files_of("mnist")
+    assert images.name == "train-images-idx3-ubyte.gz"
+    assert images.shape == (60_000, 28, 28)
+    assert images.num_bytes == 9_912_422
+    assert labels.checksum == "sha256:3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"
+
+
+def test_the_siblings_are_pinned_by_torchvision_and_come_in_the_same_order() -> None:
+    for name in ("fashion_mnist", "kmnist"):
+        files = files_of(name)
+        assert [file.name for file in files] == [file.name for file in files_of("mnist")]
+        assert [file.shape for file in files] == [file.shape for file in files_of("mnist")]
+        assert len({file.checksum for file in files}) == 4
+        assert all(file.checksum.startswith("md5:") for file in files)
+
+
+def test_the_embedded_digits_are_not_pinned_and_have_their_own_shapes() -> None:
+    assert [(file.shape[0], file.checksum) for file in files_of("digits")] == [
+        (1442, None),
+        (1442, None),
+        (355, None),
+        (355, None),
+    ]

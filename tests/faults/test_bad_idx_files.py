@@ -1,0 +1,152 @@
+"""Raw files that are not what they must be: each is named, with what was expected and what was found."""
+
+import gzip
+import hashlib
+import struct
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dcgan.adapters import mnist_files
+from dcgan.adapters.mnist_files import read_arrays
+from dcgan.adapters.mnist_files.idx import read_idx, write_idx
+from dcgan.errors import BadDataError
+from tiny_data import NAMES, files_with_hashes, tiny_arrays, write_files
+
+ROOT = Path(__file__).parents[2]
+SHAPE = (5, 28, 28)
+PIXELS = np.random.default_rng(0).integers(0, 256, SHAPE).astype(np.uint8)
+REPAIR = "delete it and run the stage `download` again"
+
+
+def packed(*numbers: int, magic: bytes = b"\0\0\x08\x03", body: bytes = PIXELS.tobytes()) -> bytes:
+    """A gzip-packed IDX file with these dimensions in its header."""
+    return gzip.compress(magic + struct.pack(f">{len(numbers)}I", *numbers) + body)
+
+
+WHOLE = packed(*SHAPE)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "train-images-idx3-ubyte.gz"
+
+
+def message_for(path: Path, content: bytes) -> str:
+    path.write_bytes(content)
+    with pytest.raises(BadDataError) as caught:
+        read_idx(path, shape=SHAPE)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: expected ")
+    assert message.endswith(f"; {REPAIR}")
+    assert "\n" not in message
+    return message
+
+
+def test_a_good_file_is_read_and_written_the_same_each_time(path: Path) -> None:
+    path.write_bytes(WHOLE)
+    np.testing.assert_array_equal(read_idx(path, shape=SHAPE), PIXELS)
+    write_idx(path, PIXELS)
+    first = path.read_bytes()
+    assert first[4:8] == bytes(4)  # no time
+    np.testing.assert_array_equal(read_idx(path, shape=SHAPE), PIXELS)
+    write_idx(path, PIXELS)
+    assert path.read_bytes() == first
+
+
+def test_other_headers_are_shown_beside_the_expected_ones(path: Path) -> None:
+    wrong_magic = message_for(path, packed(*SHAPE, magic=b"\0\0\x08\x01"))
+    assert "expected IDX magic 0x00000803, found 0x00000801" in wrong_magic
+    assert "expected shape 5 x 28 x 28, found 5 x 28 x 27" in message_for(path, packed(5, 28, 27))
+    assert "expected shape 5 x 28 x 28, found 600 x 28 x 28" in message_for(path, packed(600, 28, 28))
+    assert "found 4,294,967,295 x 28 x 28" in message_for(path, packed(2**32 - 1, 28, 28))
+    assert "expected IDX magic 0x00000803, found 0x" in message_for(path, gzip.compress(b""))
+    assert "expected shape 5 x 28 x 28, found 5" in message_for(path, packed(5, body=b"\0\0"))
+
+
+def test_a_body_too_short_or_too_long_is_counted(path: Path) -> None:
+    assert "expected 3,936 bytes once unpacked, found 3,935" in message_for(
+        path, packed(*SHAPE, body=PIXELS.tobytes()[:-1])
+    )
+    assert "expected 3,936 bytes once unpacked, found more" in message_for(
+        path, packed(*SHAPE, body=PIXELS.tobytes() + b"\0")
+    )
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"<html>not here</html>", WHOLE[:1], WHOLE[: len(WHOLE) // 2], WHOLE[:-1], WHOLE[:-8]],
+    ids=["empty", "page", "one byte", "half", "no last byte", "no checksum"],
+)
+def test_what_is_not_a_whole_gzip_file_says_how_long_it_is(path: Path, content: bytes) -> None:
+    if content:
+        expected = f"expected a whole gzip file, found {len(content):,} bytes that do not unpack"
+        assert expected in message_for(path, content)
+    else:
+        assert "expected IDX magic 0x00000803, found 0x" in message_for(path, content)
+
+
+def test_no_flipped_bit_changes_a_pixel(path: Path) -> None:
+    rng = np.random.default_rng(1)
+    refused = 0
+    for position in [*range(20), *rng.integers(20, len(WHOLE), 100)]:
+        damaged = bytearray(WHOLE)
+        damaged[position] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged)
+        try:
+            pixels = read_idx(path, shape=SHAPE)
+        except BadDataError:
+            refused += 1
+            continue
+        np.testing.assert_array_equal(pixels, PIXELS)  # gzip has a few bits that nothing depends on, as a time
+    assert refused > 100
+
+
+def test_a_bomb_is_not_unpacked(path: Path) -> None:
+    bomb = gzip.compress(gzip.decompress(packed(*SHAPE)) + bytes(200 * 2**20), compresslevel=1)
+    tracemalloc.start()
+    message = message_for(path, bomb)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert "expected 3,936 bytes once unpacked, found more" in message
+    assert peak < 2 * 2**20
+
+
+def test_a_missing_file_names_the_stage_that_makes_it(path: Path) -> None:
+    with pytest.raises(BadDataError, match=r"train-images-idx3-ubyte\.gz: missing; run the stage `download` first"):
+        read_idx(path, shape=SHAPE)
+
+
+def test_a_pinned_file_is_told_by_hash_and_size_before_it_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrays = tiny_arrays()
+    write_files(tmp_path, arrays)
+    files = files_with_hashes(tmp_path, arrays)
+    monkeypatch.setattr(mnist_files.files, "files_of", lambda name: files)
+    path = tmp_path / NAMES["test_images"]
+    before = path.read_bytes()
+    path.write_bytes(before[:-1])
+    with pytest.raises(BadDataError) as caught:
+        read_arrays("mnist", tmp_path)
+    expected, found = (hashlib.sha256(content).hexdigest() for content in (before, before[:-1]))
+    assert str(caught.value) == (
+        f"{path}: expected sha256 {expected} ({len(before):,} bytes), "
+        f"found {found} ({len(before) - 1:,} bytes); {REPAIR}"
+    )
+
+
+def test_the_stage_ends_with_65_and_one_line(tmp_path: Path) -> None:
+    params = (ROOT / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(params)
+    write_files(tmp_path / "data" / "raw", tiny_arrays())
+    script = [sys.executable, str(ROOT / "pipeline" / "validate.py")]
+    ended = subprocess.run(script, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 65
+    assert ended.stderr.startswith("error: data/raw/train-images-idx3-ubyte.gz: expected sha256 440fcabf")
+    assert ended.stderr.count("\n") == 1
+    assert not (tmp_path / "data" / "dataset.safetensors").exists()
