@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from dcgan.adapters.checkpoints import save_weights
 from dcgan.adapters.dataset_file import load_dataset
 from dcgan.adapters.params_file import load_params
 from dcgan.adapters.progress import ProgressBar
+from dcgan.adapters.weights import save_weights
 from dcgan.core.classifier import compute_accuracy, train_classifier
 from dcgan.core.devices import prepare_device
 from dcgan.entry import run_stage
@@ -19,7 +19,7 @@ def train_judge() -> None:
     with ProgressBar("train_classifier") as bar:
         classifier = train_classifier(dataset.train, params.classifier, device=device, on_step=bar.advance_to)
     accuracy = compute_accuracy(classifier, dataset.test, device=device)
-    save_weights(Path("models/classifier.safetensors"), classifier)
+    save_weights(Path("models"), classifier=classifier)
     print(f"models/classifier.safetensors: reads {accuracy:.2%} of {len(dataset.test)} test images as labelled")
 
 

@@ -4,24 +4,14 @@ import os
 import pickle
 
 import pytest
-import safetensors.torch
 import torch
 
-from dcgan.adapters.checkpoints import CheckpointFolder, load_weights, run_fingerprint, save_weights
+from damage import Evil, flip_bit
+from dcgan.adapters.checkpoints import CheckpointFolder, run_fingerprint
 from dcgan.core.state import build_state, tensors_of
 from dcgan.errors import BadDataError
 
 CPU = torch.device("cpu")
-
-
-class Evil:
-    """Runs a command when unpickled."""
-
-    def __init__(self, marker):
-        self.marker = marker
-
-    def __reduce__(self):
-        return os.system, (f"touch {self.marker}",)
 
 
 @pytest.fixture
@@ -38,12 +28,6 @@ def save_at(folder, state, *steps):
     for step in steps:
         state.step = step
         folder.save(state)
-
-
-def flip_bit(path, position):
-    content = bytearray(path.read_bytes())
-    content[position] ^= 1
-    path.write_bytes(content)
 
 
 def test_the_newest_checkpoint_is_restored_and_older_ones_are_pruned(folder, state, gan_config):
@@ -123,49 +107,6 @@ def test_a_finished_run_leaves_nothing(folder, state):
     save_at(folder, state, 10)
     folder.remove()
     assert not folder.path.exists()
-
-
-def test_weights_come_back_bit_for_bit(tmp_path, state, gan_config):
-    path = tmp_path / "generator.safetensors"
-    save_weights(path, state.generator)
-    other = build_state(gan_config.model, dataclasses.replace(gan_config.train, seed=1), device=CPU).generator
-    load_weights(path, other, made_by="train")
-    assert all(torch.equal(found, state.generator.state_dict()[name]) for name, found in other.state_dict().items())
-
-
-def test_equal_weights_give_equal_files(tmp_path, state):
-    save_weights(tmp_path / "a", state.generator)
-    save_weights(tmp_path / "b", state.generator)
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-
-
-def test_no_flipped_bit_in_weights_goes_unseen(tmp_path, state):
-    path = tmp_path / "generator.safetensors"
-    save_weights(path, state.generator)
-    whole = path.read_bytes()
-    rng = torch.Generator().manual_seed(0)
-    header = torch.randint(8, 600, (20,), generator=rng).tolist()
-    for position in header + torch.randint(len(whole), (60,), generator=rng).tolist():
-        path.write_bytes(whole)
-        flip_bit(path, position)
-        with pytest.raises(BadDataError, match=r"generator\.safetensors"):
-            load_weights(path, state.generator, made_by="train")
-
-
-def test_bad_weights_are_refused_with_the_command_that_repairs_them(tmp_path, state):
-    path = tmp_path / "generator.safetensors"
-    with pytest.raises(BadDataError, match="missing; run `dvc repro train`"):
-        load_weights(path, state.generator, made_by="train")
-    path.write_bytes(pickle.dumps(Evil(tmp_path / "marker")))
-    with pytest.raises(BadDataError, match=r"not a safetensors file .* run `dvc repro --force train`"):
-        load_weights(path, state.generator, made_by="train")
-    assert not (tmp_path / "marker").exists()
-    save_weights(path, state.discriminator)
-    with pytest.raises(BadDataError, match="another network than params"):
-        load_weights(path, state.generator, made_by="train")
-    (tmp_path / "plain").write_bytes(safetensors.torch.save({"weight": torch.ones(3)}))
-    with pytest.raises(BadDataError, match=r"damaged: sha256 of its tensors is .* expected None"):
-        load_weights(tmp_path / "plain", state.generator, made_by="train")
 
 
 def test_the_fingerprint_follows_parameters_data_and_threads(gan_config, monkeypatch):

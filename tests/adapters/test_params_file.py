@@ -123,8 +123,8 @@ def test_text_that_is_not_yaml_is_refused(load, text):
 
 
 def test_a_parameter_given_twice_is_refused(load):
-    text = (ROOT / "params.yaml").read_text().replace("  epochs: 10\n", "  epochs: 10\n  epochs: 3\n")
-    assert "epochs is given twice" in refusal(load, text)
+    text = (ROOT / "params.yaml").read_text().replace("  batch_size: 64\n", "  batch_size: 64\n  batch_size: 3\n")
+    assert "batch_size is given twice" in refusal(load, text)
 
 
 def test_an_empty_file_is_refused(load):

@@ -1,15 +1,13 @@
-"""Checkpoints and weights on disk: plain tensors in safetensors files whose every bit is checked before use."""
+"""Checkpoints of a training: plain tensors in safetensors files, each with its SHA-256 beside it."""
 
 import hashlib
 import shutil
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from safetensors import SafetensorError
 
 from dcgan.core.config import GanConfig
 from dcgan.core.state import GanState, load_tensors, tensors_of
@@ -28,7 +26,8 @@ class CheckpointFolder:
     def save(self, state: GanState) -> None:
         """Write the state, then its SHA-256 beside it, then drop all but the newest checkpoints."""
         path = self.path / f"step-{state.step:08d}.safetensors"
-        content = safetensors.torch.save(_on_cpu(tensors_of(state)))
+        tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors_of(state).items()}
+        content = safetensors.torch.save(tensors)
         write_bytes(path, content)
         write_bytes(_hash_path(path), f"{hashlib.sha256(content).hexdigest()}\n".encode())
         for old in self._newest_first()[KEPT_CHECKPOINTS:]:
@@ -75,35 +74,6 @@ def run_fingerprint(config: GanConfig, *, dataset_sha256: str) -> str:
     return digest.hexdigest()[:16]
 
 
-def save_weights(path: Path, network: nn.Module) -> None:
-    """Write the network's weights and buffers with a digest of them inside the file, atomically."""
-    tensors = _on_cpu(network.state_dict())
-    write_bytes(path, safetensors.torch.save(tensors, metadata={"sha256": _digest(tensors)}))
-
-
-def load_weights(path: Path, network: nn.Module, *, made_by: str) -> None:
-    """Load weights that `save_weights` wrote in the stage `made_by` into a network of the same shape.
-
-    Raises:
-        BadDataError: the file is missing, damaged, no safetensors file, or holds another network.
-    """
-    repair = f"run `dvc repro --force {made_by}`"
-    if not path.is_file():
-        raise BadDataError(f"{path}: missing; run `dvc repro {made_by}`")
-    try:
-        tensors = safetensors.torch.load_file(path)
-        with safe_open(path, "pt") as file:
-            expected = (file.metadata() or {}).get("sha256")
-    except SafetensorError as error:
-        raise BadDataError(f"{path}: not a safetensors file ({error}); {repair}") from error
-    if (found := _digest(tensors)) != expected:
-        raise BadDataError(f"{path}: damaged: sha256 of its tensors is {found}, expected {expected}; {repair}")
-    try:
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise BadDataError(f"{path}: holds another network than params.yaml describes; {repair}") from error
-
-
 def _check_hash(path: Path) -> None:
     hash_path = _hash_path(path)
     if not hash_path.is_file():
@@ -115,15 +85,3 @@ def _check_hash(path: Path) -> None:
 
 def _hash_path(path: Path) -> Path:
     return path.with_suffix(".sha256")
-
-
-def _on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-
-
-def _digest(tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        digest.update(tensor.numpy().tobytes())
-    return digest.hexdigest()

@@ -1,0 +1,60 @@
+"""Stage `export`: the averaged generator as one ONNX file for production, proven to draw what PyTorch draws."""
+
+from pathlib import Path
+
+from dcgan.adapters.mlflow_tracker import load_run_reference, resume_run
+from dcgan.adapters.onnx_export import examine, export_generator
+from dcgan.adapters.params_file import load_params, params_sha256
+from dcgan.adapters.provenance import source_revision
+from dcgan.adapters.weights import load_weights
+from dcgan.core.config import NUM_CLASSES, Params
+from dcgan.core.gates import Judgement
+from dcgan.core.networks import build_generator
+from dcgan.entry import run_stage
+from dcgan.files import read_json, write_bytes, write_json
+
+MODELS, REPORTS = Path("models"), Path("reports")
+
+
+def main() -> None:
+    """Turn models/generator.safetensors into models/generator.onnx; write reports/export.json."""
+    params = load_params(Path("params.yaml"))
+    model, opset = params.model, params.export.opset
+    metadata = describe(params)
+    generator = build_generator(model)
+    load_weights(MODELS / "generator.safetensors", generator, made_by="train")
+
+    content = export_generator(
+        generator, conditional=model.conditional, latent_dim=model.latent_dim, opset=opset, metadata=metadata
+    )
+    report = examine(content, generator, model)
+    write_bytes(MODELS / "generator.onnx", content)
+    write_json(REPORTS / "export.json", {"opset": opset, **report})
+
+    reference, history = load_run_reference(MODELS / "run.json"), REPORTS / "history.jsonl"
+    difference, latency = report["parity"]["max_difference"], report["latency"]
+    with resume_run(reference, tracking=params.tracking, history=history, params=params.flattened()) as run:
+        run.log_metrics({"export/max_difference": difference})
+        run.log_metrics({f"export/median_ms_batch_{row['batch']}": row["median_ms"] for row in latency})
+        run.log_artifact(REPORTS / "export.json", "export")
+    print(f"models/generator.onnx: {len(content):,} bytes, at most {difference:.1e} from PyTorch's images")
+
+
+def describe(params: Params) -> dict[str, str]:
+    """What the ONNX file says about itself; neither path nor time nor run, so equal models have equal bytes."""
+    evaluation = REPORTS / "evaluation.json"
+    judgement = Judgement.from_report(read_json(evaluation, made_by="evaluate"), path=evaluation)
+    return {
+        "latent_dim": str(params.model.latent_dim),
+        "latent_distribution": params.model.latent_distribution,
+        "num_classes": str(NUM_CLASSES if params.model.conditional else 0),
+        "dataset": params.data.name,
+        "dataset_sha256": judgement.dataset_sha256,
+        "params_sha256": params_sha256(params),
+        "source_revision": source_revision(Path(params.root)),
+        "fcd": f"{judgement.fcd:.6g}",
+    }
+
+
+if __name__ == "__main__":
+    run_stage(main)

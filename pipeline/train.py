@@ -1,0 +1,60 @@
+"""Stage `train`: the GAN, on the validated data set; an interrupted training goes on from its newest checkpoint."""
+
+from pathlib import Path
+
+from dcgan.adapters.checkpoints import CheckpointFolder, run_fingerprint
+from dcgan.adapters.dataset_file import load_dataset
+from dcgan.adapters.figures import save_history
+from dcgan.adapters.jsonl_tracker import JsonlTracker, read_history
+from dcgan.adapters.mlflow_tracker import open_run, save_run_reference
+from dcgan.adapters.params_file import load_params
+from dcgan.adapters.progress import ProgressBar
+from dcgan.adapters.provenance import training_tags
+from dcgan.adapters.run_lock import exclusive
+from dcgan.adapters.stop_signals import stop_on_signals
+from dcgan.adapters.weights import save_weights
+from dcgan.core.batches import Batches
+from dcgan.core.devices import prepare_device, resolve
+from dcgan.core.state import build_state
+from dcgan.core.tracking import TeeTracker
+from dcgan.core.training import total_steps, train
+from dcgan.entry import run_stage
+
+CHECKPOINTS, DATASET, MODELS, REPORTS = map(Path, (".checkpoints", "data/dataset.safetensors", "models", "reports"))
+
+
+def main() -> None:
+    """Train the GAN of params.yaml on data/dataset.safetensors; write its weights and the training's reports."""
+    params = load_params(Path("params.yaml"))
+    device = prepare_device(params.train)
+    config, seed = resolve(params.gan, device), params.train.seed
+    data = load_dataset(DATASET, report_path=REPORTS / "validation.json")
+    batches = Batches(data.train, batch_size=config.train.batch_size, seed=seed, device=device)
+    state = build_state(config.model, config.train, device=device)
+    end = total_steps(config.train, steps_per_epoch=batches.steps_per_epoch)
+    with exclusive(CHECKPOINTS / "lock"), stop_on_signals() as stop:
+        checkpoints = CheckpointFolder(CHECKPOINTS / run_fingerprint(config, dataset_sha256=data.sha256))
+        checkpoints.restore(state)
+        run = open_run(
+            reference=checkpoints.path / "run.json",
+            tracking=params.tracking,
+            params=params.flattened(),
+            tags=training_tags([DATASET], device=str(device), precision=config.train.precision),
+            description=f"{config.summary}\n\n{len(data.train):,} images of {data.name}, {end:,} steps.",
+        )
+        save_run_reference(MODELS / "run.json", run)  # before the first step: fails now where nothing can be written
+        run.log_dataset(name=data.name, sha256=data.sha256, path=DATASET, profile={"images": len(data.train)})
+        history = JsonlTracker(checkpoints.path, resume_from_step=state.step, publish_to=REPORTS)
+        with run, history, ProgressBar("train", start=state.step, end=end) as bar:
+            tracker, save = TeeTracker(history, run, bar), checkpoints.save
+            train(state, batches, config, seed=seed, tracker=tracker, on_checkpoint=save, stop_requested=stop)
+            stop.raise_if_made(f"train: stopped and saved after step {state.step} of {end}; run it again to go on")
+            save_weights(MODELS, generator=state.generator_ema, discriminator=state.discriminator)
+            save_history(REPORTS / "plots", read_history(REPORTS / "history.jsonl"))
+            for report in ("validation.json", "history.jsonl", "plots/training.png"):
+                run.log_artifact(REPORTS / report, "training")
+        checkpoints.remove()
+
+
+if __name__ == "__main__":
+    run_stage(main)

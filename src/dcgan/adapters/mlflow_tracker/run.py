@@ -1,0 +1,180 @@
+"""A run in MLflow, as a tracker that sends in batches and never raises."""
+
+import json
+import re
+import time
+from collections.abc import Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcgan.adapters.mlflow_tracker.link import Link
+from dcgan.errors import Interrupted
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+Status = Literal["FINISHED", "KILLED", "FAILED"]
+Point = tuple[str, float, int]
+"""A metric's key, its value and its step."""
+
+SEND_EVERY = 10.0
+"""Seconds between two batches of metrics."""
+SEND_SHARE = 0.05
+"""Most of the time that sending may take: a slow server is sent to less often."""
+MOST_BUFFERED = 500
+LARGEST_BATCH = 1000
+"""MLflow's own limit."""
+DIGEST_LENGTH = 36
+"""MLflow's own limit."""
+SMALL_GRID = 500
+"""Width and height in pixels below which a grid is shown at twice its size."""
+
+
+class MlflowRun:
+    """One run: a `Tracker`, and what else a stage leaves in it. No method raises; what MLflow misses is sent later.
+
+    As a context manager it ends the run: FINISHED, KILLED after an interruption, FAILED after an error.
+    """
+
+    def __init__(self, link: Link, *, run_id: str, experiment: str, has_ended: bool = False) -> None:
+        self.link = link
+        self.run_id = run_id
+        self.experiment = experiment
+        self.last_step = 0
+        self._has_ended = has_ended
+        self._buffer: list[tuple[Point, int]] = []
+        self._send_at = time.monotonic() + SEND_EVERY
+        self._known_points: dict[str, set[int]] = {}
+        self._known_samples: set[int] = set()
+
+    def __enter__(self) -> Self:
+        """Track while the block lasts."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End the run, saying how."""
+        killed = isinstance(error, Interrupted | KeyboardInterrupt)
+        self.finish("FINISHED" if error is None else "KILLED" if killed else "FAILED")
+
+    def log_metrics(self, metrics: Mapping[str, float], *, step: int | None = None) -> None:
+        """Record `metrics` at `step`, by default the last one so far; they leave in the next batch."""
+        step = self.last_step if step is None else step
+        self.last_step = max(self.last_step, step)
+        now = time.time_ns() // 1_000_000
+        points = [(key, value, step) for key, value in metrics.items()]
+        self._buffer += [(point, now) for point in points if not self._is_known(point)]
+        if len(self._buffer) >= MOST_BUFFERED or time.monotonic() >= self._send_at:
+            self.flush()
+
+    def log_samples(self, pixels: NDArray[np.uint8], *, step: int) -> None:
+        """Record one grid of samples, uint8 [height, width], for the image slider."""
+        if step not in self._known_samples:
+            enlarged = pixels.repeat(2, axis=0).repeat(2, axis=1) if max(pixels.shape) < SMALL_GRID else pixels
+            self.link.attempt(lambda client: client.log_image(self.run_id, enlarged, key="samples", step=step))
+
+    def log_artifact(self, path: Path, folder: str | None = None) -> None:
+        """Store a file, or all that a folder holds, in the run's artifacts, below `folder` there."""
+        if path.is_dir():
+            self.link.attempt(lambda client: client.log_artifacts(self.run_id, str(path), folder))
+        else:
+            self.link.attempt(lambda client: client.log_artifact(self.run_id, str(path), folder))
+
+    def log_dataset(self, *, name: str, sha256: str, path: Path, profile: Mapping[str, Any] | None = None) -> None:
+        """Name the data set that the model is trained on; `profile` may hold counts and other figures of it."""
+        fields = {
+            "name": name,
+            "digest": sha256[:DIGEST_LENGTH],
+            "source_type": "local",
+            "source": json.dumps({"uri": path.as_posix()}),
+            "profile": json.dumps({"sha256": sha256, **(profile or {})}),
+        }
+        self.link.attempt(partial(_log_dataset, run_id=self.run_id, fields=fields))
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Set or replace tags."""
+        self.link.attempt(lambda client: log_tags(client, self.run_id, tags))
+
+    def flush(self) -> None:
+        """Send all metrics that wait."""
+        waiting, self._buffer = self._buffer, []
+        started = time.monotonic()
+        for start in range(0, len(waiting), LARGEST_BATCH):
+            batch = waiting[start : start + LARGEST_BATCH]
+            self.link.attempt(partial(_log_points, run_id=self.run_id, points=batch))
+        ended = time.monotonic()
+        self._send_at = ended + max(SEND_EVERY, (ended - started) / SEND_SHARE)
+
+    def finish(self, status: Status = "FINISHED") -> None:
+        """Send what waits and set the status; a run that has ended before keeps its status and its end."""
+        self.flush()
+        if not self._has_ended:
+            self.link.attempt(lambda client: client.set_terminated(self.run_id, status))
+            self._has_ended = True
+
+    def sync_history(self, rows: Iterable[Mapping[str, float]]) -> None:
+        """Send every point of a history, one row a step with the key `step`, that the run lacks; none twice."""
+        self.flush()
+        points = [(key, value, int(row["step"])) for row in rows for key, value in row.items() if key != "step"]
+        self.last_step = max([self.last_step, *(step for _, _, step in points)])
+        self.link.attempt(lambda client: self._read_points(client, {key for key, _, _ in points}))
+        now = time.time_ns() // 1_000_000
+        self._buffer += [(point, now) for point in points if not self._is_known(point)]
+        self.flush()
+
+    def sync_samples(self, folder: Path) -> None:
+        """Send every grid `step-0000937.png` in `folder` that the run lacks."""
+        self.link.attempt(self._read_samples)
+        for path in sorted(folder.glob("step-*.png")):
+            self.link.attempt(partial(self._send_sample, path=path))
+
+    def skip_known(self, keys: Iterable[str]) -> None:
+        """From here on drop every point of `keys` and every grid that the run has: a training repeats some steps."""
+        self.link.attempt(lambda client: self._read_points(client, keys))
+        self.link.attempt(self._read_samples)
+
+    def _is_known(self, point: Point) -> bool:
+        key, _, step = point
+        return step in self._known_points.get(key, ())
+
+    def _read_points(self, client: "MlflowClient", keys: Iterable[str]) -> None:
+        for key in keys:
+            self._known_points[key] = {point.step for point in client.get_metric_history(self.run_id, key)}
+
+    def _read_samples(self, client: "MlflowClient") -> None:
+        names = [artifact.path for artifact in client.list_artifacts(self.run_id, "images")]
+        steps = (re.search(r"samples[+%]step[+%](\d+)", name) for name in names)
+        self._known_samples = {int(step[1]) for step in steps if step}
+
+    def _send_sample(self, client: "MlflowClient", path: Path) -> None:
+        from PIL import Image
+
+        step = int(path.stem.removeprefix("step-"))
+        if step not in self._known_samples:
+            with Image.open(path) as image:
+                client.log_image(self.run_id, image, key="samples", step=step)
+
+
+def log_tags(client: "MlflowClient", run_id: str, tags: Mapping[str, str]) -> None:
+    """Set or replace tags of a run, in one request."""
+    from mlflow.entities import RunTag
+
+    client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+
+
+def _log_points(client: "MlflowClient", run_id: str, points: Iterable[tuple[Point, int]]) -> None:
+    from mlflow.entities import Metric
+
+    client.log_batch(run_id, [Metric(key, value, time, step) for (key, value, step), time in points])
+
+
+def _log_dataset(client: "MlflowClient", run_id: str, fields: Mapping[str, str]) -> None:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    client.log_inputs(run_id, [DatasetInput(Dataset(**fields), [InputTag("mlflow.data.context", "training")])])

@@ -1,0 +1,51 @@
+"""Trained weights on disk: plain tensors in a safetensors file that holds their digest, checked before use."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors.torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from dcgan.errors import BadDataError
+from dcgan.files import write_bytes
+
+
+def save_weights(folder: Path, **networks: nn.Module) -> None:
+    """Write each network's weights and buffers to `<name>.safetensors` in `folder`, atomically, with their digest."""
+    for name, network in networks.items():
+        tensors = {key: tensor.cpu().contiguous() for key, tensor in network.state_dict().items()}
+        content = safetensors.torch.save(tensors, metadata={"sha256": _digest(tensors)})
+        write_bytes(folder / f"{name}.safetensors", content)
+
+
+def load_weights(path: Path, network: nn.Module, *, made_by: str) -> None:
+    """Load weights that `save_weights` wrote in the stage `made_by` into a network of the same shape.
+
+    Raises:
+        BadDataError: the file is missing, damaged, no safetensors file, or holds another network.
+    """
+    repair = f"run `dvc repro --force {made_by}`"
+    if not path.is_file():
+        raise BadDataError(f"{path}: missing; run `dvc repro {made_by}`")
+    try:
+        tensors = safetensors.torch.load_file(path)
+        with safe_open(path, "pt") as file:
+            expected = (file.metadata() or {}).get("sha256")
+    except SafetensorError as error:
+        raise BadDataError(f"{path}: not a safetensors file ({error}); {repair}") from error
+    if (found := _digest(tensors)) != expected:
+        raise BadDataError(f"{path}: damaged: sha256 of its tensors is {found}, expected {expected}; {repair}")
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise BadDataError(f"{path}: holds another network than params.yaml describes; {repair}") from error
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()

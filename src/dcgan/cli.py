@@ -1,0 +1,118 @@
+"""`dcgan`: digits from a trained generator on the command line, without PyTorch.
+
+What needs numpy or ONNX Runtime is imported inside the commands, which keeps `--help` fast.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dcgan.entry import new_app, run_app
+
+if TYPE_CHECKING:
+    from dcgan.inference.generator import ModelInfo
+
+app = new_app("Draw handwritten digits with a trained generator.")
+
+MODEL = Path("models/generator.onnx")
+ModelOption = Annotated[Path, typer.Option("--model", metavar="FILE", help="The generator's ONNX file.")]
+
+
+def main() -> None:
+    """Run the command line and end the process."""
+    run_app(app)
+
+
+@app.command()
+def generate(
+    *,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="What to write: .png (one grid), .npy or .npz.")],
+    model: ModelOption = MODEL,
+    count: Annotated[int, typer.Option("--count", metavar="N", help="How many digits, 1 to 100,000.")] = 64,
+    digits: Annotated[
+        list[int] | None,
+        typer.Option("--digit", metavar="D", help="Digit to draw; repeat for several in turn. [default: 0 to 9]"),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", metavar="S", help="The same seed draws the same digits.")] = 0,
+    truncation: Annotated[
+        float, typer.Option("--truncation", metavar="T", help="Up to 1; less draws more typical, less varied digits.")
+    ] = 1.0,
+) -> None:
+    """Draw digits into a file."""
+    from dcgan.files import write_atomically
+    from dcgan.inference.generator import Generator
+    from dcgan.inference.samples_file import Samples, writer_for
+
+    write = writer_for(out)
+    # Always the CPU: it starts at once and draws the same bytes on every machine.
+    generator = Generator.load(model, providers="cpu")
+    latents = generator.latents_for(count, seed=seed, truncation=truncation)
+    labels = generator.labels_for(count, digits=digits or None)
+    # Drawing inside the write tries the output's folder before the work, not after it.
+    write_atomically(
+        out,
+        lambda file: write(
+            file,
+            Samples(
+                pixels=generator.draw(latents, labels),
+                labels=labels,
+                seed=seed,
+                truncation=truncation,
+                model_sha256=generator.info.sha256,
+            ),
+        ),
+    )
+    print(f"{out}: {count:,} digit{'s' if count > 1 else ''} from seed {seed}, drawn by {model}")
+
+
+@app.command()
+def info(*, model: ModelOption = MODEL) -> None:
+    """Show where a generator comes from and what it takes."""
+    from dcgan.inference.generator import Generator
+
+    rows = _rows(Generator.load(model, providers="cpu").info)
+    width = max(len(name) for name, _ in rows)
+    print("\n".join(f"{name:<{width}}  {value}" for name, value in rows))
+
+
+def _rows(about: "ModelInfo") -> list[tuple[str, str]]:
+    """Name and value of everything worth showing about a model."""
+    inputs = [("input", f"{name}: {kind}") for name, kind in about.contract.inputs.items()]
+    outputs = [("output", f"{name}: {kind}") for name, kind in about.contract.outputs.items()]
+    metadata = [(name, _printable(value)) for name, value in sorted(about.metadata.items())]
+    size = f"{about.num_bytes:,} bytes"
+    return [("model", str(about.path)), ("size", size), ("sha256", about.sha256), *inputs, *outputs, *metadata]
+
+
+def _printable(value: str) -> str:
+    """Text of a file that may come from anywhere, without control characters for the terminal."""
+    return "".join(each if each.isprintable() else "?" for each in value)
+
+
+def _show_version(*, wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(version("dcgan-mnist"))
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=lambda wanted: _show_version(wanted=wanted),
+            is_eager=True,
+            help="Show the version and exit.",
+        ),
+    ] = False,
+) -> None:
+    """Draw handwritten digits with a trained generator."""
+
+
+if __name__ == "__main__":
+    main()

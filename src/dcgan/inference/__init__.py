@@ -1,0 +1,1 @@
+"""What production installs: numpy, ONNX Runtime and Pillow, never PyTorch."""

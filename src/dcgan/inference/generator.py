@@ -1,0 +1,204 @@
+"""Digits from a generator.onnx: load it once, then sample as often as needed."""
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcgan.errors import BadDataError, UsageError
+from dcgan.inference.contract import Contract, read_contract
+from dcgan.inference.model_file import read_model
+from dcgan.inference.session import Providers, one_line, open_session
+
+CHUNK = 64
+"""Images drawn by one call of the model; more do not get faster."""
+
+MAX_COUNT = 100_000
+PROBE_COUNT = 10
+
+WHOLE = (int, np.integer)
+
+Latents = NDArray[np.float32]
+Labels = NDArray[np.int64]
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelInfo:
+    """What is known of a loaded model."""
+
+    path: Path
+    num_bytes: int
+    sha256: str
+    """Of the bytes that were loaded."""
+    contract: Contract
+    metadata: Mapping[str, str]
+    """All that the file says about itself; ARCHITECTURE's ONNX contract lists the keys."""
+    providers: tuple[str, ...]
+    """What runs it, as ONNX Runtime reports it, first choice first."""
+
+
+class Generator:
+    """A loaded generator; safe to use from several threads at once."""
+
+    def __init__(self, session: Any, info: ModelInfo, *, threads: int) -> None:
+        self._session = session
+        self._threads = threads
+        self.info = info
+
+    @classmethod
+    def load(
+        cls, path: Path | str, *, providers: Providers = "auto", threads: int | None = None, strict: bool = False
+    ) -> "Generator":
+        """Load a model that keeps the project's ONNX contract, and draw a few digits to prove it.
+
+        Args:
+            path: a generator.onnx; it is read once and never again.
+            providers: auto takes CUDA where a device answers, the CPU otherwise.
+            threads: chunks of 64 images that are drawn at the same time; None: one for each usable core.
+            strict: whether CUDA asked for but not obtained is an error, instead of a RuntimeWarning and the CPU.
+
+        Raises:
+            BadDataError: the file is missing, damaged, not ONNX, not self-contained or not such a generator.
+            UnavailableError: CUDA was not obtained, and `strict`.
+            UsageError: `threads` is less than 1, or `providers` unknown.
+        """
+        if threads is not None and threads < 1:
+            raise UsageError(f"threads: {threads} is out of range; expected 1 or more")
+        if providers not in ("auto", "cpu", "cuda"):
+            raise UsageError(f"providers: {providers!r} is unknown; expected auto, cpu or cuda")
+        path = Path(path)
+        content = read_model(path)
+        try:
+            session = open_session(content, providers=providers, strict=strict)
+            info = _describe(session, content, path)
+        except ValueError as error:
+            raise BadDataError(f"{path}: {error}; choose a model that the stage `export` wrote") from error
+        generator = cls(session, info, threads=threads or _usable_cores())
+        generator._probe()
+        return generator
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """What the file says about itself."""
+        return self.info.metadata
+
+    def sample(
+        self,
+        count: int,
+        *,
+        digits: int | Sequence[int] | None = None,
+        seed: int = 0,
+        truncation: float = 1.0,
+    ) -> Pixels:
+        """Draw `count` digits, uint8 [count, 28, 28], 0 background and 255 ink; a function of the arguments alone.
+
+        Args:
+            count: 1 to 100,000.
+            digits: one digit for all, or digits to take in turn; None: 0 to 9 in turn. Only for conditional models.
+            seed: 0 to 2^63 - 1; the same seed draws the same digits, however many others are drawn after them.
+            truncation: in (0, 1], scales the latents; 1 draws as trained, less draws more typical, less varied digits.
+
+        Raises:
+            UsageError: an argument is out of range, or the model is unconditional and `digits` are given.
+            BadDataError: the model failed.
+        """
+        labels = self.labels_for(count, digits=digits)
+        return self.draw(self.latents_for(count, seed=seed, truncation=truncation), labels)
+
+    def latents_for(self, count: int, *, seed: int = 0, truncation: float = 1.0) -> Latents:
+        """The latents [count, latent_dim] that `sample` uses, drawn in one call."""
+        _require(1 <= count <= MAX_COUNT, "count", count, f"1 to {MAX_COUNT:,}")
+        _require(0 <= seed < 2**63, "seed", seed, "0 to 2^63 - 1")
+        _require(0 < truncation <= 1, "truncation", truncation, "more than 0, at most 1")
+        contract = self.info.contract
+        rng = np.random.Generator(np.random.Philox(seed))
+        shape = (count, contract.latent_dim)
+        if contract.latent_distribution == "uniform":
+            latents = 2 * rng.random(shape, dtype=np.float32) - 1
+        else:
+            latents = rng.standard_normal(shape, dtype=np.float32)
+        return latents * np.float32(truncation)
+
+    def labels_for(self, count: int, *, digits: int | Sequence[int] | None = None) -> Labels | None:
+        """The digits [count] that `sample` asks for; None if the model is unconditional."""
+        _require(1 <= count <= MAX_COUNT, "count", count, f"1 to {MAX_COUNT:,}")
+        num_classes = self.info.contract.num_classes
+        if num_classes == 0:
+            if digits is not None:
+                raise UsageError(f"digits: {self.info.path} is unconditional and draws any digit; leave them out")
+            return None
+        chosen = range(num_classes) if digits is None else [digits] if isinstance(digits, WHOLE) else digits
+        expected = f"0 to {num_classes - 1}"
+        _require(len(chosen) > 0, "digits", "an empty list", expected)
+        for digit in chosen:
+            _require(isinstance(digit, WHOLE) and 0 <= digit < num_classes, "digit", digit, expected)
+        return np.resize(np.asarray(chosen, dtype=np.int64), count)
+
+    def draw(self, latents: Latents, labels: Labels | None) -> Pixels:
+        """Digits uint8 [N, 28, 28] from latents [N, latent_dim] and, if the model is conditional, labels [N].
+
+        Raises:
+            BadDataError: the model failed.
+        """
+        starts = range(0, len(latents), CHUNK)
+        chunks = [self._feed(latents, labels, slice(start, start + CHUNK)) for start in starts]
+        if len(chunks) == 1 or self._threads == 1:
+            return np.concatenate([self._run(chunk) for chunk in chunks])
+        with ThreadPoolExecutor(min(self._threads, len(chunks))) as pool:
+            return np.concatenate(list(pool.map(self._run, chunks)))
+
+    def _feed(self, latents: Latents, labels: Labels | None, chosen: slice) -> dict[str, NDArray[Any]]:
+        return {"latents": latents[chosen]} | ({} if labels is None else {"labels": labels[chosen]})
+
+    def _run(self, feed: dict[str, NDArray[Any]]) -> Pixels:
+        pixels: Pixels = self._outputs(["pixels"], feed)[0]
+        return pixels
+
+    def _outputs(self, names: list[str], feed: dict[str, NDArray[Any]]) -> list[Any]:
+        try:
+            outputs: list[Any] = self._session.run(names, feed)
+        except Exception as error:  # ONNX Runtime's errors share no base class
+            raise BadDataError(f"{self.info.path}: the model failed: {one_line(error)}") from error
+        return outputs
+
+    def _probe(self) -> None:
+        """Draw a few digits: shapes may lie until then, and a damaged weight may give no number."""
+        feed = self._feed(self.latents_for(PROBE_COUNT), self.labels_for(PROBE_COUNT), slice(None))
+        images, pixels = self._outputs(["images", "pixels"], feed)
+        shape = (PROBE_COUNT, 28, 28)
+        if images.shape != (PROBE_COUNT, 1, 28, 28) or pixels.shape != shape:
+            found = f"{list(images.shape)} and {list(pixels.shape)}"
+            raise BadDataError(f"{self.info.path}: draws images and pixels of shapes {found} for {PROBE_COUNT} latents")
+        if not np.all(np.abs(images) <= 1):  # false for NaN too
+            raise BadDataError(f"{self.info.path}: draws values outside [-1, 1]; its weights are damaged")
+        if np.any(np.abs(pixels - (images.reshape(shape) + 1) * 127.5) > 0.51):
+            raise BadDataError(f"{self.info.path}: its pixels are not its images scaled to 0..255")
+
+
+def _describe(session: Any, content: bytes, path: Path) -> ModelInfo:
+    metadata = dict(session.get_modelmeta().custom_metadata_map)
+    return ModelInfo(
+        path=path,
+        num_bytes=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+        contract=read_contract(metadata, inputs=session.get_inputs(), outputs=session.get_outputs()),
+        metadata=metadata,
+        providers=tuple(session.get_providers()),
+    )
+
+
+def _usable_cores() -> int:
+    """Cores that this process may use, fewer than the machine has in many containers."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _require(holds: bool, name: str, value: object, expected: str) -> None:
+    if not holds:
+        raise UsageError(f"{name}: {value} is out of range; expected {expected}")

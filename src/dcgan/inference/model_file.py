@@ -1,0 +1,141 @@
+"""A model file, read once and refused if it is not one self-contained ONNX model of standard operators.
+
+ONNX Runtime follows a tensor's `external_data` to any file of the machine, so the protobuf bytes are looked through
+before it sees them. Only what can lead to a tensor or an operator is entered; the layout is that of onnx.proto.
+"""
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from dcgan.errors import BadDataError
+
+MAX_BYTES = 512 * 2**20
+MAX_PARTS = 1_000_000
+MAX_DEPTH = 32
+
+LAYOUT: dict[str, dict[int, str]] = {
+    "ModelProto": {7: "GraphProto", 8: "OperatorSetIdProto", 20: "TrainingInfoProto", 25: "FunctionProto"},
+    "GraphProto": {1: "NodeProto", 5: "TensorProto", 15: "SparseTensorProto"},
+    "NodeProto": {5: "AttributeProto"},
+    "AttributeProto": {
+        5: "TensorProto",
+        6: "GraphProto",
+        10: "TensorProto",
+        11: "GraphProto",
+        22: "SparseTensorProto",
+        23: "SparseTensorProto",
+    },
+    "SparseTensorProto": {1: "TensorProto", 2: "TensorProto"},
+    "TrainingInfoProto": {1: "GraphProto", 2: "GraphProto"},
+    "FunctionProto": {7: "NodeProto", 9: "OperatorSetIdProto", 11: "AttributeProto"},
+    "OperatorSetIdProto": {},
+    "TensorProto": {},
+}
+"""Message → number of a field → message in that field."""
+
+DOMAIN_FIELD = {"OperatorSetIdProto": 1, "NodeProto": 7}
+STANDARD_DOMAINS = (b"", b"ai.onnx")
+EXTERNAL_DATA_FIELDS = (13, 14)  # of TensorProto: external_data and data_location
+
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+
+
+def read_model(path: Path) -> bytes:
+    """The bytes of a self-contained ONNX model; what is checked is what is returned, whatever happens to the file.
+
+    Raises:
+        BadDataError: the file is missing, empty, no regular file, larger than 512 MB, truncated or not ONNX, or it
+            refers to other files or to operators outside ONNX's own.
+    """
+    content = _read(path)
+    try:
+        _check_message(memoryview(content), "ModelProto", depth=0, parts=[0])
+    except ValueError as error:
+        raise BadDataError(f"{path}: {error}; run `dvc repro --force export` or choose another model") from error
+    return content
+
+
+def _read(path: Path) -> bytes:
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise BadDataError(f"{path}: not a file; choose the generator.onnx that the stage `export` wrote")
+        if status.st_size > MAX_BYTES:
+            size = f"{status.st_size / 2**20:,.0f} MB"
+            raise BadDataError(f"{path}: {size} is more than the {MAX_BYTES // 2**20} MB that a generator may have")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES)
+    except FileNotFoundError:
+        raise BadDataError(f"{path}: missing; run `dvc repro export` or choose another model") from None
+    except OSError as error:
+        raise BadDataError(f"{path}: cannot be read ({error.strerror}); check the path and its rights") from error
+    if not content:
+        raise BadDataError(f"{path}: empty; run `dvc repro --force export` or choose another model")
+    return content
+
+
+def _check_message(content: memoryview, message: str, *, depth: int, parts: list[int]) -> None:
+    """Refuse what a message and those inside it must not hold; `parts` counts the fields met so far."""
+    if depth > MAX_DEPTH:
+        raise ValueError("nested deeper than any generator")
+    for number, value in _fields(content):
+        parts[0] += 1
+        if parts[0] > MAX_PARTS:
+            raise ValueError("has more parts than any generator")
+        if message == "TensorProto" and number in EXTERNAL_DATA_FIELDS and value != 0:
+            raise ValueError("keeps weights in another file (external data), which is never read")
+        if number == DOMAIN_FIELD.get(message) and not _is_standard(value):
+            raise ValueError(f"uses operators outside ONNX's own: domain {_shown(value)}")
+        inner = LAYOUT[message].get(number)
+        if inner is not None and isinstance(value, memoryview):
+            _check_message(value, inner, depth=depth + 1, parts=parts)
+
+
+def _fields(content: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+    """The fields of a protobuf message: number, and the value of a varint or the bytes of anything else."""
+    position = 0
+    while position < len(content):
+        key, position = _varint(content, position)
+        number, kind = key >> 3, key & 7
+        if not 0 < number < 2**29:
+            raise ValueError("not an ONNX file")
+        if kind == _VARINT:
+            value, position = _varint(content, position)
+            yield number, value
+            continue
+        length, position = _length(content, position, kind)
+        if length > len(content) - position:
+            raise ValueError("truncated, or not an ONNX file")
+        yield number, content[position : position + length]
+        position += length
+
+
+def _length(content: memoryview, position: int, kind: int) -> tuple[int, int]:
+    """How many bytes the value has that starts at `position`, and where its first byte is."""
+    if kind == _BYTES:
+        return _varint(content, position)
+    if kind in (_FIXED64, _FIXED32):
+        return (8 if kind == _FIXED64 else 4), position
+    raise ValueError("not an ONNX file")
+
+
+def _varint(content: memoryview, position: int) -> tuple[int, int]:
+    """The little-endian number, seven bits a byte, at `position`, and the position after it."""
+    number = 0
+    for index in range(10):
+        if position + index >= len(content):
+            raise ValueError("truncated, or not an ONNX file")
+        byte = content[position + index]
+        number |= (byte & 0x7F) << (7 * index)
+        if byte < 0x80:
+            return number, position + index + 1
+    raise ValueError("not an ONNX file")
+
+
+def _is_standard(domain: int | memoryview) -> bool:
+    return isinstance(domain, memoryview) and domain.tobytes() in STANDARD_DOMAINS
+
+
+def _shown(value: int | memoryview) -> str:
+    return repr(bytes(value[:60]).decode(errors="replace")) if isinstance(value, memoryview) else str(value)

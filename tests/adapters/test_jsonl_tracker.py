@@ -1,0 +1,113 @@
+import errno
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dcgan.adapters.jsonl_tracker import JsonlTracker, read_history
+from dcgan.errors import BadDataError, StorageError
+
+GRID = np.arange(28 * 56, dtype=np.uint8).reshape(28, 56)
+
+
+def record(folder, steps, **options):
+    with JsonlTracker(folder, **options) as tracker:
+        for step in steps:
+            tracker.log_metrics({"generator/loss": step / 10}, step=step)
+            tracker.log_samples(GRID, step=step)
+
+
+def recorded(folder):
+    steps = [row["step"] for row in read_history(folder / "history.jsonl")]
+    return steps, [path.name for path in sorted((folder / "samples").iterdir())]
+
+
+def test_each_report_is_one_line_at_once(tmp_path):
+    with JsonlTracker(tmp_path, resume_from_step=0) as tracker:
+        tracker.log_metrics({"generator/loss": 0.5, "discriminator/loss": 1.25}, step=50)
+        text = (tmp_path / "history.jsonl").read_text()
+    assert text == '{"step": 50, "generator/loss": 0.5, "discriminator/loss": 1.25}\n'
+
+
+def test_a_grid_is_written_at_twice_its_size(tmp_path):
+    record(tmp_path, [937], resume_from_step=0)
+    with Image.open(tmp_path / "samples" / "step-0000937.png") as image:
+        pixels = np.asarray(image)
+    assert pixels.shape == (56, 112)
+    np.testing.assert_array_equal(pixels[::2, ::2], GRID)
+    np.testing.assert_array_equal(pixels[1::2, 1::2], GRID)
+
+
+def test_what_came_after_the_checkpoint_is_dropped_and_recorded_again(tmp_path):
+    record(tmp_path, [10, 20, 30], resume_from_step=0)
+    record(tmp_path, [30, 40], resume_from_step=20)
+    grids = [f"step-00000{step}.png" for step in (10, 20, 30, 40)]
+    assert recorded(tmp_path) == ([10, 20, 30, 40], grids)
+
+
+def test_a_fresh_start_drops_everything(tmp_path):
+    record(tmp_path, [10, 20], resume_from_step=0)
+    record(tmp_path, [5], resume_from_step=0)
+    assert recorded(tmp_path) == ([5], ["step-0000005.png"])
+
+
+def test_a_torn_last_line_is_dropped(tmp_path):
+    record(tmp_path, [10, 20], resume_from_step=0)
+    path = tmp_path / "history.jsonl"
+    whole = path.read_bytes()
+    for length in range(len(whole) // 2 + 1, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        assert [row["step"] for row in read_history(path)] == [10]
+    path.write_bytes(whole[:-5])
+    record(tmp_path, [20], resume_from_step=20)
+    assert path.read_bytes() == whole
+
+
+def test_damage_before_the_last_line_is_named(tmp_path):
+    path = tmp_path / "history.jsonl"
+    path.write_text('{"step": 10}\n{"st\n{"step": 30}\n')
+    with pytest.raises(BadDataError, match=r"history\.jsonl: line 2 is no row; run `dvc repro --force train`"):
+        read_history(path)
+
+
+def test_no_file_is_no_history(tmp_path):
+    assert read_history(tmp_path / "history.jsonl") == []
+
+
+def test_the_published_copy_shows_the_same_after_its_folder_was_emptied(tmp_path):
+    kept, published = tmp_path / "kept", tmp_path / "published"
+    record(kept, [10, 20, 30], resume_from_step=0, publish_to=published)
+    assert recorded(published) == recorded(kept)
+    for path in (published / "samples").iterdir():
+        path.unlink()
+    (published / "history.jsonl").unlink()
+    (published / "samples" / "step-0000015.png").touch()  # of another training
+    record(kept, [40], resume_from_step=20, publish_to=published)
+    assert recorded(kept) == ([10, 20, 40], [f"step-00000{step}.png" for step in (10, 20, 40)])
+    assert recorded(published) == recorded(kept)
+    assert (published / "history.jsonl").read_bytes() == (kept / "history.jsonl").read_bytes()
+
+
+def test_a_number_that_is_not_finite_is_refused(tmp_path):
+    with JsonlTracker(tmp_path, resume_from_step=0) as tracker, pytest.raises(ValueError, match="not JSON compliant"):
+        tracker.log_metrics({"generator/loss": float("nan")}, step=1)
+
+
+def test_a_full_disk_is_told_in_one_line(tmp_path):
+    class FullFile:
+        name = str(tmp_path / "history.jsonl")
+
+        def write(self, _: str) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with JsonlTracker(tmp_path, resume_from_step=0) as tracker:
+        files, tracker._files = tracker._files, [FullFile()]
+        with pytest.raises(StorageError, match=r"history\.jsonl: no space left"):
+            tracker.log_metrics({"generator/loss": 1.0}, step=1)
+        tracker._files = files
+
+
+def test_rows_are_plain_json(tmp_path):
+    record(tmp_path, [10], resume_from_step=0)
+    assert json.loads((tmp_path / "history.jsonl").read_text()) == {"step": 10, "generator/loss": 1.0}

@@ -1,0 +1,262 @@
+"""The exported file keeps the contract, draws what PyTorch draws, and depends on nothing but the weights."""
+
+import copy
+import dataclasses
+import hashlib
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from google.protobuf.message import Message
+from torch import Tensor, nn
+
+from dcgan.adapters import onnx_export
+from dcgan.adapters.onnx_export import compute_parity, examine, export_generator, measure_latency
+from dcgan.adapters.weights import save_weights
+from dcgan.core.config import ModelConfig
+from dcgan.core.networks import build_generator
+from dcgan.core.sampling import sample_images, to_pixels
+from dcgan.errors import BadDataError
+from dcgan.inference.generator import Generator
+
+ROOT = Path(__file__).parents[2]
+METADATA = {
+    "num_classes": "10",
+    "latent_dim": "16",
+    "latent_distribution": "normal",
+    "dataset": "mnist",
+    "dataset_sha256": "d" * 64,
+    "params_sha256": "e" * 64,
+    "source_revision": "unknown",
+    "fcd": "0.125",
+}
+
+
+def trained(config: ModelConfig) -> nn.Module:
+    """A generator whose every weight and running statistic differs from every other."""
+    rng = torch.Generator().manual_seed(0)
+    generator = build_generator(config)
+    for tensor in generator.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.copy_(torch.rand(tensor.shape, generator=rng).mul_(0.5).add_(0.1))
+    for layer in generator.modules():
+        if isinstance(layer, nn.Linear | nn.ConvTranspose2d):
+            layer.weight.data.copy_(torch.randn(layer.weight.shape, generator=rng).mul_(0.3))
+    return generator
+
+
+def export(generator: nn.Module, *, conditional: bool = True, opset: int = 20) -> bytes:
+    return export_generator(generator, conditional=conditional, latent_dim=16, opset=opset, metadata=METADATA)
+
+
+@pytest.fixture(scope="module")
+def generator(model_config: ModelConfig) -> nn.Module:
+    return trained(model_config)
+
+
+@pytest.fixture(scope="module")
+def content(generator: nn.Module) -> bytes:
+    return export(generator)
+
+
+@pytest.fixture(scope="module")
+def latents() -> Tensor:
+    return torch.randn(1024, 16, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture(scope="module")
+def labels() -> Tensor:
+    return torch.arange(1024) % 10
+
+
+def signature(values: object) -> dict[str, tuple[int, list[str | int]]]:
+    """Element type and dimensions of graph inputs or outputs."""
+    kinds = {value.name: value.type.tensor_type for value in values}
+    return {
+        name: (kind.elem_type, [d.dim_param or d.dim_value for d in kind.shape.dim]) for name, kind in kinds.items()
+    }
+
+
+IMAGES = (onnx.TensorProto.FLOAT, ["batch", 1, 28, 28])
+PIXELS = (onnx.TensorProto.UINT8, ["batch", 28, 28])
+
+
+def test_a_conditional_generator_takes_latents_and_labels(content: bytes) -> None:
+    model = onnx.load_from_string(content)
+    assert signature(model.graph.input) == {
+        "latents": (onnx.TensorProto.FLOAT, ["batch", 16]),
+        "labels": (onnx.TensorProto.INT64, ["batch"]),
+    }
+    assert signature(model.graph.output) == {"images": IMAGES, "pixels": PIXELS}
+    assert [(each.domain, each.version) for each in model.opset_import] == [("", 20)]
+
+
+def test_an_unconditional_generator_takes_latents_alone(model_config: ModelConfig, latents: Tensor) -> None:
+    generator = trained(dataclasses.replace(model_config, conditional=False))
+    content = export(generator, conditional=False)
+    model = onnx.load_from_string(content)
+    assert signature(model.graph.input) == {"latents": (onnx.TensorProto.FLOAT, ["batch", 16])}
+    assert signature(model.graph.output) == {"images": IMAGES, "pixels": PIXELS}
+    assert 0 <= compute_parity(content, generator, latents=latents, labels=None) < 1e-5
+
+
+def test_the_file_says_what_it_was_given_and_nothing_else(content: bytes) -> None:
+    model = onnx.load_from_string(content)
+    assert {each.key: each.value for each in model.metadata_props} == METADATA
+    for message in messages_in(model):
+        assert not getattr(message, "doc_string", "")
+        assert message is model or not getattr(message, "metadata_props", ())
+    weightless = copy.deepcopy(model)
+    for tensor in weightless.graph.initializer:
+        tensor.ClearField("raw_data")
+    text = weightless.SerializeToString()
+    assert not [word for word in (b"/", b".py", b"File ", b"dcgan", b"Drawing") if word in text]
+
+
+def messages_in(message: Message) -> Iterator[Message]:
+    """A protobuf message and every message inside it."""
+    yield message
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for each in value if hasattr(value, "__len__") else [value]:
+                yield from messages_in(each)
+
+
+@pytest.mark.parametrize("opset", [18, 23])
+def test_every_opset_draws_the_same(generator: nn.Module, latents: Tensor, labels: Tensor, opset: int) -> None:
+    content = export(generator, opset=opset)
+    assert onnx.load_from_string(content).opset_import[0].version == opset
+    assert compute_parity(content, generator, latents=latents, labels=labels) < 1e-5
+
+
+def test_production_draws_what_pytorch_draws(content: bytes, generator: nn.Module, tmp_path: Path) -> None:
+    (tmp_path / "generator.onnx").write_bytes(content)
+    production = Generator.load(tmp_path / "generator.onnx", providers="cpu")
+    latents, labels = production.latents_for(130, seed=5), production.labels_for(130)
+    evaluated = copy.deepcopy(generator).eval()
+    images = sample_images(evaluated, torch.from_numpy(latents), torch.from_numpy(labels))
+    assert images.std() > 0.1, "blank images would prove nothing"
+    # Where an image lies between two levels, its last bit decides: at most one level, for hardly any pixel.
+    difference = np.abs(production.sample(130, seed=5).astype(int) - to_pixels(images).numpy())
+    assert difference.max() <= 1
+    assert difference.mean() < 1e-4
+
+
+def test_exporting_leaves_the_generator_alone_and_the_console_empty(
+    generator: nn.Module, content: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    training = copy.deepcopy(generator).to(memory_format=torch.channels_last).train()
+    assert not training.upsample[0].weight.is_contiguous()
+    assert export(training) == content, "the order of weights in memory shows in the file"
+    assert not training.upsample[0].weight.is_contiguous()
+    assert all(module.training for module in training.modules())
+    for name, tensor in training.state_dict().items():
+        assert torch.equal(tensor, generator.state_dict()[name]), name
+    assert capfd.readouterr() == ("", "")
+
+
+def test_another_checkout_writes_the_same_bytes(generator: nn.Module, content: bytes, tmp_path: Path) -> None:
+    """Another process, another copy of the code, another current folder, another order of hashes."""
+    shutil.copytree(ROOT / "src", tmp_path / "elsewhere" / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    save_weights(tmp_path, weights=generator)
+    script = tmp_path / "elsewhere" / "export.py"
+    script.write_text(f"""
+import hashlib
+from pathlib import Path
+import dcgan
+from dcgan.adapters.onnx_export import export_generator
+from dcgan.adapters.weights import load_weights
+from dcgan.core.config import ModelConfig
+from dcgan.core.networks import build_generator
+assert Path(dcgan.__file__).is_relative_to({str(tmp_path)!r}), dcgan.__file__
+config = ModelConfig(architecture="dcgan", conditional=True, latent_dim=16, latent_distribution="normal",
+                     generator_channels=8, discriminator_channels=8)
+generator = build_generator(config)
+load_weights(Path("weights.safetensors"), generator, made_by="train")
+content = export_generator(generator, conditional=True, latent_dim=16, opset=20, metadata={METADATA})
+print(hashlib.sha256(content).hexdigest())
+""")
+    environment = {"PYTHONPATH": str(tmp_path / "elsewhere" / "src"), "PYTHONHASHSEED": "7", "PATH": "/usr/bin"}
+    done = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
+    assert done.stdout.strip() == hashlib.sha256(content).hexdigest()
+
+
+def test_parity_compares_every_latent_in_batches_of_1_7_and_64(
+    content: bytes, generator: nn.Module, latents: Tensor, labels: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches = []
+    open_session = onnx_export._open_session
+
+    class Watched:
+        def __init__(self, *arguments, **options) -> None:
+            self.session = open_session(*arguments, **options)
+
+        def run(self, names, feed):
+            batches.append(len(feed["latents"]))
+            return self.session.run(names, feed)
+
+    monkeypatch.setattr(onnx_export, "_open_session", Watched)
+    assert 0 <= compute_parity(content, generator, latents=latents, labels=labels) < 1e-5
+    assert batches == [1] * 1024 + [7] * 146 + [2] + [64] * 16
+
+
+def test_a_model_of_other_weights_fails_parity(content: bytes, generator: nn.Module, latents, labels) -> None:
+    other = copy.deepcopy(generator)
+    other.upsample[3].bias.data += 3e-3
+    with pytest.raises(BadDataError, match=r"differs from PyTorch by 0\.00\d+ in batches of 1; at most 0\.0001 is let"):
+        compute_parity(content, other, latents=latents, labels=labels)
+
+
+def test_wrong_pixels_fail_parity(content: bytes, generator: nn.Module, latents: Tensor, labels: Tensor) -> None:
+    model = onnx.load_from_string(content)
+    scale = next(each for each in model.graph.initializer if each.raw_data == np.float32(127.5).tobytes())
+    scale.raw_data = np.float32(126).tobytes()
+    with pytest.raises(BadDataError, match=r"pixels are not its images scaled to 0\.\.255 in batches of 1"):
+        compute_parity(model.SerializeToString(), generator, latents=latents, labels=labels)
+
+
+def test_a_generator_of_no_numbers_is_not_exported(generator: nn.Module) -> None:
+    broken = copy.deepcopy(generator)
+    broken.stem[2].running_var[3] = float("nan")
+    with pytest.raises(BadDataError, match=r"stem\.2\.running_var is not finite; train again"):
+        export(broken)
+
+
+def test_an_invalid_model_is_not_written(generator: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+    strip = onnx_export._strip
+
+    def damage(model: onnx.ModelProto) -> onnx.ModelProto:
+        model.graph.node[0].op_type = "NoSuchOperator"
+        return strip(model)
+
+    monkeypatch.setattr(onnx_export, "_strip", damage)
+    with pytest.raises(BadDataError, match=r"not valid ONNX: .*NoSuchOperator"):
+        export(generator)
+
+
+def test_latency_is_told_for_each_batch(content: bytes, latents, labels, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_export, "LATENCY_SECONDS", 0.02)
+    rows = measure_latency(content, latents=latents, labels=labels)
+    assert [(row.batch, row.threads) for row in rows] == [(1, 1), (8, 1), (64, 1)]
+    for row in rows:
+        assert 0 < row.median_ms < 1000
+        assert row.images_per_second == pytest.approx(1000 * row.batch / row.median_ms, rel=0.05)
+
+
+def test_the_report_holds_proof_and_speed(content: bytes, generator, model_config, monkeypatch) -> None:
+    monkeypatch.setattr(onnx_export, "LATENCY_SECONDS", 0.02)
+    report = examine(content, generator, model_config)
+    assert report["onnx_sha256"] == hashlib.sha256(content).hexdigest()
+    assert report["bytes"] == len(content)
+    assert report["parity"]["latents"] == 1024
+    assert 0 <= report["parity"]["max_difference"] < 1e-5
+    assert [row["batch"] for row in report["latency"]] == [1, 8, 64]

@@ -1,0 +1,138 @@
+import dataclasses
+import math
+
+import pytest
+
+from dcgan.core.config import GatesConfig
+from dcgan.core.gates import Champion, Judgement, apply_gates, decide
+from dcgan.errors import BadDataError
+
+GATES = GatesConfig(fcd_over_floor=6, read_as_asked=0.98, min_class_share=0.07)
+REPORT = {
+    "fcd": 0.12,
+    "fcd_floor": 0.04,
+    "num_samples": 10_000,
+    "read_as_asked": 0.99,
+    "class_shares": [0.08, 0.12, *[0.1] * 8],
+    "dataset_sha256": "d" * 64,
+    "classifier_sha256": "c" * 64,
+    "discriminator": {"accuracy": 0.6},
+}
+
+
+def judgement(**changes: object) -> Judgement:
+    return Judgement.from_report({**REPORT, **changes}, path="evaluation.json")
+
+
+def champion(**changes: object) -> Champion:
+    present = Champion(version="3", fcd=0.2, yardstick=judgement().yardstick)
+    return dataclasses.replace(present, **changes)
+
+
+def values_and_verdicts(judged: Judgement, gates: GatesConfig = GATES) -> dict[str, tuple[float, bool]]:
+    return {gate.name: (pytest.approx(gate.value), gate.holds) for gate in apply_gates(gates, judged)}
+
+
+def test_a_good_model_holds_every_gate():
+    assert values_and_verdicts(judgement()) == {
+        "fcd_over_floor": (3.0, True),
+        "read_as_asked": (0.99, True),
+        "min_class_share": (0.08, True),
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "failing"),
+    [
+        ({"fcd": 0.2401}, "fcd_over_floor"),
+        ({"read_as_asked": 0.9799}, "read_as_asked"),
+        ({"class_shares": [0.0699, *[0.1] * 9]}, "min_class_share"),
+    ],
+)
+def test_each_gate_fails_alone_just_beyond_its_bound(changes, failing):
+    assert [gate.name for gate in apply_gates(GATES, judgement(**changes)) if not gate.holds] == [failing]
+
+
+def test_a_value_on_its_bound_holds():
+    on_bounds = judgement(fcd=0.5, fcd_floor=0.25, read_as_asked=0.98, class_shares=[0.07, *[0.1] * 9])
+    assert all(gate.holds for gate in apply_gates(dataclasses.replace(GATES, fcd_over_floor=2), on_bounds))
+
+
+def test_a_constant_generator_fails_the_class_gate():
+    shares = [gate for gate in apply_gates(GATES, judgement(class_shares=[1.0, *[0.0] * 9])) if not gate.holds]
+    assert [(gate.name, gate.value) for gate in shares] == [("min_class_share", 0.0)]
+
+
+def test_a_gate_that_is_off_or_does_not_apply_is_not_listed():
+    only_classes = GatesConfig(fcd_over_floor=None, read_as_asked=0.98, min_class_share=0.07)
+    assert list(values_and_verdicts(judgement(read_as_asked=None), only_classes)) == ["min_class_share"]
+    assert apply_gates(GatesConfig(fcd_over_floor=None, read_as_asked=None, min_class_share=None), judgement()) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"fcd": math.nan}, "not finite"),
+        ({"read_as_asked": math.inf}, "not finite"),
+        ({"class_shares": [math.nan] * 10}, "not finite"),
+        ({"class_shares": []}, "not finite"),
+        ({"fcd_floor": 0.0}, "floor is not above 0"),
+        ({"fcd": "good"}, "could not convert"),
+        ({"num_samples": None}, "NoneType"),
+    ],
+)
+def test_a_report_without_usable_figures_is_refused(changes, message):
+    with pytest.raises(BadDataError, match=rf"^evaluation\.json: .*{message}.*run"):
+        judgement(**changes)
+
+
+def test_a_missing_figure_is_named():
+    report = {key: value for key, value in REPORT.items() if key != "classifier_sha256"}
+    with pytest.raises(BadDataError, match=r"evaluation\.json: classifier_sha256 is missing; run the stage `evaluate`"):
+        Judgement.from_report(report, path="evaluation.json")
+
+
+def verdict(judged: Judgement, present: Champion | None) -> tuple[str, bool]:
+    decided = decide(apply_gates(GATES, judged), judged, present, version="4")
+    return decided.alias, decided.promoted
+
+
+def test_the_first_model_that_holds_every_gate_is_champion():
+    assert verdict(judgement(), None) == ("champion", True)
+
+
+def test_a_model_that_fails_a_gate_never_becomes_champion():
+    failing = judgement(read_as_asked=0.5)
+    assert verdict(failing, None) == ("challenger", False)
+    assert verdict(failing, champion(fcd=99.0)) == ("challenger", False)
+    reason = decide(apply_gates(GATES, failing), failing, None, version="4").reason
+    assert reason == "fails a gate: read_as_asked is 0.5, bound 0.98"
+
+
+@pytest.mark.parametrize(("present_fcd", "expected"), [(0.1201, "champion"), (0.12, "challenger"), (0.1, "challenger")])
+def test_only_a_lower_distance_beats_the_champion(present_fcd, expected):
+    assert verdict(judgement(), champion(fcd=present_fcd)) == (expected, expected == "champion")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"dataset_sha256": "e" * 64}, {"classifier_sha256": "e" * 64}, {"num_samples": 1000}]
+)
+def test_distances_by_another_yardstick_do_not_compare(changes):
+    judged = judgement(fcd=0.05, **changes)
+    decided = decide(apply_gates(GATES, judged), judged, champion(), version="4")
+    assert (decided.alias, decided.promoted) == ("challenger", False)
+    assert "version 3" in decided.reason
+    assert "set the alias champion on it by hand" in decided.reason
+
+
+def test_a_champion_without_figures_does_not_compare():
+    assert verdict(judgement(), champion(fcd=None)) == ("challenger", False)
+    assert verdict(judgement(), champion(yardstick=(None, None, None))) == ("challenger", False)
+
+
+def test_the_champion_itself_stays_and_is_not_promoted_again():
+    assert verdict(judgement(), champion(version="4", fcd=0.12)) == ("champion", False)
+    failing = judgement(read_as_asked=0.5)
+    decided = decide(apply_gates(GATES, failing), failing, champion(version="4"), version="4")
+    assert decided.alias == "champion"
+    assert decided.reason.startswith("is the champion already, but fails a gate now: read_as_asked")

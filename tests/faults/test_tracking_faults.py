@@ -1,0 +1,222 @@
+"""A tracking server that is away, hangs, fails or dies must neither stop nor slow a training, nor lose a point."""
+
+import os
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dcgan.adapters.jsonl_tracker import JsonlTracker, read_history
+from dcgan.adapters.mlflow_tracker import load_run_reference, open_run, resume_run, store
+from dcgan.adapters.mlflow_tracker.link import Link
+from dcgan.errors import UnavailableError
+from tracking_store import MLFLOW_WARNINGS, TRACKING, use_folder, use_new_store
+
+pytestmark = [pytest.mark.filterwarnings(warning) for warning in MLFLOW_WARNINGS]
+
+REFERENCE, HISTORY = Path("checkpoints/run.json"), Path("reports/history.jsonl")
+KEYS = ("discriminator/loss", "generator/loss")
+STEPS = range(10, 110, 10)
+LONGEST_BLOCK = 10.0
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, for a training whose server is yet to be named."""
+    pytest.importorskip("mlflow")  # its import is no blocking by a server
+    use_folder(tmp_path, monkeypatch)
+    return tmp_path
+
+
+class Answer(BaseHTTPRequestHandler):
+    """Answers every request with one status; asks to wait for an hour."""
+
+    status = 500
+
+    def do_GET(self) -> None:
+        self.send_response(self.status)
+        self.send_header("Retry-After", "3600")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_POST = do_GET  # noqa: N815 the name is the standard library's
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def answering_server() -> Iterator[ThreadingHTTPServer]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """Of a server that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0), backlog=50) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.fixture
+def closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def open_ours():
+    return open_run(reference=REFERENCE, tracking=TRACKING, params={"train.epochs": 1}, tags={}, description="A trial.")
+
+
+def train() -> float:
+    """Track a short training as the stage does; returns the seconds that MLflow took."""
+    started = time.monotonic()
+    with open_ours() as run, JsonlTracker(HISTORY.parent, resume_from_step=0) as history:
+        for step in STEPS:
+            for tracker in (history, run):
+                tracker.log_metrics(dict.fromkeys(KEYS, step / 10), step=step)
+            run.flush()
+        for tracker in (history, run):
+            tracker.log_samples(np.zeros((28, 28), np.uint8), step=step)
+        run.log_artifact(HISTORY, "training")
+    return time.monotonic() - started
+
+
+def resume_ours(**options: bool):
+    return resume_run(load_run_reference(REFERENCE), tracking=TRACKING, history=HISTORY, params={}, **options)
+
+
+def assert_whole(run) -> None:
+    """Every point of the history is in the run, once."""
+    client = store.connect(store.tracking_uri())
+    rows = read_history(HISTORY)
+    assert [row["step"] for row in rows] == list(STEPS)
+    for key in KEYS:
+        points = [(point.step, point.value) for point in client.get_metric_history(run.run_id, key)]
+        assert sorted(points) == [(row["step"], row[key]) for row in rows]
+    images = [artifact.path for artifact in client.list_artifacts(run.run_id, "images")]
+    assert sum(image.endswith(".png") for image in images) == 1
+    assert client.get_run(run.run_id).info.status == "FINISHED"
+
+
+def the_warning(capsys: pytest.CaptureFixture[str]) -> str:
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+def test_a_server_that_is_down_costs_one_line_and_a_later_stage_sends_everything(
+    folder, closed_port, monkeypatch, capsys
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{closed_port}")
+    assert train() < LONGEST_BLOCK
+    assert the_warning(capsys) == (
+        f"warning: MLflow at http://127.0.0.1:{closed_port} failed (ConnectionRefusedError: [Errno 111] Connection"
+        " refused): start it, or set MLFLOW_TRACKING_URI; going on without it; a later stage sends what is missing"
+    )
+    use_new_store(folder, monkeypatch)
+    for _ in range(2):
+        run = resume_ours()
+    assert_whole(run)
+
+
+def test_a_server_that_hangs_is_given_up_within_ten_seconds_in_all(folder, silent_port, monkeypatch, capsys):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent_port}")
+    assert train() < LONGEST_BLOCK
+    assert "TimeoutError" in the_warning(capsys)
+
+
+@pytest.mark.parametrize("status", [500, 503, 429, 404, 200])
+def test_a_server_that_fails_is_given_up_whatever_it_says(folder, answering_server, monkeypatch, capsys, status):
+    monkeypatch.setattr(Answer, "status", status)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{answering_server.server_port}")
+    assert train() < LONGEST_BLOCK
+    assert the_warning(capsys).startswith(f"warning: MLflow at http://127.0.0.1:{answering_server.server_port} failed")
+
+
+@pytest.mark.parametrize("call", ["log_batch", "log_image", "log_artifact", "set_terminated"])
+@pytest.mark.parametrize("good_calls", [0, 3])
+def test_a_server_that_dies_in_the_middle_loses_nothing_for_good(folder, monkeypatch, capsys, call, good_calls):
+    use_new_store(folder, monkeypatch)
+    import mlflow
+
+    genuine, calls = getattr(mlflow.MlflowClient, call), []
+
+    def die(self, *arguments, **options):
+        calls.append(arguments)
+        if len(calls) > good_calls:
+            raise ConnectionResetError("the server died")
+        return genuine(self, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mlflow.MlflowClient, call, die)
+        train()
+    errors = capsys.readouterr().err.splitlines()
+    dies = len(calls) > good_calls
+    assert len(calls) <= good_calls + 1, "no call after the first that failed"
+    assert [("ConnectionResetError: the server died" in line) for line in errors] == [True] * dies
+    for _ in range(2):
+        run = resume_ours()
+    assert_whole(run)
+
+
+def test_a_store_that_turns_read_only_is_given_up_and_completed_later(folder, monkeypatch, capsys):
+    database = use_new_store(folder, monkeypatch)
+    run = open_ours()
+    with monkeypatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///file:{database}?mode=ro&uri=true")
+        assert train() < LONGEST_BLOCK
+    assert "attempt to write a readonly database" in the_warning(capsys)
+    assert resume_ours().run_id == run.run_id
+    assert_whole(run)
+
+
+def test_a_damaged_store_is_given_up_at_once(folder, monkeypatch, capsys):
+    Path("mlflow.db").write_bytes(b"no database" * 1000)
+    assert train() < LONGEST_BLOCK
+    assert "DatabaseError: file is not a database" in the_warning(capsys)
+    assert Path("mlflow.db").read_bytes() == b"no database" * 1000
+
+
+def test_a_password_in_the_address_is_never_shown(folder, closed_port, monkeypatch, capfd):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://somebody:hunter%402@127.0.0.1:{closed_port}")
+    train()
+    with pytest.raises(UnavailableError) as raised:
+        resume_ours(required=True)
+    shown = "".join(capfd.readouterr()) + str(raised.value) + REFERENCE.read_text()
+    assert f"http://***@127.0.0.1:{closed_port}" in shown
+    assert not re.search("somebody|hunter", shown)
+
+
+@pytest.mark.parametrize(
+    "address", ["http://me:secret@host:5000/a@b", "postgresql://me:se@cret@host/db", "http://secret@host"]
+)
+def test_masking_leaves_the_host(address):
+    masked = store.masked(f"failed at {address} and again")
+    assert "secret" not in masked
+    assert "cret" not in masked
+    assert masked.startswith("failed at ")
+    assert "://***@host" in masked
+
+
+def test_a_stage_that_needs_the_server_stops_with_one_line(folder, closed_port, monkeypatch, capsys):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{closed_port}")
+    with pytest.raises(UnavailableError, match=r"MLflow at http://127.0.0.1:\d+ failed .*, and run again") as raised:
+        Link(required=True).attempt(lambda client: client.get_run("f" * 32))
+    assert raised.value.exit_code == 69
+    assert capsys.readouterr().err == ""
+
+
+def test_what_the_user_set_is_kept(folder, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
+    store.connect(f"sqlite:///{folder}/mlflow.db")
+    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "77"
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"

@@ -1,0 +1,196 @@
+"""Sampling from a generator.onnx that NumPy can reckon itself."""
+
+import ctypes
+import hashlib
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from dcgan.errors import UnavailableError, UsageError
+from dcgan.inference import generator as generator_module
+from dcgan.inference import session
+from dcgan.inference.generator import Generator
+from tiny_onnx import LATENT_DIM, METADATA, build_model, expected_pixels, write_model
+
+NORMAL_OF_SEED_7 = [-0.5023735761642456, 0.5068453550338745, 2.019348621368408, 0.8514957427978516]
+UNIFORM_OF_SEED_7 = [-0.46272289752960205, -0.062365055084228516, 0.947739839553833, -0.14770841598510742]
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("models") / "generator.onnx")
+
+
+@pytest.fixture(scope="module")
+def generator(path: Path) -> Generator:
+    return Generator.load(path, providers="cpu", threads=2)
+
+
+@pytest.fixture(scope="module")
+def unconditional(tmp_path_factory: pytest.TempPathFactory) -> Generator:
+    model = build_model(conditional=False, latent_distribution="uniform")
+    return Generator.load(write_model(tmp_path_factory.mktemp("models") / "free.onnx", model), providers="cpu")
+
+
+def test_samples_are_the_models_pixels_for_the_seeds_latents(generator: Generator) -> None:
+    pixels = generator.sample(130, seed=3)
+    assert pixels.shape == (130, 28, 28)
+    assert pixels.dtype == np.uint8
+    latents = np.random.Generator(np.random.Philox(3)).standard_normal((130, LATENT_DIM), dtype=np.float32)
+    assert np.abs(pixels - expected_pixels(latents, np.arange(130) % 10)).max() < 0.51
+
+
+def test_an_unconditional_model_draws_from_its_own_distribution(unconditional: Generator) -> None:
+    latents = unconditional.latents_for(1000, seed=3)
+    assert unconditional.labels_for(1000) is None
+    assert -1 <= latents.min() < -0.99
+    assert 0.99 < latents.max() <= 1
+    assert np.abs(unconditional.sample(1000, seed=3) - expected_pixels(latents, None)).max() < 0.51
+
+
+def test_the_latents_of_a_seed_never_change(generator: Generator, unconditional: Generator) -> None:
+    normal, uniform = generator.latents_for(2, seed=7)[0], unconditional.latents_for(2, seed=7)[0]
+    np.testing.assert_allclose(normal, NORMAL_OF_SEED_7, rtol=1e-6)
+    np.testing.assert_allclose(uniform, UNIFORM_OF_SEED_7, rtol=1e-6)
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 64, 1000])
+@pytest.mark.parametrize("threads", [1, 4])
+def test_batches_and_threads_change_nothing(path: Path, monkeypatch, generator, chunk: int, threads: int) -> None:
+    monkeypatch.setattr(generator_module, "CHUNK", chunk)
+    other = Generator.load(path, providers="cpu", threads=threads)
+    np.testing.assert_array_equal(other.sample(130, seed=1), generator.sample(130, seed=1))
+
+
+def test_fewer_digits_of_a_seed_are_the_first_of_more(generator: Generator) -> None:
+    np.testing.assert_array_equal(generator.sample(5, seed=2), generator.sample(130, seed=2)[:5])
+    assert np.any(generator.sample(5, seed=2) != generator.sample(5, seed=3))
+
+
+def test_one_generator_serves_several_threads(generator: Generator) -> None:
+    alone = [generator.sample(100, seed=seed) for seed in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda seed: generator.sample(100, seed=seed), range(8)))
+    np.testing.assert_array_equal(alone, together)
+
+
+@pytest.mark.parametrize(
+    ("digits", "expected"),
+    [
+        (None, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]),
+        (7, [7] * 12),
+        ([3, 1, 4], [3, 1, 4] * 4),
+        (range(9, -1, -1), [9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 9, 8]),
+        (np.int64(2), [2] * 12),
+        (np.array([5, 6]), [5, 6] * 6),
+        (list(range(10)) * 2, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]),
+    ],
+)
+def test_digits_are_taken_in_turn(generator: Generator, digits: object, expected: list[int]) -> None:
+    assert generator.labels_for(12, digits=digits).tolist() == expected
+    latents = generator.latents_for(12, seed=5)
+    assert np.abs(generator.sample(12, digits=digits, seed=5) - expected_pixels(latents, expected)).max() < 0.51
+
+
+def test_truncation_scales_the_latents(generator: Generator) -> None:
+    whole = generator.latents_for(20, seed=4)
+    np.testing.assert_array_equal(generator.latents_for(20, seed=4, truncation=0.25), whole / 4)
+    pixels = generator.sample(20, truncation=0.25, seed=4)
+    assert np.abs(pixels - expected_pixels(whole / 4, np.arange(20) % 10)).max() < 0.51
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"count": 0}, "count: 0 is out of range; expected 1 to 100,000"),
+        ({"count": 100_001}, "count: 100001 is out of range; expected 1 to 100,000"),
+        ({"digits": 10}, "digit: 10 is out of range; expected 0 to 9"),
+        ({"digits": -1}, "digit: -1 is out of range; expected 0 to 9"),
+        ({"digits": [3, 12]}, "digit: 12 is out of range; expected 0 to 9"),
+        ({"digits": [3, 1.5]}, "digit: 1.5 is out of range; expected 0 to 9"),
+        ({"digits": []}, "digits: an empty list is out of range; expected 0 to 9"),
+        ({"seed": -1}, "seed: -1 is out of range; expected 0 to 2^63 - 1"),
+        ({"seed": 2**63}, "seed: 9223372036854775808 is out of range; expected 0 to 2^63 - 1"),
+        ({"truncation": 0.0}, "truncation: 0.0 is out of range; expected more than 0, at most 1"),
+        ({"truncation": 1.01}, "truncation: 1.01 is out of range; expected more than 0, at most 1"),
+        ({"truncation": float("nan")}, "truncation: nan is out of range; expected more than 0, at most 1"),
+    ],
+)
+def test_arguments_out_of_range_are_refused(generator: Generator, arguments: dict, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        generator.sample(**{"count": 3} | arguments)
+    assert str(caught.value) == message
+    assert caught.value.exit_code == 64
+
+
+def test_an_unconditional_model_takes_no_digits(unconditional: Generator) -> None:
+    with pytest.raises(UsageError, match=r"free\.onnx is unconditional and draws any digit; leave them out"):
+        unconditional.sample(3, digits=7)
+
+
+def test_the_model_tells_what_it_is(path: Path, generator: Generator) -> None:
+    info = generator.info
+    assert (info.path, info.num_bytes) == (path, path.stat().st_size)
+    assert info.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert info.providers == ("CPUExecutionProvider",)
+    assert generator.metadata == METADATA
+    assert (info.contract.latent_dim, info.contract.num_classes, info.contract.conditional) == (LATENT_DIM, 10, True)
+
+
+def test_loading_says_nothing(path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    Generator.load(path)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"threads": 0}, "threads: 0"), ({"providers": "tpu"}, "providers: 'tpu' is unknown; expected auto, cpu or cuda")],
+)
+def test_loading_refuses_wrong_arguments(path: Path, arguments: dict, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Generator.load(path, **arguments)
+
+
+def test_cuda_that_is_not_obtained_is_told(path: Path, monkeypatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.warns(
+        RuntimeWarning, match=r"CUDA was asked for, but ONNX Runtime did not get it; .*on the CPU"
+    ) as told:
+        generator = Generator.load(path, providers="cuda")
+    assert told[0].filename == __file__
+    assert generator.info.providers == ("CPUExecutionProvider",)
+    with pytest.raises(UnavailableError, match=r"CUDA was asked for.*or ask for the CPU") as caught:
+        Generator.load(path, providers="cuda", strict=True)
+    assert caught.value.exit_code == 69
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("initialised", "devices", "expected"), [(0, 1, True), (0, 0, False), (100, 1, False), (None, 1, False)]
+)
+def test_auto_takes_cuda_only_where_a_device_answers(monkeypatch, initialised, devices, expected: bool) -> None:
+    def count_devices(count: object) -> int:
+        count._obj.value = devices
+        return 0
+
+    def load_driver(name: str) -> SimpleNamespace:
+        if initialised is None:
+            raise OSError(name)
+        return SimpleNamespace(cuInit=lambda flags: initialised, cuDeviceGetCount=count_devices)
+
+    monkeypatch.setattr(ctypes, "CDLL", load_driver)
+    runtime = SimpleNamespace(get_available_providers=lambda: [session.CUDA, session.CPU])
+    assert session._has_cuda(runtime) is expected
+    assert session._has_cuda(SimpleNamespace(get_available_providers=lambda: [session.CPU])) is False
+
+
+def test_production_imports_neither_pytorch_nor_the_pipeline() -> None:
+    heavy = ["torch", "onnx", "scipy", "mlflow", "dcgan.core", "dcgan.adapters"]
+    code = f"import sys, dcgan.inference.generator, onnxruntime; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -1,0 +1,20 @@
+"""Training, evaluation and export on a machine without MLflow, DVC, Great Expectations and pydantic."""
+
+import json
+
+from tiny_workspace import new_workspace, run_stage
+
+ABSENT = ["mlflow", "dvc", "great_expectations", "pydantic"]
+
+
+def test_fifty_steps_evaluation_and_export_run(tmp_path):
+    workspace = new_workspace(tmp_path, train={"epochs": 5, "max_steps": 50, "report_every": 10})
+    for stage in ("train_classifier", "train", "evaluate", "export"):
+        done = run_stage(stage, workspace, absent=ABSENT)
+        assert done.returncode == 0, done.stderr
+        assert ("MLflow cannot be imported" in done.stderr) == (stage != "train_classifier")
+        assert "Traceback" not in done.stderr
+    rows = [json.loads(line) for line in (workspace / "reports/history.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [10, 20, 30, 40, 50]
+    assert (workspace / "models/generator.onnx").stat().st_size > 10_000
+    assert json.loads((workspace / "reports/evaluation.json").read_text())["fcd"] > 0

@@ -1,0 +1,132 @@
+"""The stage `train` as a process: resumed, interrupted, locked out, refused."""
+
+import json
+import signal
+import subprocess
+import time
+
+import pytest
+
+from dcgan.adapters.run_lock import exclusive
+from tiny_workspace import new_workspace, run_stage, stage_command, stage_environment, weights_in
+
+LONG = {"epochs": 500, "batch_size": 16, "checkpoint_every": 10, "report_every": 10, "max_steps": 5000}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    workspace = new_workspace(tmp_path_factory.mktemp("trained"))
+    done = train_in(workspace)
+    assert done.returncode == 0, done.stderr
+    return workspace
+
+
+def train_in(workspace) -> subprocess.CompletedProcess[str]:
+    """A training to its end, without MLflow, whose import takes longer."""
+    return run_stage("train", workspace, absent=["mlflow"])
+
+
+def start_training(workspace) -> subprocess.Popen:
+    """A long training that has saved at least one checkpoint."""
+    process = subprocess.Popen(
+        stage_command("train", absent=["mlflow"]),
+        cwd=workspace,
+        env=stage_environment(workspace),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not list(workspace.glob(".checkpoints/*/step-*.sha256")):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return process
+
+
+def test_it_leaves_what_dvc_yaml_declares_and_no_checkpoints(trained):
+    for out in ("models/generator.safetensors", "models/discriminator.safetensors", "models/run.json"):
+        assert (trained / out).stat().st_size > 0
+    for out in ("history.jsonl", "plots/training.csv", "plots/training.png", "samples/step-0000000.png"):
+        assert (trained / "reports" / out).stat().st_size > 0
+    assert [path.name for path in (trained / ".checkpoints").iterdir()] == ["lock"]
+    steps = [json.loads(line)["step"] for line in (trained / "reports/history.jsonl").read_text().splitlines()]
+    assert steps == list(range(2, 25, 2))
+
+
+def test_equal_params_give_equal_bytes_in_another_folder(trained, tmp_path):
+    workspace = new_workspace(tmp_path)
+    assert train_in(workspace).returncode == 0
+    assert weights_in(workspace) == weights_in(trained)
+
+
+def test_a_killed_training_goes_on_to_the_same_bytes(tmp_path):
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    sections = {"train": LONG | {"max_steps": 200}}
+    for workspace in (straight, killed):
+        workspace.mkdir()
+        new_workspace(workspace, **sections)
+    assert train_in(straight).returncode == 0
+    process = start_training(killed)
+    process.kill()
+    process.communicate()
+    done = train_in(killed)
+    assert done.returncode == 0, done.stderr
+    assert "going on after step" in done.stdout
+    assert weights_in(killed) == weights_in(straight)
+    history = [(workspace / "reports/history.jsonl").read_text().splitlines() for workspace in (straight, killed)]
+    straight_rows, killed_rows = ([json.loads(line) for line in lines] for lines in history)
+    for expected, found in zip(straight_rows, killed_rows, strict=True):
+        assert {key: found[key] for key in expected if "per_second" not in key} == {
+            key: value for key, value in expected.items() if "per_second" not in key
+        }
+
+
+@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_polite_stop_saves_and_says_how_to_go_on(tmp_path, number, exit_code):
+    workspace = new_workspace(tmp_path, train=LONG)
+    process = start_training(workspace)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == exit_code
+    assert "error: train: stopped and saved after step" in errors
+    assert "Traceback" not in errors
+    step = int(errors.partition("after step ")[2].split()[0])
+    assert list(workspace.glob(f".checkpoints/*/step-{step:08d}.safetensors"))
+    assert not (workspace / "models/generator.safetensors").exists()
+
+
+def test_a_second_trainer_is_told_who_is_at_work(tmp_path):
+    workspace = new_workspace(tmp_path)
+    with exclusive(workspace / ".checkpoints/lock"):
+        done = train_in(workspace)
+    assert done.returncode == 75
+    assert "locked by pid" in done.stderr
+    assert not (workspace / "models").exists()
+
+
+@pytest.mark.parametrize(
+    ("sections", "exit_code", "message"),
+    [
+        ({"train": {"generator_learning_rate": 1e30}}, 70, "training diverged"),
+        ({"train": {"epoch": 1}}, 64, "unknown parameter train.epoch; did you mean train.epochs?"),
+        ({"train": {"batch_size": 500}}, 64, "batch_size: 500 is more than the 200 training images"),
+        ({"train": {"device": "cuda"}}, 64, "PyTorch finds no GPU"),
+    ],
+)
+def test_a_users_mistake_is_one_line_with_its_exit_code(tmp_path, sections, exit_code, message):
+    done = train_in(new_workspace(tmp_path, **sections))
+    assert done.returncode == exit_code, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "models/generator.safetensors").exists()
+
+
+def test_a_changed_data_set_is_never_trained_on(tmp_path):
+    workspace = new_workspace(tmp_path)
+    path = workspace / "data/dataset.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    done = train_in(workspace)
+    assert done.returncode == 65
+    assert "expected sha256" in done.stderr

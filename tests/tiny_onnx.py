@@ -1,0 +1,88 @@
+"""A generator.onnx small enough to reckon by hand: images = tanh(latents · WEIGHT + SHIFT[label])."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+LATENT_DIM = 4
+WEIGHT = np.random.default_rng(0).normal(size=(LATENT_DIM, 784)).astype(np.float32)
+SHIFT = np.linspace(-1, 1, 10, dtype=np.float32).reshape(10, 1)
+METADATA = {
+    "latent_dim": str(LATENT_DIM),
+    "latent_distribution": "normal",
+    "num_classes": "10",
+    "dataset": "mnist",
+    "dataset_sha256": "d" * 64,
+    "params_sha256": "e" * 64,
+    "source_revision": "unknown",
+    "fcd": "0.125",
+}
+
+
+def build_model(
+    *,
+    conditional: bool = True,
+    weight: np.ndarray = WEIGHT,
+    scale: float = 127.5,
+    batch: str | int = "batch",
+    latents_type: int = TensorProto.FLOAT,
+    names: Sequence[str] = ("latents", "labels", "images", "pixels"),
+    **metadata: str | None,
+) -> onnx.ModelProto:
+    """The model, or one that breaks the contract; a metadata key that is given None is left out."""
+    latents, labels, images, pixels = names
+    constants = {
+        "weight": weight,
+        "shift": SHIFT,
+        "scale": np.float32(scale),
+        "half": np.float32(127.5),
+        "image": np.array([-1, 1, 28, 28]),
+        "picture": np.array([-1, 28, 28]),
+    }
+    label_nodes = [
+        helper.make_node("Gather", ["shift", labels], ["moved"]),
+        helper.make_node("Add", ["drawn", "moved"], ["ink"]),
+    ]
+    nodes = [
+        helper.make_node("Cast", [latents], ["input"], to=TensorProto.FLOAT),
+        helper.make_node("MatMul", ["input", "weight"], ["drawn"]),
+        *(label_nodes if conditional else []),
+        helper.make_node("Tanh", ["ink" if conditional else "drawn"], ["flat"]),
+        helper.make_node("Reshape", ["flat", "image"], [images]),
+        helper.make_node("Mul", ["flat", "scale"], ["scaled"]),
+        helper.make_node("Add", ["scaled", "half"], ["grey"]),
+        helper.make_node("Round", ["grey"], ["whole"]),
+        helper.make_node("Cast", ["whole"], ["bytes"], to=TensorProto.UINT8),
+        helper.make_node("Reshape", ["bytes", "picture"], [pixels]),
+    ]
+    label_inputs = [helper.make_tensor_value_info(labels, TensorProto.INT64, [batch])]
+    inputs = [
+        helper.make_tensor_value_info(latents, latents_type, [batch, len(weight)]),
+        *(label_inputs if conditional else []),
+    ]
+    outputs = [
+        helper.make_tensor_value_info(images, TensorProto.FLOAT, [batch, 1, 28, 28]),
+        helper.make_tensor_value_info(pixels, TensorProto.UINT8, [batch, 28, 28]),
+    ]
+    used = constants if conditional else {name: value for name, value in constants.items() if name != "shift"}
+    weights = [numpy_helper.from_array(np.asarray(value), name) for name, value in used.items()]
+    graph = helper.make_graph(nodes, "generator", inputs, outputs, weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    promised = METADATA if conditional else METADATA | {"num_classes": "0"}
+    helper.set_model_props(model, {key: value for key, value in (promised | metadata).items() if value is not None})
+    return model
+
+
+def write_model(path: Path, model: onnx.ModelProto | None = None) -> Path:
+    """Write the model, by default a good one, and return `path`."""
+    path.write_bytes((model or build_model()).SerializeToString(deterministic=True))
+    return path
+
+
+def expected_pixels(latents: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+    """What the model draws, by NumPy in double precision, as float64 [N, 28, 28] in 0..255, not rounded."""
+    ink = latents.astype(np.float64) @ WEIGHT + (0 if labels is None else SHIFT[labels])
+    return ((np.tanh(ink) + 1) * 127.5).reshape(-1, 28, 28)

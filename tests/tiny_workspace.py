@@ -1,0 +1,82 @@
+"""A workspace whose data set is learnt in seconds: params.yaml, the validated data set, and no history."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from dcgan.adapters.dataset_file import save_dataset
+from dcgan.files import write_json
+from tiny_data import tiny_arrays
+
+ROOT = Path(__file__).parents[1]
+TINY = {
+    "data": {"name": "digits"},
+    "model": {"latent_dim": 16, "generator_channels": 8, "discriminator_channels": 8},
+    "train": {"epochs": 2, "batch_size": 16, "checkpoint_every": 4, "report_every": 2, "threads": 1},
+    "classifier": {"epochs": 1, "batch_size": 32},
+    "evaluate": {"num_samples": 100},
+    "tracking": {"experiment": "tiny", "registered_model": "tiny-generator"},
+}
+
+
+def write_params(folder: Path, **sections: dict) -> None:
+    """Write the project's params.yaml with tiny values, and with those of `sections`."""
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for changes in (TINY, sections):
+        for name, values in changes.items():
+            content[name] = content[name] | values
+    (folder / "params.yaml").write_text(yaml.safe_dump(content | {"root": str(ROOT)}, sort_keys=False))
+
+
+def write_dataset(folder: Path, *, per_class: int = 20) -> None:
+    """Write a made-up data set of 10 x `per_class` images in each split, as if `validate` had let it through."""
+    arrays = tiny_arrays(per_class=per_class)
+    sha256 = save_dataset(folder / "data/dataset.safetensors", name="digits", **arrays)
+    splits = {split: {"images": len(arrays[f"{split}_labels"])} for split in ("train", "test")}
+    report = {"dataset": "digits", "success": True, "dataset_sha256": sha256, "splits": splits, "expectations": []}
+    write_json(folder / "reports/validation.json", report)
+
+
+def new_workspace(folder: Path, **sections: dict) -> Path:
+    """A folder in which the stages after `validate` can run."""
+    write_params(folder, **sections)
+    write_dataset(folder)
+    return folder
+
+
+def stage_command(stage: str, *, absent: Sequence[str] = ()) -> list[str]:
+    """The command that runs a stage script as DVC does, on a machine where some packages are absent."""
+    script = f"""
+import runpy, sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {list(absent)!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Absent())
+sys.argv = [{stage!r}]
+runpy.run_path({str(ROOT / "pipeline" / f"{stage}.py")!r}, run_name="__main__")
+"""
+    return [sys.executable, "-c", script]
+
+
+def run_stage(stage: str, folder: Path, *, absent: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+    """Run a stage script in `folder` to its end."""
+    command, environment = stage_command(stage, absent=absent), stage_environment(folder)
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def stage_environment(folder: Path) -> dict[str, str]:
+    """The environment of a stage whose MLflow store is in `folder`, whatever the tester's own is."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    return inherited | {"DVC_ROOT": str(folder), "CUDA_VISIBLE_DEVICES": ""}
+
+
+def weights_in(folder: Path) -> dict[str, bytes]:
+    """The bytes of what training leaves in models/, by file name."""
+    return {path.name: path.read_bytes() for path in sorted((folder / "models").glob("*.safetensors"))}
