@@ -23,7 +23,7 @@ $(READY): requirements/dev.txt pyproject.toml
 	  --require-hashes --no-deps --requirement requirements/uv.txt
 	uv pip sync --quiet --require-hashes requirements/dev.txt
 	uv pip install --quiet --no-deps --no-build-isolation --editable .
-	@test -e .git || dvc config --local core.no_scm true
+	@test -e .git || { dvc config --local core.no_scm true && cd demo && dvc config --local core.no_scm true; }
 	@touch $@
 
 demo: $(READY)  ## the whole pipeline on digits that ship with scikit-learn, offline, in minutes

@@ -358,6 +358,14 @@ def test_the_store_belongs_to_dvcs_root(tmp_path, monkeypatch):
     assert store.tracking_uri() == f"sqlite:///{tmp_path}/mlflow.db"
 
 
+def test_a_workspace_whose_dvc_yaml_is_a_link_belongs_to_the_folder_it_links_to(tmp_path, monkeypatch):
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "dvc.yaml").touch()
+    (tmp_path / "demo/dvc.yaml").symlink_to("../dvc.yaml")
+    use_folder(tmp_path / "demo", monkeypatch)
+    assert store.tracking_uri() == f"sqlite:///{tmp_path}/mlflow.db"
+
+
 def test_without_dvc_running_it_belongs_to_the_nearest_folder_that_dvc_manages(tmp_path, monkeypatch):
     monkeypatch.delenv("DVC_ROOT", raising=False)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)

@@ -96,8 +96,18 @@ def test_what_only_looks_like_a_model(path: Path, content: bytes, capfd: pytest.
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_model_is_never_taken_for_the_runtimes_own_format(path: Path) -> None:
+    model = build_model()
+    model.producer_name = "ORTM"
+    content = write_model(path, model).read_bytes()
+    assert content[4:8] == b"ORTM", "by which ONNX Runtime knows its own format"
+    assert Generator.load(path, providers="cpu").sample(3).shape == (3, 28, 28)
+
+
 def test_a_file_cut_short_anywhere(path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     content = build_model().SerializeToString()
+    path.write_bytes(content[: len(content) // 2])
+    assert message_for(path).startswith("truncated, or not an ONNX file; ")
     for cut in (*range(1, len(content), 97), *range(len(content) - 600, len(content))):
         path.write_bytes(content[:cut])
         assert message_for(path)

@@ -186,6 +186,12 @@ def test_a_damaged_store_is_given_up_at_once(folder, monkeypatch, capsys):
     assert Path("mlflow.db").read_bytes() == b"no database" * 1000
 
 
+def test_a_store_that_cannot_be_opened_is_given_up_at_once(folder, monkeypatch, capsys):
+    Path("mlflow.db").mkdir()
+    assert train() < LONGEST_BLOCK
+    assert "OperationalError" in the_warning(capsys)
+
+
 def test_a_password_in_the_address_is_never_shown(folder, closed_port, monkeypatch, capfd):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://somebody:hunter%402@127.0.0.1:{closed_port}")
     train()

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from dcgan.errors import UnavailableError, UsageError
@@ -128,6 +129,13 @@ def test_arguments_out_of_range_are_refused(generator: Generator, arguments: dic
     assert caught.value.exit_code == 64
 
 
+@pytest.mark.parametrize("count", [0, 100_001])
+def test_latents_and_labels_are_bounded_by_themselves(generator: Generator, count: int) -> None:
+    for draw in (generator.latents_for, generator.labels_for):
+        with pytest.raises(UsageError, match=f"count: {count} is out of range"):
+            draw(count)
+
+
 def test_an_unconditional_model_takes_no_digits(unconditional: Generator) -> None:
     with pytest.raises(UsageError, match=r"free\.onnx is unconditional and draws any digit; leave them out"):
         unconditional.sample(3, digits=7)
@@ -158,6 +166,7 @@ def test_loading_refuses_wrong_arguments(path: Path, arguments: dict, message: s
 
 def test_cuda_that_is_not_obtained_is_told(path: Path, monkeypatch, capfd: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: print("some library is missing"))
     with pytest.warns(
         RuntimeWarning, match=r"CUDA was asked for, but ONNX Runtime did not get it; .*on the CPU"
     ) as told:

@@ -56,7 +56,6 @@ def one_line(error: Exception) -> str:
 
 def _options(onnxruntime: Any) -> Any:
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = FATAL
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     # The bytes were read as ONNX; ONNX Runtime must not take them for its own format.

@@ -28,11 +28,13 @@ CREATION_SECONDS = 60
 
 
 def workspace_root() -> Path:
-    """The folder whose runs belong together: DVC's repository, even from within a copy that DVC runs experiments in."""
-    if root := os.environ.get("DVC_ROOT"):
-        return Path(root).resolve()
+    """The folder whose runs belong together: DVC's repository, even from within a copy that DVC runs experiments in.
+
+    A workspace whose dvc.yaml is a link, as the demo's is, belongs to the folder that it links to.
+    """
     here = Path.cwd()
-    return next((folder for folder in (here, *here.parents) if (folder / ".dvc").is_dir()), here)
+    found = next((folder for folder in (here, *here.parents) if (folder / ".dvc").is_dir()), here)
+    return (Path(os.environ.get("DVC_ROOT") or found) / "dvc.yaml").resolve().parent
 
 
 def tracking_uri() -> str:
