@@ -50,8 +50,8 @@ def main() -> None:
     history = REPORTS / "history.jsonl"
     with resume_run(reference, tracking=params.tracking, history=history, params=params.flattened()) as run:
         run.log_metrics(numbers_in(summary))
-        for name in ("plots/samples.png", "plots/roc.png", "plots/confusion.png", "evaluation.json"):
-            run.log_artifact(REPORTS / name, "evaluation")
+        pictures = (PLOTS / f"{name}.png" for name in ("samples", "roc", "confusion"))
+        run.log_artifacts(REPORTS / "evaluation.json", *pictures, folder="evaluation")
     print(f"fcd {figures.fcd:.3f} ({figures.fcd / figures.fcd_floor:.1f} times its floor of {figures.fcd_floor:.3f})")
 
 

@@ -36,7 +36,7 @@ def main() -> None:
     with resume_run(reference, tracking=params.tracking, history=history, params=params.flattened()) as run:
         run.log_metrics({"export/max_difference": difference})
         run.log_metrics({f"export/median_ms_batch_{row['batch']}": row["median_ms"] for row in latency})
-        run.log_artifact(REPORTS / "export.json", "export")
+        run.log_artifacts(REPORTS / "export.json", folder="export")
     print(f"models/generator.onnx: {len(content):,} bytes, at most {difference:.1e} from PyTorch's images")
 
 

@@ -40,6 +40,7 @@ def main() -> None:
             tracking=params.tracking,
             params=params.flattened(),
             tags=training_tags([DATASET], device=str(device), precision=config.train.precision),
+            name=f"{data.name}-{checkpoints.path.name[:6]}",
             description=f"{config.summary}\n\n{len(data.train):,} images of {data.name}, {end:,} steps.",
         )
         save_run_reference(MODELS / "run.json", run)  # before the first step: fails now where nothing can be written
@@ -51,8 +52,7 @@ def main() -> None:
             stop.raise_if_made(f"train: stopped and saved after step {state.step} of {end}; run it again to go on")
             save_weights(MODELS, generator=state.generator_ema, discriminator=state.discriminator)
             save_history(REPORTS / "plots", read_history(REPORTS / "history.jsonl"))
-            for report in ("validation.json", "history.jsonl", "plots/training.png"):
-                run.log_artifact(REPORTS / report, "training")
+            run.log_artifacts(REPORTS / "validation.json", REPORTS / "plots/training.png", folder="training")
         checkpoints.remove()
 
 

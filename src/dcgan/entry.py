@@ -18,7 +18,6 @@ def new_app(description: str | None = None) -> typer.Typer:
         add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
-        no_args_is_help=True,
     )
 
 
@@ -26,7 +25,6 @@ def run_stage(stage: Callable[..., None]) -> None:
     """Run one pipeline stage, whose keyword parameters are its options, and end the process."""
     app = new_app()
     app.command(help=stage.__doc__)(stage)
-    app.info.no_args_is_help = False
     run_app(app)
 
 

@@ -43,7 +43,14 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def start(**changes: object) -> MlflowRun:
-    options = {"reference": REFERENCE, "tracking": TRACKING, "params": PARAMS, "tags": {}, "description": "A trial."}
+    options = {
+        "reference": REFERENCE,
+        "tracking": TRACKING,
+        "params": PARAMS,
+        "tags": {},
+        "name": "trial",
+        "description": "A trial.",
+    }
     return open_run(**(options | changes))
 
 
@@ -87,15 +94,17 @@ def write_history(steps: list[int]) -> None:
 def test_a_training_leaves_one_finished_run_that_holds_everything(database):
     report = Path("validation.json")
     report.write_text("{}")
-    with start(tags={"source_revision": "abc-dirty", "threads": "2"}, description="**Ten** epochs.") as run:
+    with start(
+        tags={"source_revision": "abc-dirty", "threads": "2"}, name="digits-1a2b3c", description="**Ten** epochs."
+    ) as run:
         run.log_dataset(name="digits", sha256="ab" * 32, path=Path("data/dataset.safetensors"), profile={"train": 1442})
         for step in (10, 20):
             run.log_metrics({"generator/loss": step / 10, "discriminator/loss": 0.5}, step=step)
         run.log_samples(GRID, step=20)
-        run.log_artifact(report, "training")
+        run.log_artifacts(report, folder="training")
         assert record_of(run).info.status == "RUNNING"
     record = record_of(run)
-    assert record.info.status == "FINISHED"
+    assert (record.info.status, record.info.run_name) == ("FINISHED", "digits-1a2b3c")
     assert record.data.params == {"train.epochs": "10", "train.threads": "None", "model.conditional": "True"}
     assert points(run) == [(10, 1.0), (20, 2.0)]
     assert record.data.metrics == {"generator/loss": 2.0, "discriminator/loss": 0.5}
@@ -135,7 +144,7 @@ def test_a_folder_is_stored_with_all_it_holds(database):
     for name in ("plots/roc.png", "plots/deep/a.csv"):
         Path(name).write_text("x")
     run = start()
-    run.log_artifact(Path("plots"), "evaluation")
+    run.log_artifacts(Path("plots"), folder="evaluation")
     stored = Path(record_of(run).info.artifact_uri, "evaluation")
     assert sorted(str(path.relative_to(stored)) for path in stored.rglob("*.*")) == ["deep/a.csv", "roc.png"]
 
@@ -311,7 +320,7 @@ def test_without_mlflow_everything_goes_on_after_one_line_of_warning(tmp_path, m
     with start() as run:
         run.log_metrics({"generator/loss": 1.0}, step=10)
         run.log_samples(GRID, step=10)
-        run.log_artifact(Path("nowhere"))
+        run.log_artifacts(Path("nowhere"))
         run.log_dataset(name="digits", sha256="ab" * 32, path=Path("data"))
         run.set_tags({"a": "b"})
     assert re.fullmatch(r"[0-9a-f]{32}", run.run_id)

@@ -74,7 +74,14 @@ def closed_port() -> int:
 
 
 def open_ours():
-    return open_run(reference=REFERENCE, tracking=TRACKING, params={"train.epochs": 1}, tags={}, description="A trial.")
+    return open_run(
+        reference=REFERENCE,
+        tracking=TRACKING,
+        params={"train.epochs": 1},
+        tags={},
+        name="trial",
+        description="A trial.",
+    )
 
 
 def train() -> float:
@@ -87,7 +94,7 @@ def train() -> float:
             run.flush()
         for tracker in (history, run):
             tracker.log_samples(np.zeros((28, 28), np.uint8), step=step)
-        run.log_artifact(HISTORY, "training")
+        run.log_artifacts(HISTORY, folder="training")
     return time.monotonic() - started
 
 
@@ -200,6 +207,16 @@ def test_a_password_in_the_address_is_never_shown(folder, closed_port, monkeypat
     shown = "".join(capfd.readouterr()) + str(raised.value) + REFERENCE.read_text()
     assert f"http://***@127.0.0.1:{closed_port}" in shown
     assert not re.search("somebody|hunter", shown)
+
+
+def test_a_password_in_mlflows_own_words_is_not_shown_either(folder, monkeypatch, capsys):
+    use_new_store(folder, monkeypatch)
+
+    def fail(_: object) -> None:
+        raise RuntimeError("no answer\nfrom http://somebody:hunter2@host/api")
+
+    Link().attempt(fail)
+    assert "(RuntimeError: no answer from http://***@host/api)" in the_warning(capsys)
 
 
 @pytest.mark.parametrize(

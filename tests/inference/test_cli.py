@@ -1,6 +1,5 @@
 """`dcgan generate`, `info` and `--version`, as typed."""
 
-import math
 import subprocess
 import sys
 import time
@@ -233,16 +232,18 @@ def imported_by(*arguments: object, among: list[str]) -> list[str]:
 
 def test_commands_start_at_once(model: Path) -> None:
     """0.3 s and 1 s where Python itself starts in 0.02 s; longer only as far as it starts slower here and now."""
-    slowness = max(1.0, seconds("pass") / 0.02)
-    assert seconds(MAIN, "--help") < 0.3 * slowness
-    assert seconds(MAIN, "generate", "--model", model, "--out", model.with_name("samples.png")) < 1.0 * slowness
+    assert is_ever_faster_than(0.3, "--help")
+    assert is_ever_faster_than(1.0, "generate", "--model", model, "--out", model.with_name("samples.png"))
+
+
+def is_ever_faster_than(limit: float, *arguments: object) -> bool:
+    """Whether one of ten runs takes less than `limit` seconds; other processes disturb some of them."""
+    slowness = max(1.0, min(seconds("pass") for _ in range(10)) / 0.02)
+    return any(seconds(MAIN, *arguments) < limit * slowness for _ in range(10))
 
 
 def seconds(code: str, *arguments: object) -> float:
-    """The least wall time of several runs of a Python program, in which other processes disturbed it least."""
-    best = math.inf
-    for _ in range(4):
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-c", code, *map(str, arguments)], stdout=subprocess.DEVNULL, check=True)
-        best = min(best, time.perf_counter() - start)
-    return best
+    """The wall time of a Python program from start to end."""
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-c", code, *map(str, arguments)], stdout=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - start

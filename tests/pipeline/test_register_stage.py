@@ -77,7 +77,12 @@ def train_model(scale: float, **figures: object) -> None:
     params = load_params(Path("params.yaml"))
     reference = Path(f"checkpoints/{scale}.json")
     with open_run(
-        reference=reference, tracking=params.tracking, params=params.flattened(), tags={}, description="A trial."
+        reference=reference,
+        tracking=params.tracking,
+        params=params.flattened(),
+        tags={},
+        name="trial",
+        description="A trial.",
     ) as run:
         run.sync_history([HISTORY_ROW])
         run.log_metrics({"evaluation/fcd": 0.12})

@@ -198,7 +198,7 @@ def _check(model: Any) -> None:
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise BadDataError(f"the exported model is not valid ONNX: {error}") from error
+        raise BadDataError(f"the exported model is not valid ONNX: {' '.join(str(error).split())}") from error
 
 
 def _open_session(content: bytes, *, threads: int) -> Any:

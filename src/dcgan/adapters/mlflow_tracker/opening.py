@@ -31,6 +31,7 @@ def open_run(
     tracking: TrackingConfig,
     params: Mapping[str, object],
     tags: Mapping[str, str],
+    name: str,
     description: str,
 ) -> MlflowRun:
     """The run of a training that starts, or that goes on after an interruption.
@@ -42,12 +43,13 @@ def open_run(
         tracking: the experiment's name.
         params: every parameter by its dotted path.
         tags: where the model comes from.
+        name: what lists of runs show.
         description: Markdown, shown on the run's page.
 
     Returns:
         The run; without MLflow, after one line of warning, one that records nothing and has an id all the same.
     """
-    tags = {**tags, **_context_tags(tags, description)}
+    tags = {**tags, **_context_tags(tags, description), "mlflow.runName": name}
     link = Link()
     interrupted = _interrupted_run(reference)
     if interrupted:

@@ -79,12 +79,10 @@ class MlflowRun:
             enlarged = pixels.repeat(2, axis=0).repeat(2, axis=1) if max(pixels.shape) < SMALL_GRID else pixels
             self.link.attempt(lambda client: client.log_image(self.run_id, enlarged, key="samples", step=step))
 
-    def log_artifact(self, path: Path, folder: str | None = None) -> None:
-        """Store a file, or all that a folder holds, in the run's artifacts, below `folder` there."""
-        if path.is_dir():
-            self.link.attempt(lambda client: client.log_artifacts(self.run_id, str(path), folder))
-        else:
-            self.link.attempt(lambda client: client.log_artifact(self.run_id, str(path), folder))
+    def log_artifacts(self, *paths: Path, folder: str | None = None) -> None:
+        """Store files, or all that folders hold, in the run's artifacts, below `folder` there."""
+        for path in paths:
+            self.link.attempt(partial(self._send_artifact, path=path, folder=folder))
 
     def log_dataset(self, *, name: str, sha256: str, path: Path, profile: Mapping[str, Any] | None = None) -> None:
         """Name the data set that the model is trained on; `profile` may hold counts and other figures of it."""
@@ -151,6 +149,10 @@ class MlflowRun:
         names = [artifact.path for artifact in client.list_artifacts(self.run_id, "images")]
         steps = (re.search(r"samples[+%]step[+%](\d+)", name) for name in names)
         self._known_samples = {int(step[1]) for step in steps if step}
+
+    def _send_artifact(self, client: "MlflowClient", *, path: Path, folder: str | None) -> None:
+        send = client.log_artifacts if path.is_dir() else client.log_artifact
+        send(self.run_id, str(path), folder)
 
     def _send_sample(self, client: "MlflowClient", path: Path) -> None:
         from PIL import Image

@@ -23,6 +23,9 @@ SETTINGS = {
 }
 """Environment variables that are set before MLflow is imported, unless the user set them."""
 
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+"""Without it MLflow's pages take an experiment for one with language models."""
+
 CREATION_SECONDS = 60
 """How long to wait while another process creates the store."""
 
@@ -96,7 +99,7 @@ def find_or_create_experiment(client: "MlflowClient", name: str) -> str:
         database = sqlite_file(client.tracking_uri)
         folder = str(database.with_name("mlruns") / re.sub(r"[^\w.-]+", "-", name)) if database else None
         try:
-            return str(client.create_experiment(name, artifact_location=folder))
+            return str(client.create_experiment(name, artifact_location=folder, tags=EXPERIMENT_TAGS))
         except MlflowException:
             experiment = client.get_experiment_by_name(name)
             if experiment is None:  # not just another process that was faster
