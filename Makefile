@@ -32,8 +32,8 @@ demo: $(READY)  ## the whole pipeline on digits that ship with scikit-learn, off
 repro: $(READY)  ## the whole pipeline on the data set of params.yaml; unchanged stages do not run
 	dvc repro
 
-test: $(READY)  ## the test suite
-	pytest -m "not slow"
+test: $(READY)  ## the test suite, on two processes
+	OMP_NUM_THREADS=1 pytest -m "not slow" --numprocesses 2 --dist loadfile
 
 check: $(READY)  ## format, lint, types and architecture contracts
 	ruff format --check .

@@ -7,6 +7,14 @@ from dcgan.adapters.stop_signals import stop_on_signals
 from dcgan.errors import Interrupted
 
 
+@pytest.fixture(autouse=True)
+def foreground():
+    """Ctrl-C as a terminal's process has it; one that a shell starts in the background ignores it from birth."""
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, inherited)
+
+
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_becomes_a_request_with_its_exit_code(number, exit_code):
     with stop_on_signals() as stop_requested:
