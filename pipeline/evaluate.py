@@ -1,58 +1,55 @@
-"""Stage `evaluate`: measure the averaged generator's samples against the test images, and the discriminator."""
+"""Stage `evaluate`: judge the averaged generator's samples against real images, and the discriminator."""
 
 from pathlib import Path
 
 from dcgan.adapters.dataset_file import load_dataset
-from dcgan.adapters.figures import save_confusion, save_grid, save_roc
+from dcgan.adapters.figures.evaluation import save_discriminator, save_quality
+from dcgan.adapters.inception import compute_fid, load_inception
 from dcgan.adapters.mlflow_tracker import load_run_reference, resume_run
 from dcgan.adapters.params_file import load_params
-from dcgan.adapters.weights import load_weights
+from dcgan.adapters.weights import restored
 from dcgan.core.classifier import Classifier
 from dcgan.core.devices import prepare_device
-from dcgan.core.evaluation import draw_samples, judge_discriminator, judge_samples, numbers_in, sample_grid, summarise
+from dcgan.core.evaluation.discriminator import judge_discriminator
+from dcgan.core.evaluation.quality import measure_quality
+from dcgan.core.evaluation.report import describe, headline, headlines, numbers_in
+from dcgan.core.evaluation.samples import draw_interpolations, source_of
 from dcgan.core.networks import build_discriminator, build_generator
 from dcgan.entry import run_stage
 from dcgan.files import sha256_of, write_json
 
 MODELS, REPORTS, PLOTS = Path("models"), Path("reports"), Path("reports/plots")
+CLASSIFIER = MODELS / "classifier.safetensors"
 
 
 def main() -> None:
-    """Judge the samples and the discriminator; write reports/evaluation.json and the plots."""
+    """Write reports/evaluation.json, its headlines as reports/metrics.json, and the plots."""
     params = load_params(Path("params.yaml"))
-    device = prepare_device(params.train)
+    device, config = prepare_device(params.train), params.evaluate
     dataset = load_dataset(Path("data/dataset.safetensors"), report_path=REPORTS / "validation.json")
-    generator, discriminator = build_generator(params.model), build_discriminator(params.model)
-    classifier = Classifier()
-    load_weights(MODELS / "generator.safetensors", generator, made_by="train")
-    load_weights(MODELS / "discriminator.safetensors", discriminator, made_by="train")
-    load_weights(MODELS / "classifier.safetensors", classifier, made_by="train_classifier")
+    generator = restored(build_generator(params.model), MODELS / "generator.safetensors", device=device)
+    discriminator = restored(build_discriminator(params.model), MODELS / "discriminator.safetensors", device=device)
+    classifier = restored(Classifier(), CLASSIFIER, device=device, made_by="train_classifier")
+    inception = load_inception(Path(config.inception_weights), device=device) if config.inception_weights else None
 
-    samples = draw_samples(generator.to(device).eval(), params.model, params.evaluate)
-    figures = judge_samples(samples, classifier=classifier.to(device).eval(), dataset=dataset, config=params.evaluate)
-    judged = judge_discriminator(discriminator.to(device).eval(), samples, dataset=dataset, config=params.evaluate)
+    source = source_of(generator, params.model)
+    quality = measure_quality(source, classifier, dataset, config, classifier_config=params.classifier)
+    judged = judge_discriminator(discriminator, params.model, quality.samples, dataset, seed=config.seed)
+    fid = compute_fid(inception, quality.samples.pixels, dataset.test.images) if inception else None
+    yardstick = sha256_of(CLASSIFIER)
+    report = describe(quality, dataset, config, classifier_sha256=yardstick, discriminator=judged, fid=fid)
 
-    save_grid(PLOTS / "samples.png", sample_grid(samples))
-    save_roc(PLOTS, judged.roc, auc=judged.roc_auc)
-    save_confusion(PLOTS, figures.confusion)
-    origin = {
-        "num_samples": params.evaluate.num_samples,
-        "num_test_images": len(dataset.test),
-        "seed": params.evaluate.seed,
-        "dataset": dataset.name,
-        "dataset_sha256": dataset.sha256,
-        "classifier_sha256": sha256_of(MODELS / "classifier.safetensors"),
-    }
-    summary = summarise(figures, judged)
-    write_json(REPORTS / "evaluation.json", origin | summary)
+    walks = draw_interpolations(source, seed=config.seed)
+    pictures = save_quality(PLOTS, quality, interpolations=walks, training=dataset.train.images)
+    pictures += save_discriminator(PLOTS, judged)
+    write_json(REPORTS / "evaluation.json", report)
+    write_json(REPORTS / "metrics.json", headlines(report))
 
-    reference = load_run_reference(MODELS / "run.json")
-    history = REPORTS / "history.jsonl"
+    reference, history = load_run_reference(MODELS / "run.json"), REPORTS / "history.jsonl"
     with resume_run(reference, tracking=params.tracking, history=history, params=params.flattened()) as run:
-        run.log_metrics(numbers_in(summary))
-        pictures = (PLOTS / f"{name}.png" for name in ("samples", "roc", "confusion"))
+        run.log_metrics(numbers_in(report))
         run.log_artifacts(REPORTS / "evaluation.json", *pictures, folder="evaluation")
-    print(f"fcd {figures.fcd:.3f} ({figures.fcd / figures.fcd_floor:.1f} times its floor of {figures.fcd_floor:.3f})")
+    print(headline(report))
 
 
 if __name__ == "__main__":

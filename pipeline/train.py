@@ -4,8 +4,8 @@ from pathlib import Path
 
 from dcgan.adapters.checkpoints import CheckpointFolder, run_fingerprint
 from dcgan.adapters.dataset_file import load_dataset
-from dcgan.adapters.figures import save_history
-from dcgan.adapters.jsonl_tracker import JsonlTracker, read_history
+from dcgan.adapters.figures.training import save_history
+from dcgan.adapters.jsonl_tracker import JsonlTracker
 from dcgan.adapters.mlflow_tracker import open_run, save_run_reference
 from dcgan.adapters.params_file import load_params
 from dcgan.adapters.progress import ProgressBar
@@ -19,6 +19,7 @@ from dcgan.core.state import build_state
 from dcgan.core.tracking import TeeTracker
 from dcgan.core.training import total_steps, train
 from dcgan.entry import run_stage
+from dcgan.history import read_history
 
 CHECKPOINTS, DATASET, MODELS, REPORTS = map(Path, (".checkpoints", "data/dataset.safetensors", "models", "reports"))
 
@@ -26,14 +27,13 @@ CHECKPOINTS, DATASET, MODELS, REPORTS = map(Path, (".checkpoints", "data/dataset
 def main() -> None:
     """Train the GAN of params.yaml on data/dataset.safetensors; write its weights and the training's reports."""
     params = load_params(Path("params.yaml"))
-    device = prepare_device(params.train)
-    config, seed = resolve(params.gan, device), params.train.seed
-    data = load_dataset(DATASET, report_path=REPORTS / "validation.json")
-    batches = Batches(data.train, batch_size=config.train.batch_size, seed=seed, device=device)
+    device, seed = prepare_device(params.train), params.train.seed
+    config, data = resolve(params.gan, device), load_dataset(DATASET, report_path=REPORTS / "validation.json")
     state = build_state(config.model, config.train, device=device)
+    batches = Batches(data.train, batch_size=config.train.batch_size, seed=seed, device=device)
     end = total_steps(config.train, steps_per_epoch=batches.steps_per_epoch)
+    checkpoints = CheckpointFolder(CHECKPOINTS / run_fingerprint(config, dataset_sha256=data.sha256))
     with exclusive(CHECKPOINTS / "lock"), stop_on_signals() as stop:
-        checkpoints = CheckpointFolder(CHECKPOINTS / run_fingerprint(config, dataset_sha256=data.sha256))
         checkpoints.restore(state)
         run = open_run(
             reference=checkpoints.path / "run.json",
@@ -45,9 +45,9 @@ def main() -> None:
         )
         save_run_reference(MODELS / "run.json", run)  # before the first step: fails now where nothing can be written
         run.log_dataset(name=data.name, sha256=data.sha256, path=DATASET, profile={"images": len(data.train)})
-        history = JsonlTracker(checkpoints.path, resume_from_step=state.step, publish_to=REPORTS)
-        with run, history, ProgressBar("train", start=state.step, end=end) as bar:
-            tracker, save = TeeTracker(history, run, bar), checkpoints.save
+        log = JsonlTracker(checkpoints.path, resume_from_step=state.step, publish_to=REPORTS)
+        with run, log, ProgressBar("train", start=state.step, end=end) as bar:
+            tracker, save = TeeTracker(log, run, bar), checkpoints.save
             train(state, batches, config, seed=seed, tracker=tracker, on_checkpoint=save, stop_requested=stop)
             stop.raise_if_made(f"train: stopped and saved after step {state.step} of {end}; run it again to go on")
             save_weights(MODELS, generator=state.generator_ema, discriminator=state.discriminator)

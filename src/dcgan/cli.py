@@ -67,6 +67,21 @@ def generate(
 
 
 @app.command()
+def evaluate(
+    *,
+    model: ModelOption = MODEL,
+    classifier: Annotated[
+        Path, typer.Option("--classifier", metavar="FILE", help="The judge, as the stage train_classifier wrote it.")
+    ] = Path("models/classifier.safetensors"),
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Also write all figures, as JSON.")] = None,
+) -> None:
+    """Judge any generator of the ONNX contract by the workspace's data set, classifier and params.yaml."""
+    from dcgan.model_evaluation import evaluate_model
+
+    evaluate_model(model, classifier_path=classifier, out=out)
+
+
+@app.command()
 def info(*, model: ModelOption = MODEL) -> None:
     """Show where a generator comes from and what it takes."""
     from dcgan.inference.generator import Generator

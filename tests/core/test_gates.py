@@ -7,10 +7,17 @@ from dcgan.core.config import GatesConfig
 from dcgan.core.gates import Champion, Judgement, apply_gates, decide
 from dcgan.errors import BadDataError
 
-GATES = GatesConfig(fcd_over_floor=6, read_as_asked=0.98, min_class_share=0.07)
+GATES = GatesConfig(
+    fcd_over_floor=6, read_as_asked=0.98, min_class_share=0.07, precision_over_floor=0.8, recall_over_floor=0.8
+)
+OFF = GatesConfig(**dict.fromkeys(vars(GATES)))
 REPORT = {
     "fcd": 0.12,
     "fcd_floor": 0.04,
+    "precision": 0.72,
+    "precision_floor": 0.8,
+    "recall": 0.81,
+    "recall_floor": 0.9,
     "num_samples": 10_000,
     "read_as_asked": 0.99,
     "class_shares": [0.08, 0.12, *[0.1] * 8],
@@ -36,6 +43,8 @@ def values_and_verdicts(judged: Judgement, gates: GatesConfig = GATES) -> dict[s
 def test_a_good_model_holds_every_gate():
     assert values_and_verdicts(judgement()) == {
         "fcd_over_floor": (3.0, True),
+        "precision_over_floor": (0.9, True),
+        "recall_over_floor": (0.9, True),
         "read_as_asked": (0.99, True),
         "min_class_share": (0.08, True),
     }
@@ -45,6 +54,8 @@ def test_a_good_model_holds_every_gate():
     ("changes", "failing"),
     [
         ({"fcd": 0.2401}, "fcd_over_floor"),
+        ({"precision": 0.6399}, "precision_over_floor"),
+        ({"recall": 0.7199}, "recall_over_floor"),
         ({"read_as_asked": 0.9799}, "read_as_asked"),
         ({"class_shares": [0.0699, *[0.1] * 9]}, "min_class_share"),
     ],
@@ -64,9 +75,9 @@ def test_a_constant_generator_fails_the_class_gate():
 
 
 def test_a_gate_that_is_off_or_does_not_apply_is_not_listed():
-    only_classes = GatesConfig(fcd_over_floor=None, read_as_asked=0.98, min_class_share=0.07)
+    only_classes = dataclasses.replace(OFF, read_as_asked=0.98, min_class_share=0.07)
     assert list(values_and_verdicts(judgement(read_as_asked=None), only_classes)) == ["min_class_share"]
-    assert apply_gates(GatesConfig(fcd_over_floor=None, read_as_asked=None, min_class_share=None), judgement()) == []
+    assert apply_gates(OFF, judgement()) == []
 
 
 @pytest.mark.parametrize(
@@ -77,6 +88,8 @@ def test_a_gate_that_is_off_or_does_not_apply_is_not_listed():
         ({"class_shares": [math.nan] * 10}, "not finite"),
         ({"class_shares": []}, "not finite"),
         ({"fcd_floor": 0.0}, "floor is not above 0"),
+        ({"recall_floor": 0.0}, "floor is not above 0"),
+        ({"precision": math.nan}, "not finite"),
         ({"fcd": "good"}, "could not convert"),
         ({"num_samples": None}, "NoneType"),
     ],

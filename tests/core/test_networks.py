@@ -37,7 +37,7 @@ def test_labels_change_what_is_drawn_and_how_it_is_judged(model_config):
 def test_projection_adds_the_features_agreement_with_the_label(model_config):
     discriminator = build_discriminator(model_config).eval()
     images, labels = torch.randn(4, 1, 28, 28), torch.tensor([0, 3, 3, 9])
-    features = discriminator.features(images)
+    features = discriminator.maps(images).flatten(1)
     agreement = torch.stack([f @ discriminator.projection.weight[d] for f, d in zip(features, labels, strict=True)])
     expected = discriminator.head(features).squeeze(1) + agreement / features.shape[1] ** 0.5
     torch.testing.assert_close(discriminator(images, labels), expected)

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dcgan.adapters.jsonl_tracker import JsonlTracker, read_history
+from dcgan.adapters.jsonl_tracker import JsonlTracker
 from dcgan.adapters.mlflow_tracker import load_run_reference, open_run, resume_run, store
 from dcgan.adapters.mlflow_tracker.link import Link
 from dcgan.errors import UnavailableError
+from dcgan.history import read_history
 from tracking_store import MLFLOW_WARNINGS, TRACKING, use_folder, use_new_store
 
 pytestmark = [pytest.mark.filterwarnings(warning) for warning in MLFLOW_WARNINGS]

@@ -26,6 +26,10 @@ HISTORY_ROW = {"step": 100, "generator/loss": 0.5}
 GOOD = {
     "fcd": 0.12,
     "fcd_floor": 0.04,
+    "precision": 0.75,
+    "precision_floor": 0.8,
+    "recall": 0.85,
+    "recall_floor": 0.9,
     "num_samples": 10_000,
     "read_as_asked": 0.99,
     "class_shares": [0.1] * 10,

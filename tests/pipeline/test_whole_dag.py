@@ -24,6 +24,8 @@ OUTPUTS = [
     "reports/evaluation.json",
     "reports/export.json",
     "reports/history.jsonl",
+    "reports/metrics.json",
+    "reports/plots/closest_pairs.png",
     "reports/plots/confusion.csv",
     "reports/plots/roc.csv",
     "reports/registration.json",

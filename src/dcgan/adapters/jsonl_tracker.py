@@ -13,8 +13,6 @@ from PIL import Image
 from dcgan.files import storage_error, write_atomically, write_bytes
 from dcgan.history import read_history
 
-__all__ = ["JsonlTracker", "read_history"]
-
 HISTORY, SAMPLES = "history.jsonl", "samples"
 SCALE = 2
 """Grids are enlarged this many times, so that 28x28 digits can be read on a screen."""

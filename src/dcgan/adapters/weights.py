@@ -3,13 +3,17 @@
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from dcgan.errors import BadDataError
 from dcgan.files import write_bytes
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def save_weights(folder: Path, **networks: nn.Module) -> None:
@@ -41,6 +45,16 @@ def load_weights(path: Path, network: nn.Module, *, made_by: str) -> None:
         network.load_state_dict(tensors)
     except RuntimeError as error:
         raise BadDataError(f"{path}: holds another network than params.yaml describes; {repair}") from error
+
+
+def restored(network: Network, path: Path, *, device: torch.device, made_by: str = "train") -> Network:
+    """The network with the weights in `path`, on `device` and in evaluation mode.
+
+    Raises:
+        BadDataError: as `load_weights`.
+    """
+    load_weights(path, network, made_by=made_by)
+    return network.to(device).eval()
 
 
 def _digest(tensors: Mapping[str, Tensor]) -> str:

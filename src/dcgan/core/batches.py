@@ -1,10 +1,12 @@
 """Randomness and shuffled mini-batches as functions of (seed, step), from data that live on the device."""
 
+from typing import Protocol
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from dcgan.core.config import NUM_CLASSES, ModelConfig
+from dcgan.core.config import NUM_CLASSES, LatentDistribution, ModelConfig
 from dcgan.core.dataset import LabelledImages
 from dcgan.errors import UsageError
 
@@ -51,7 +53,19 @@ class Batches:
         return torch.randperm(len(self._labels), generator=rng).to(self._images.device)
 
 
-def sample_latents(count: int, config: ModelConfig, *, rng: torch.Generator) -> Tensor:
+class LatentSpace(Protocol):
+    """What latents depend on; ModelConfig is one."""
+
+    @property
+    def latent_dim(self) -> int:
+        """Numbers in a latent."""
+
+    @property
+    def latent_distribution(self) -> LatentDistribution:
+        """Standard normal, or uniform in [-1, 1]."""
+
+
+def sample_latents(count: int, config: LatentSpace, *, rng: torch.Generator) -> Tensor:
     """Latents float32 [count, latent_dim] from the model's distribution, on the generator's device."""
     shape, device = (count, config.latent_dim), rng.device
     if config.latent_distribution == "uniform":

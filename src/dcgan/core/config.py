@@ -15,6 +15,8 @@ LatentDistribution = Literal["normal", "uniform"]
 
 IMAGE_SIZE = 28
 NUM_CLASSES = 10
+MIN_SAMPLES = 100
+"""Fewer tell nothing: ten a digit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,13 +126,25 @@ class ClassifierConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig:
-    """How many samples are judged, and from which seed."""
+    """How many samples are judged, and from which seeds."""
 
     seed: int
+    """The first sampling seed; the others follow it."""
     num_samples: int
+    """Judged a sampling seed; floors are measured on as many training images."""
+    num_seeds: int
+    """Sampling seeds whose mean and spread a headline figure tells."""
+    num_train_on_fake: int
+    """Samples that a classifier learns from before it reads the test images."""
+    num_neighbour_queries: int
+    """Samples whose nearest training images are looked for; 30 or more."""
+    inception_weights: str | None
+    """File with the TensorFlow Inception-v3 weights, as torch-fidelity names them; None: no `fid`."""
 
     def __post_init__(self) -> None:
-        _require_positive(self, "num_samples")
+        _require(self.num_samples >= MIN_SAMPLES, "num_samples", self.num_samples, f"{MIN_SAMPLES} or more")
+        _require_positive(self, "num_seeds", "num_train_on_fake")
+        _require(self.num_neighbour_queries >= 30, "num_neighbour_queries", self.num_neighbour_queries, "30 or more")
         _require_seed(self.seed)
 
 
@@ -152,6 +166,10 @@ class GatesConfig:
     """Most that fcd may be, as a multiple of the real-against-real floor."""
     read_as_asked: float | None
     """Least share of samples that the classifier reads as the digit asked for."""
+    precision_over_floor: float | None
+    """Least precision, as a share of real images' own: what does not look real fails it."""
+    recall_over_floor: float | None
+    """Least recall, as a share of real images' own: a generator that draws little of the variety fails it."""
     min_class_share: float | None
     """Least share of the samples that any digit may have."""
 

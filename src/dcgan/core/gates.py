@@ -8,6 +8,8 @@ from typing import Any, Literal, Self
 from dcgan.core.config import GatesConfig
 from dcgan.errors import BadDataError
 
+_FLOORED = ("fcd", "fcd_floor", "precision", "precision_floor", "recall", "recall_floor")
+
 
 @dataclass(frozen=True, kw_only=True)
 class GateResult:
@@ -26,6 +28,10 @@ class Judgement:
 
     fcd: float
     fcd_floor: float
+    precision: float
+    precision_floor: float
+    recall: float
+    recall_floor: float
     num_samples: int
     dataset_sha256: str
     classifier_sha256: str
@@ -38,12 +44,11 @@ class Judgement:
         """The figures in the report that `evaluate` wrote to `path`.
 
         Raises:
-            BadDataError: a figure is missing or not finite, or the floor is not above 0.
+            BadDataError: a figure is missing or not finite, or a floor is not above 0.
         """
         try:
             judgement = cls(
-                fcd=float(report["fcd"]),
-                fcd_floor=float(report["fcd_floor"]),
+                **{name: float(report[name]) for name in _FLOORED},
                 num_samples=int(report["num_samples"]),
                 dataset_sha256=str(report["dataset_sha256"]),
                 classifier_sha256=str(report["classifier_sha256"]),
@@ -55,12 +60,13 @@ class Judgement:
         except (TypeError, ValueError) as error:
             raise BadDataError(f"{path}: {error}; run the stage `evaluate` again") from error
         if not judgement._is_measured():
-            raise BadDataError(f"{path}: a figure is not finite, or the floor is not above 0; run `evaluate` again")
+            raise BadDataError(f"{path}: a figure is not finite, or a floor is not above 0; run `evaluate` again")
         return judgement
 
     def _is_measured(self) -> bool:
-        figures = [self.fcd, self.fcd_floor, self.read_as_asked or 0.0, *self.class_shares]
-        return all(map(math.isfinite, figures)) and self.fcd_floor > 0 and len(self.class_shares) > 0
+        floors = [self.fcd_floor, self.precision_floor, self.recall_floor]
+        figures = [self.fcd, self.precision, self.recall, self.read_as_asked or 0.0, *floors, *self.class_shares]
+        return all(map(math.isfinite, figures)) and min(floors) > 0 and len(self.class_shares) > 0
 
     @property
     def yardstick(self) -> tuple[str, str, int]:
@@ -93,6 +99,12 @@ def apply_gates(config: GatesConfig, judgement: Judgement) -> list[GateResult]:
     if config.fcd_over_floor is not None:
         ratio = judgement.fcd / judgement.fcd_floor
         results.append(_at_most("fcd_over_floor", ratio, config.fcd_over_floor))
+    if config.precision_over_floor is not None:
+        ratio = judgement.precision / judgement.precision_floor
+        results.append(_at_least("precision_over_floor", ratio, config.precision_over_floor))
+    if config.recall_over_floor is not None:
+        ratio = judgement.recall / judgement.recall_floor
+        results.append(_at_least("recall_over_floor", ratio, config.recall_over_floor))
     if config.read_as_asked is not None and judgement.read_as_asked is not None:
         results.append(_at_least("read_as_asked", judgement.read_as_asked, config.read_as_asked))
     if config.min_class_share is not None:

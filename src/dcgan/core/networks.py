@@ -13,6 +13,13 @@ from torch.nn import functional
 from dcgan.core.config import NUM_CLASSES, ModelConfig
 
 
+class Discriminator(nn.Module):
+    """(images [B, 1, 28, 28] in [-1, 1], labels [B] or None) → logits float32 [B], positive for real."""
+
+    maps: nn.Module
+    """All before the head: images to feature maps [B, C, H, W]."""
+
+
 def build_generator(config: ModelConfig) -> nn.Module:
     """An untrained generator: (latents [B, latent_dim], labels [B] or None) → images [B, 1, 28, 28] in [-1, 1]."""
     generator = DcganGenerator(config)
@@ -20,7 +27,7 @@ def build_generator(config: ModelConfig) -> nn.Module:
     return generator
 
 
-def build_discriminator(config: ModelConfig) -> nn.Module:
+def build_discriminator(config: ModelConfig) -> Discriminator:
     """An untrained discriminator: (images [B, 1, 28, 28] in [-1, 1], labels [B] or None) → logits [B], real > 0."""
     discriminator = DcganDiscriminator(config)
     discriminator.apply(_init_convolution)
@@ -58,13 +65,13 @@ class DcganGenerator(nn.Module):
         return images
 
 
-class DcganDiscriminator(nn.Module):
+class DcganDiscriminator(Discriminator):
     """Three strided convolutions to features, then a linear head, plus the label's projection if conditional."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         width = config.discriminator_channels
-        self.features = nn.Sequential(
+        self.maps = nn.Sequential(
             nn.Conv2d(1, width, 4, stride=2, padding=1),  # 14x14
             nn.LeakyReLU(0.2),
             nn.Conv2d(width, 2 * width, 4, stride=2, padding=1, bias=False),  # 7x7
@@ -73,7 +80,6 @@ class DcganDiscriminator(nn.Module):
             nn.Conv2d(2 * width, 4 * width, 3, stride=2, padding=1, bias=False),  # 4x4
             nn.BatchNorm2d(4 * width),
             nn.LeakyReLU(0.2),
-            nn.Flatten(),
         )
         self.num_features = 4 * width * 4 * 4
         self.head = nn.Linear(self.num_features, 1)
@@ -81,7 +87,7 @@ class DcganDiscriminator(nn.Module):
 
     def forward(self, images: Tensor, labels: Tensor | None) -> Tensor:
         """Judge images [B, 1, 28, 28] in [-1, 1] with labels [B]: logits float32 [B], positive for real."""
-        features: Tensor = self.features(images)
+        features: Tensor = self.maps(images).flatten(1)
         logits: Tensor = self.head(features).squeeze(1)
         if self.projection is not None:
             assert labels is not None, "a conditional discriminator needs labels"

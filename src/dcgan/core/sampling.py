@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from dcgan.core.batches import mixed_seed, sample_latents
 from dcgan.core.config import NUM_CLASSES, ModelConfig
 
+GRID_COLUMNS = 10
 CHUNK = 250
 """Images drawn at once: enough to keep the hardware busy, little enough to stay in its caches."""
 

@@ -12,12 +12,11 @@ from torch import Tensor
 from dcgan.core.batches import Batches, mixed_seed
 from dcgan.core.config import GanConfig, TrainConfig
 from dcgan.core.gan_step import Measurements, gan_step
-from dcgan.core.sampling import image_grid, sample_from_seed, to_pixels
+from dcgan.core.sampling import GRID_COLUMNS, image_grid, sample_from_seed, to_pixels
 from dcgan.core.state import GanState
 from dcgan.core.tracking import Tracker
 from dcgan.errors import DivergedError
 
-GRID_COLUMNS = 10
 PREVIEW_SEED = 20
 
 

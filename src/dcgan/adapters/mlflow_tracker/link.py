@@ -32,11 +32,6 @@ class Link:
         except Exception as error:
             self._switch_off(error)
 
-    @property
-    def is_up(self) -> bool:
-        """Whether calls still reach MLflow."""
-        return self._client is not None
-
     def attempt(self, call: Callable[["MlflowClient"], Result]) -> Result | None:
         """What `call` returns when given the client; None if the link is off, or goes off because `call` fails."""
         if self._client is None:

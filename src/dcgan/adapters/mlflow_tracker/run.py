@@ -95,10 +95,6 @@ class MlflowRun:
         }
         self.link.attempt(partial(_log_dataset, run_id=self.run_id, fields=fields))
 
-    def set_tags(self, tags: Mapping[str, str]) -> None:
-        """Set or replace tags."""
-        self.link.attempt(lambda client: log_tags(client, self.run_id, tags))
-
     def flush(self) -> None:
         """Send all metrics that wait."""
         waiting, self._buffer = self._buffer, []

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 Logits = NDArray[np.float64]
 
@@ -38,3 +39,44 @@ def roc_curve(real_logits: Logits, fake_logits: Logits) -> RocCurve:
 def roc_auc(curve: RocCurve) -> float:
     """The area under the curve: the chance that a real image gets the higher logit than a fake one, in [0, 1]."""
     return float(np.trapezoid(curve.true_positive_rate, curve.false_positive_rate))
+
+
+class Reliability(NamedTuple):
+    """What became of the probabilities in each of B equally wide bins that holds any: float64 [B] each."""
+
+    confidence: NDArray[np.float64]
+    """Mean probability of being real."""
+    share_real: NDArray[np.float64]
+    weight: NDArray[np.float64]
+    """Share of all images; the sum is 1."""
+
+
+def reliability(real_logits: Logits, fake_logits: Logits, *, num_bins: int = 15) -> Reliability:
+    """The probabilities σ(logit) against how many of the images are real, in bins of equal width over [0, 1]."""
+    probabilities, is_real = _judged(real_logits, fake_logits)
+    bins = np.minimum((probabilities * num_bins).astype(int), num_bins - 1)
+    counts = np.bincount(bins, minlength=num_bins)
+    held = counts > 0
+    return Reliability(
+        confidence=np.bincount(bins, probabilities, num_bins)[held] / counts[held],
+        share_real=np.bincount(bins, is_real, num_bins)[held] / counts[held],
+        weight=counts[held] / counts.sum(),
+    )
+
+
+def expected_calibration_error(curve: Reliability) -> float:
+    """The weighted mean of |share of real images - confidence|, in [0, 1] (Guo et al. 2017, arXiv:1706.04599)."""
+    return float((curve.weight * np.abs(curve.share_real - curve.confidence)).sum())
+
+
+def brier_score(real_logits: Logits, fake_logits: Logits) -> float:
+    """The mean squared error of σ(logit) as the probability of being real, in [0, 1]; 0.25 for a constant ½."""
+    probabilities, is_real = _judged(real_logits, fake_logits)
+    return float(np.square(probabilities - is_real).mean())
+
+
+def _judged(real_logits: Logits, fake_logits: Logits) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Probability of being real, and 1 or 0 for what it is, of every image."""
+    logits = np.concatenate([real_logits, fake_logits])
+    is_real = np.concatenate([np.ones(len(real_logits)), np.zeros(len(fake_logits))])
+    return expit(logits), is_real

@@ -1,0 +1,1 @@
+"""Pictures for people and tables for `dvc plots`."""

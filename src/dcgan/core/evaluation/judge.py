@@ -1,0 +1,153 @@
+"""The digit classifier as the judge of samples: every figure beside the same figure of real images."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dcgan.core.batches import mixed_seed, to_images
+from dcgan.core.classifier import Classifier, Reading, read_images
+from dcgan.core.config import NUM_CLASSES
+from dcgan.core.dataset import Dataset
+from dcgan.core.evaluation.samples import Samples
+from dcgan.core.metrics.classes import (
+    class_divergence,
+    class_shares,
+    classifier_score,
+    confusion_matrix,
+    read_as_asked,
+)
+from dcgan.core.metrics.frechet import feature_statistics, frechet_distance
+from dcgan.core.metrics.kernel import kernel_distance
+from dcgan.core.metrics.manifold import compare_manifolds
+from dcgan.errors import UsageError
+
+Digits = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """The headline figures of one set of images, against the test images."""
+
+    fcd: float
+    """Fréchet classifier distance."""
+    kcd: float
+    """Kernel classifier distance."""
+    precision: float
+    recall: float
+    density: float
+    coverage: float
+    classifier_score: float
+    class_divergence: float
+    """Of the shares of the digits read from equal shares, in nats."""
+    read_as_asked: float | None
+    """Share read as the digit asked for; None for an unconditional model."""
+
+
+class Judge:
+    """The classifier with what it reads in the real images, and their own scores: the floor."""
+
+    def __init__(self, classifier: Classifier, dataset: Dataset, *, num_samples: int, seed: int) -> None:
+        """Read the data set.
+
+        Args:
+            classifier: in evaluation mode; its device does the work.
+            dataset: both splits are used.
+            num_samples: how many samples will be judged; the floor is measured on as many training images.
+            seed: of the choice of training images.
+
+        Raises:
+            UsageError: there are fewer training images than samples, so that the floor would not be comparable.
+        """
+        if num_samples > len(dataset.train):
+            raise UsageError(
+                f"evaluate.num_samples: {num_samples} is more than the {len(dataset.train)} training images,"
+                " which the floor needs as many of"
+            )
+        self.classifier = classifier
+        self.test, self.train = self.read(dataset.test.images), self.read(dataset.train.images)
+        self.test_digits, self.train_digits = dataset.test.labels.numpy(), dataset.train.labels.numpy()
+        rng = torch.Generator().manual_seed(mixed_seed(seed, 1))
+        self.chosen = torch.randperm(len(dataset.train), generator=rng)[:num_samples]
+        self.floor = self._floor()
+
+    def read(self, pixels: Tensor) -> Reading:
+        """What the classifier makes of pixels uint8 [N, 28, 28]."""
+        device = next(self.classifier.parameters()).device
+        return read_images(self.classifier, to_images(pixels.to(device)))
+
+    def score(self, samples: Samples, reading: Reading) -> Scores:
+        """The scores of samples, of which the classifier made `reading`."""
+        return self._scores(reading, confusion_of(samples, reading))
+
+    def fcd_per_digit(self, samples: Samples, reading: Reading) -> NDArray[np.float64]:
+        """The fcd between the samples of each digit (as asked for, else as read) and the test images, float64 [10].
+
+        Not a number for a digit with fewer than two images of either.
+        """
+        asked = digits_of(reading) if samples.labels is None else samples.labels.numpy()
+        return self._fcd_per_digit(reading.features, asked)
+
+    def fcd_floor_per_digit(self) -> NDArray[np.float64]:
+        """The same between training and test images, float64 [10]."""
+        return self._fcd_per_digit(self.train.features[self.chosen], self.train_digits[self.chosen.numpy()])
+
+    def _floor(self) -> Scores:
+        """The scores of real images: training images stand for a perfect generator.
+
+        What needs no reference is taken from the test images, by which the classifier has not learnt.
+        """
+        return dataclasses.replace(
+            self._scores(Reading(*(part[self.chosen] for part in self.train)), confusion=None),
+            classifier_score=classifier_score(self.test.logits),
+            class_divergence=class_divergence(class_shares(digits_of(self.test))),
+            read_as_asked=read_as_asked(confusion_matrix(self.test_digits, digits_of(self.test))),
+        )
+
+    def _scores(self, reading: Reading, confusion: NDArray[np.int64] | None) -> Scores:
+        features, reference = reading.features, self.test.features
+        return Scores(
+            fcd=frechet_distance(feature_statistics(features), feature_statistics(reference)),
+            kcd=kernel_distance(features, reference),
+            classifier_score=classifier_score(reading.logits),
+            class_divergence=class_divergence(class_shares(digits_of(reading))),
+            read_as_asked=None if confusion is None else read_as_asked(confusion),
+            **dataclasses.asdict(compare_manifolds(reference, features)),
+        )
+
+    def _fcd_per_digit(self, features: Tensor, digits: Digits) -> NDArray[np.float64]:
+        distances = np.full(NUM_CLASSES, np.nan)
+        for digit in range(NUM_CLASSES):
+            mine, reference = features[digits == digit], self.test.features[self.test_digits == digit]
+            if min(len(mine), len(reference)) > 1:
+                distances[digit] = frechet_distance(feature_statistics(mine), feature_statistics(reference))
+        return distances
+
+
+def mean_of(scores: Sequence[Scores]) -> dict[str, float | None]:
+    """The mean of every score over several sets of samples."""
+    return {name: None if None in values else float(np.mean(values)) for name, values in _columns(scores).items()}
+
+
+def spread_of(scores: Sequence[Scores]) -> dict[str, float | None]:
+    """The largest less the smallest of every score over several sets of samples."""
+    return {name: None if None in values else float(np.ptp(values)) for name, values in _columns(scores).items()}
+
+
+def digits_of(reading: Reading) -> Digits:
+    """The digits read, [N]."""
+    digits: Digits = reading.logits.argmax(dim=1).numpy()
+    return digits
+
+
+def confusion_of(samples: Samples, reading: Reading) -> NDArray[np.int64] | None:
+    """Digits asked for against digits read, [10, 10]; None for an unconditional model."""
+    return None if samples.labels is None else confusion_matrix(samples.labels.numpy(), digits_of(reading))
+
+
+def _columns(scores: Sequence[Scores]) -> dict[str, list[float]]:
+    return {field.name: [getattr(each, field.name) for each in scores] for field in dataclasses.fields(Scores)}

@@ -1,0 +1,39 @@
+"""Whether the generator repeats training images."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dcgan.core.metrics.memorisation import TrainingNeighbours, training_neighbours
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemorisationFigures:
+    """Samples against held-out images, both against the training set, in one space (pixels or features)."""
+
+    num_queries: int
+    """Of samples, and of held-out images."""
+    samples: TrainingNeighbours
+    held_out: TrainingNeighbours
+
+    @property
+    def distance_ratio(self) -> float:
+        """Median distance of a sample to its nearest training image, over that of a held-out image; small: copies."""
+        return self.samples.median_distance / self.held_out.median_distance
+
+
+def judge_memorisation(samples: Tensor, *, held_out: Tensor, training: Tensor, limit: int) -> MemorisationFigures:
+    """Compare at most `limit` samples [N, D] with as many held-out images [M, D] by their neighbours in [T, D]."""
+    count = min(limit, len(samples), len(held_out))
+    return MemorisationFigures(
+        num_queries=count,
+        samples=training_neighbours(samples[:count], training),
+        held_out=training_neighbours(held_out[:count], training),
+    )
+
+
+def closest_pairs(samples: Tensor, training: Tensor, neighbours: TrainingNeighbours, *, count: int = 30) -> Tensor:
+    """The `count` samples nearest to a training image, each with its neighbour: uint8 [count, 2, 28, 28]."""
+    closest = neighbours.distances.argsort()[:count]
+    return torch.stack([samples[closest], training[neighbours.indices[closest]]], dim=1)

@@ -1,0 +1,116 @@
+"""All that is measured of a generator's samples."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dcgan.core.classifier import Classifier, Reading
+from dcgan.core.config import IMAGE_SIZE, NUM_CLASSES, ClassifierConfig, EvaluateConfig
+from dcgan.core.dataset import Dataset
+from dcgan.core.evaluation.judge import Judge, Scores, confusion_of, digits_of
+from dcgan.core.evaluation.memorisation import MemorisationFigures, judge_memorisation
+from dcgan.core.evaluation.samples import Samples, Source, draw_samples
+from dcgan.core.evaluation.usefulness import UsefulnessFigures, judge_usefulness
+from dcgan.core.metrics.classes import class_shares
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quality:
+    """The figures of a generator; all but `scores` are of the first sampling seed."""
+
+    scores: tuple[Scores, ...]
+    """One a sampling seed."""
+    floor: Scores
+    """The same of real images."""
+    samples: Samples
+    reading: Reading
+    """What the classifier makes of the samples."""
+    fcd_per_digit: NDArray[np.float64]
+    fcd_floor_per_digit: NDArray[np.float64]
+    class_shares: NDArray[np.float64]
+    confusion: NDArray[np.int64] | None
+    """Digit asked for against digit read, [10, 10]; None for an unconditional model."""
+    memorisation: Mapping[str, MemorisationFigures]
+    """In `pixels` and in `features`."""
+    usefulness: UsefulnessFigures | None
+    """None for an unconditional model, whose samples have no labels to learn from."""
+
+
+def measure_quality(
+    source: Source,
+    classifier: Classifier,
+    dataset: Dataset,
+    config: EvaluateConfig,
+    *,
+    classifier_config: ClassifierConfig,
+) -> Quality:
+    """Draw samples and judge them in every way.
+
+    Args:
+        source: the generator.
+        classifier: in evaluation mode; its features are the yardstick, its device does the work.
+        dataset: both splits; neither `source` nor `classifier` has learnt from the test split.
+        config: how many samples, and from which seeds.
+        classifier_config: how a classifier learns from samples.
+
+    Raises:
+        BadDataError: the generator draws one image only, or values that are not finite.
+        UsageError: the training set has fewer images than samples are asked for.
+    """
+    judge = Judge(classifier, dataset, num_samples=config.num_samples, seed=config.seed)
+    sets = [
+        draw_samples(source, count=config.num_samples, seed=config.seed + number) for number in range(config.num_seeds)
+    ]
+    readings = [judge.read(samples.pixels) for samples in sets]
+    samples, reading = sets[0], readings[0]
+    return Quality(
+        scores=tuple(map(judge.score, sets, readings)),
+        floor=judge.floor,
+        samples=samples,
+        reading=reading,
+        fcd_per_digit=judge.fcd_per_digit(samples, reading),
+        fcd_floor_per_digit=judge.fcd_floor_per_digit(),
+        class_shares=class_shares(digits_of(reading)),
+        confusion=confusion_of(samples, reading),
+        memorisation=_measure_memorisation(samples, reading, judge, dataset, limit=config.num_neighbour_queries),
+        usefulness=judge_usefulness(
+            source,
+            dataset,
+            classifier_config,
+            num_images=config.num_train_on_fake,
+            seed=config.seed,
+            device=next(classifier.parameters()).device,
+        ),
+    )
+
+
+def _measure_memorisation(
+    samples: Samples, reading: Reading, judge: Judge, dataset: Dataset, *, limit: int
+) -> dict[str, MemorisationFigures]:
+    test, train = dataset.test.images, dataset.train.images
+    pixels = [images.flatten(1).float() / 255 for images in (samples.pixels, test, train)]
+    features = [each.features for each in (reading, judge.test, judge.train)]
+    return {
+        space: judge_memorisation(drawn, held_out=held_out, training=training, limit=limit)
+        for space, (drawn, held_out, training) in {"pixels": pixels, "features": features}.items()
+    }
+
+
+def digit_rows(quality: Quality, *, columns: int) -> Tensor:
+    """Ten rows of samples, one a digit, from the one that the classifier takes for it most surely to the least.
+
+    Uint8 [10 * columns, 28, 28], at equal steps through the ranking; a digit that is never drawn has black images.
+    """
+    digits = quality.reading.logits.argmax(dim=1) if quality.samples.labels is None else quality.samples.labels
+    surety = quality.reading.logits.log_softmax(dim=1).gather(1, digits.unsqueeze(1)).squeeze(1)
+    rows = torch.zeros((NUM_CLASSES, columns, IMAGE_SIZE, IMAGE_SIZE), dtype=torch.uint8)
+    for digit in range(NUM_CLASSES):
+        mine = (digits == digit).nonzero().squeeze(1)
+        if len(mine):
+            ranked = mine[surety[mine].argsort(descending=True)]
+            rows[digit] = quality.samples.pixels[ranked[torch.linspace(0, len(mine) - 1, columns).long()]]
+    return rows.flatten(0, 1)

@@ -1,0 +1,132 @@
+"""Every figure by the name that it has in reports and in MLflow, in plain Python types.
+
+A figure `x` stands beside `x_floor`, what as many real images score, and `x_spread`, the largest less the smallest
+over the sampling seeds.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dcgan.core.config import EvaluateConfig
+from dcgan.core.dataset import Dataset
+from dcgan.core.evaluation.discriminator import DiscriminatorFigures
+from dcgan.core.evaluation.judge import mean_of, spread_of
+from dcgan.core.evaluation.memorisation import MemorisationFigures
+from dcgan.core.evaluation.quality import Quality
+from dcgan.core.metrics.classes import read_as_asked_per_digit
+
+HEADLINES = ("fcd", "kcd", "precision", "recall", "coverage", "read_as_asked", "train_on_fake", "authenticity")
+"""The figures that a table of runs shows, each beside its floor."""
+
+
+def describe(
+    quality: Quality,
+    dataset: Dataset,
+    config: EvaluateConfig,
+    *,
+    classifier_sha256: str,
+    fid: float | None = None,
+    discriminator: DiscriminatorFigures | None = None,
+) -> dict[str, Any]:
+    """The whole report: what the figures are relative to, those of the samples, those of the discriminator."""
+    origin = {
+        "dataset": dataset.name,
+        "dataset_sha256": dataset.sha256,
+        "classifier_sha256": classifier_sha256,
+        "num_test_images": len(dataset.test),
+        "seed": config.seed,
+    }
+    judged = {} if discriminator is None else {"discriminator": describe_discriminator(discriminator)}
+    return origin | describe_quality(quality) | {"fid": fid} | judged
+
+
+def describe_quality(quality: Quality) -> dict[str, Any]:
+    """All figures of the samples, and how many images each was measured on."""
+    floor, spread = mean_of([quality.floor]), spread_of(quality.scores)
+    report: dict[str, Any] = {"num_samples": len(quality.samples), "num_seeds": len(quality.scores)}
+    for name, value in mean_of(quality.scores).items():
+        report |= {name: value, f"{name}_floor": floor[name], f"{name}_spread": spread[name]}
+    report["fcd_over_floor"] = report["fcd"] / report["fcd_floor"]
+    confusion = quality.confusion
+    report["class_shares"] = quality.class_shares.tolist()
+    report["min_class_share"] = float(quality.class_shares.min())
+    report["fcd_per_digit"] = _finite(quality.fcd_per_digit.tolist())
+    report["fcd_floor_per_digit"] = _finite(quality.fcd_floor_per_digit.tolist())
+    report["read_as_asked_per_digit"] = (
+        None if confusion is None else _finite(read_as_asked_per_digit(confusion).tolist())
+    )
+    in_features = quality.memorisation["features"]
+    report["authenticity"] = in_features.samples.authenticity
+    report["authenticity_floor"] = in_features.held_out.authenticity
+    report["memorisation"] = {space: _describe_memorisation(each) for space, each in quality.memorisation.items()}
+    useful = quality.usefulness
+    report["train_on_fake"] = None if useful is None else useful.train_on_fake
+    report["train_on_fake_floor"] = None if useful is None else useful.train_on_real
+    report["num_train_on_fake"] = None if useful is None else useful.num_images
+    return report
+
+
+def describe_discriminator(figures: DiscriminatorFigures) -> dict[str, Any]:
+    """All figures of the discriminator."""
+    return {
+        "accuracy": figures.accuracy,
+        "roc_auc": figures.roc_auc,
+        "calibration_error": figures.calibration_error,
+        "brier_score": figures.brier_score,
+        "train_real_logits": figures.train_real_logits,
+        "test_real_logits": figures.test_real_logits,
+        "fake_logits": figures.fake_logits,
+        "overfitting_gap": figures.overfitting_gap,
+        "probes": {
+            str(probe.num_labels): {
+                "discriminator": probe.discriminator,
+                "untrained": probe.untrained,
+                "pixels": probe.pixels,
+            }
+            for probe in figures.probes
+        },
+    }
+
+
+def headlines(report: Mapping[str, Any]) -> dict[str, float | int]:
+    """The few figures of a report that a table of runs shows: each beside its floor, after the number of samples."""
+    wanted = ("num_samples", *(key for name in HEADLINES for key in (name, f"{name}_floor")))
+    return {key: report[key] for key in wanted if report[key] is not None}
+
+
+def headline(report: Mapping[str, Any]) -> str:
+    """One line for the terminal."""
+    spread = f" ± {report['fcd_spread'] / 2:.3f} over {report['num_seeds']} seeds" if report["num_seeds"] > 1 else ""
+    return (
+        f"fcd {report['fcd']:.3f}{spread}, {report['fcd_over_floor']:.2f} times its floor {report['fcd_floor']:.3f},"
+        f" on {report['num_samples']:,} samples a seed"
+    )
+
+
+def numbers_in(report: Mapping[str, Any], *, prefix: str = "evaluation") -> dict[str, float]:
+    """The numbers of a report as metrics: `evaluation/fcd`, `evaluation/discriminator/accuracy`, by digit `…/3`."""
+    metrics: dict[str, float] = {}
+    for name, value in report.items():
+        if isinstance(value, Mapping):
+            metrics |= numbers_in(value, prefix=f"{prefix}/{name}")
+        elif isinstance(value, list):
+            metrics |= numbers_in({str(index): each for index, each in enumerate(value)}, prefix=f"{prefix}/{name}")
+        elif isinstance(value, int | float):
+            metrics[f"{prefix}/{name}"] = float(value)
+    return metrics
+
+
+def _describe_memorisation(figures: MemorisationFigures) -> dict[str, Any]:
+    return {
+        "num_queries": figures.num_queries,
+        "authenticity": figures.samples.authenticity,
+        "authenticity_floor": figures.held_out.authenticity,
+        "median_distance": figures.samples.median_distance,
+        "median_distance_floor": figures.held_out.median_distance,
+    }
+
+
+def _finite(values: Sequence[float]) -> list[float | None]:
+    """JSON knows no NaN: what could not be measured is null."""
+    return [value if math.isfinite(value) else None for value in values]

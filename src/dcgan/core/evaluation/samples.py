@@ -1,0 +1,100 @@
+"""The samples that are judged, from PyTorch's generator or any other that draws pixels from latents."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from dcgan.core.batches import mixed_seed, sample_latents
+from dcgan.core.config import NUM_CLASSES, LatentDistribution, ModelConfig
+from dcgan.core.sampling import sample_images, to_pixels
+from dcgan.errors import BadDataError
+
+Draw = Callable[[Tensor, Tensor | None], Tensor]
+"""(latents float32 [N, latent_dim], labels int64 [N] or None) → pixels uint8 [N, 28, 28], all on the CPU."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A generator as evaluation sees it: what it draws from, and how."""
+
+    name: str
+    """For messages."""
+    latent_dim: int
+    latent_distribution: LatentDistribution
+    conditional: bool
+    draw: Draw
+
+
+@dataclass(frozen=True, kw_only=True)
+class Samples:
+    """`pixels` uint8 [N, 28, 28] (0 background, 255 ink) and the digits asked for, int64 [N], or None."""
+
+    pixels: Tensor
+    labels: Tensor | None
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+
+def source_of(generator: nn.Module, model: ModelConfig) -> Source:
+    """The generator, in evaluation mode, as a source; latents are drawn on the CPU, so every device gets the same."""
+    device = next(generator.parameters()).device
+
+    def draw(latents: Tensor, labels: Tensor | None) -> Tensor:
+        images = sample_images(generator, latents.to(device), None if labels is None else labels.to(device))
+        if not torch.isfinite(images).all():
+            raise BadDataError("the generator draws values that are not finite; run `dvc repro --force train`")
+        # What leaves the generator as a file has 256 levels, so that is what is judged.
+        return to_pixels(images).cpu()
+
+    return Source(
+        name="the generator",
+        latent_dim=model.latent_dim,
+        latent_distribution=model.latent_distribution,
+        conditional=model.conditional,
+        draw=draw,
+    )
+
+
+def draw_samples(source: Source, *, count: int, seed: int) -> Samples:
+    """`count` samples, a function of the seed; digits are asked for in turn, 0 to 9, so equally often.
+
+    Raises:
+        BadDataError: all samples are the same image, which no figure can tell anything about.
+    """
+    rng = torch.Generator().manual_seed(mixed_seed(seed))
+    latents = sample_latents(count, source, rng=rng)
+    labels = torch.arange(count) % NUM_CLASSES if source.conditional else None
+    pixels = source.draw(latents, labels)
+    if (pixels == pixels[0]).all():
+        raise BadDataError(f"{source.name} draws the same image {count:,} times; train it anew")
+    return Samples(pixels=pixels, labels=labels)
+
+
+def draw_interpolations(source: Source, *, seed: int, rows: int = 10, columns: int = 12) -> Samples:
+    """Walks between two latents, one a row, digit by digit if conditional: `rows * columns` samples.
+
+    Normal latents are walked on a great circle, which keeps the length that the generator is used to (Shoemake 1985;
+    White 2016, arXiv:1609.04468); uniform ones on a line.
+    """
+    rng = torch.Generator().manual_seed(mixed_seed(seed, 1))
+    ends = sample_latents(2 * rows, source, rng=rng)
+    walk = spherical_walk if source.latent_distribution == "normal" else linear_walk
+    latents = torch.cat([walk(*pair, steps=columns) for pair in zip(ends[:rows], ends[rows:], strict=True)])
+    labels = (torch.arange(rows) % NUM_CLASSES).repeat_interleave(columns) if source.conditional else None
+    return Samples(pixels=source.draw(latents, labels), labels=labels)
+
+
+def linear_walk(start: Tensor, end: Tensor, *, steps: int) -> Tensor:
+    """Equal steps on the line between two latents [latent_dim]: [steps, latent_dim], both ends included."""
+    share = torch.linspace(0, 1, steps).unsqueeze(1)
+    return (1 - share) * start + share * end
+
+
+def spherical_walk(start: Tensor, end: Tensor, *, steps: int) -> Tensor:
+    """Equal angles between two latents [latent_dim], their lengths blended: [steps, latent_dim], both ends included."""
+    angle = torch.acos(torch.nn.functional.cosine_similarity(start, end, dim=0).clamp(-1, 1))
+    share = torch.linspace(0, 1, steps).unsqueeze(1)
+    return (torch.sin((1 - share) * angle) * start + torch.sin(share * angle) * end) / torch.sin(angle)

@@ -1,0 +1,46 @@
+"""Whether samples are copies of training images: their distances, beside the same for images that were held out."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from dcgan.core.metrics.neighbours import nearest_neighbours
+
+
+class TrainingNeighbours(NamedTuple):
+    """The training image nearest to each of N queries."""
+
+    distances: Tensor
+    """Float64 [N]."""
+    indices: Tensor
+    """Int64 [N], into the training set."""
+    is_authentic: Tensor
+    """Bool [N]: further from that training image than it is from its own nearest other (Alaa et al. 2022,
+    arXiv:2102.08921)."""
+
+    @property
+    def authenticity(self) -> float:
+        """The share of authentic queries, in [0, 1]."""
+        return float(self.is_authentic.double().mean())
+
+    @property
+    def median_distance(self) -> float:
+        """The median distance to the nearest training image."""
+        return float(self.distances.median())
+
+
+def training_neighbours(queries: Tensor, training: Tensor) -> TrainingNeighbours:
+    """Who in `training` [M, D] is nearest to each of `queries` [N, D], features or flat pixels.
+
+    Raises:
+        ValueError: fewer than two training images, no query, or a value that is not finite.
+    """
+    for name, rows, least in (("queries", queries, 1), ("training", training, 2)):
+        if rows.ndim != 2 or len(rows) < least or not torch.isfinite(rows).all():
+            raise ValueError(f"{name}: expected [N, D] with N ≥ {least} and finite values, found {tuple(rows.shape)}")
+    distances, indices = (found[:, 0] for found in nearest_neighbours(queries, training))
+    originals, position = torch.unique(indices, return_inverse=True)
+    # The nearest of all is the image itself or a twin of it, at distance 0; the second is the nearest other.
+    spacing = nearest_neighbours(training[originals], training, k=2).distances[:, 1]
+    return TrainingNeighbours(distances, indices, distances > spacing[position])

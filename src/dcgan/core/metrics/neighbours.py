@@ -1,0 +1,57 @@
+"""Distances between sets of features, and who is nearest to whom: the ground that manifold and memorisation share."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+CHUNK = 1000
+"""Queries compared at once: with 10,000 others their distances take 80 MB."""
+
+
+class Neighbours(NamedTuple):
+    """The nearest of some others to each query: `distances` float64 [N, k], ascending, and `indices` int64 [N, k]."""
+
+    distances: Tensor
+    indices: Tensor
+
+
+def checked_features(features: Tensor, *, at_least: int, name: str) -> Tensor:
+    """Features [N, D] as float64.
+
+    Raises:
+        ValueError: they are not [N, D], fewer than `at_least`, or one of them is not finite.
+    """
+    if features.ndim != 2 or len(features) < at_least:
+        raise ValueError(f"{name}: expected [N, D] with N ≥ {at_least}, found shape {tuple(features.shape)}")
+    if not torch.isfinite(features).all():
+        raise ValueError(f"{name}: some are not finite")
+    return features.double()
+
+
+def squared_distances(queries: Tensor, others: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Squared Euclidean distances of queries [N, D] to others [M, D], as (rows, [rows, M]) chunk by chunk."""
+    norms = others.square().sum(dim=1)
+    for start in range(0, len(queries), CHUNK):
+        rows = queries[start : start + CHUNK]
+        # |a - b|² = |a|² + |b|² - 2·a·b; rounding may leave a hair below zero.
+        squared = torch.addmm(norms, rows, others.T, alpha=-2).add_(rows.square().sum(dim=1, keepdim=True))
+        yield slice(start, start + len(rows)), squared.clamp_(min=0)
+
+
+def nearest_neighbours(queries: Tensor, others: Tensor, *, k: int = 1) -> Neighbours:
+    """The k nearest of others [M, D] to each of queries [N, D]; searched in their precision, measured in float64."""
+    found = [chunk.topk(k, largest=False).indices for _, chunk in squared_distances(queries, others)]
+    indices = torch.cat(found)
+    distances = torch.stack([(queries.double() - others[row].double()).norm(dim=1) for row in indices.T], dim=1)
+    return Neighbours(distances, indices)
+
+
+def neighbourhood_radii(features: Tensor, *, k: int) -> Tensor:
+    """Squared distance of each of features [N, D] to its k-th nearest other one, [N]."""
+    radii = torch.empty(len(features), dtype=features.dtype)
+    for rows, chunk in squared_distances(features, features):
+        # Its own distance, 0, is the smallest of each row (or equal to a twin's, which changes nothing).
+        radii[rows] = chunk.kthvalue(k + 1, dim=1).values
+    return radii

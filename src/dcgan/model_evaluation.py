@@ -1,0 +1,77 @@
+"""`dcgan evaluate`: any generator.onnx of the project's contract before the judge, without its training run."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dcgan.adapters.dataset_file import load_dataset
+from dcgan.adapters.params_file import load_params
+from dcgan.adapters.weights import restored
+from dcgan.core.classifier import Classifier
+from dcgan.core.config import NUM_CLASSES
+from dcgan.core.devices import prepare_device
+from dcgan.core.evaluation.quality import measure_quality
+from dcgan.core.evaluation.report import describe, headline
+from dcgan.core.evaluation.samples import Source
+from dcgan.errors import BadDataError
+from dcgan.files import sha256_of, write_json
+from dcgan.inference.generator import Generator
+
+
+def evaluate_model(model_path: Path, *, classifier_path: Path, out: Path | None) -> None:
+    """Judge an ONNX generator as the stage `evaluate` judges ours, print its figures, and write them to `out`.
+
+    The current folder is a workspace: params.yaml, data/dataset.safetensors and its report are read from it.
+
+    Raises:
+        BadDataError: a file is missing or damaged, the model does not keep the contract, knows another number of
+            digits, or draws one image only.
+        UsageError: params.yaml is not as it should be.
+    """
+    params = load_params(Path("params.yaml"))
+    device = prepare_device(params.train)
+    source = source_from(Generator.load(model_path))
+    dataset = load_dataset(Path("data/dataset.safetensors"), report_path=Path("reports/validation.json"))
+    classifier = restored(Classifier(), classifier_path, device=device, made_by="train_classifier")
+    quality = measure_quality(source, classifier, dataset, params.evaluate, classifier_config=params.classifier)
+    report = describe(quality, dataset, params.evaluate, classifier_sha256=sha256_of(classifier_path))
+    if out is not None:
+        write_json(out, {"model": str(model_path), "model_sha256": sha256_of(model_path)} | report)
+    print(f"{model_path}: {headline(report)}")
+    print_figures(report)
+
+
+def source_from(generator: Generator) -> Source:
+    """A loaded ONNX generator as a source of samples.
+
+    Raises:
+        BadDataError: it is conditional on another number of digits.
+    """
+    contract = generator.info.contract
+    if contract.num_classes not in (0, NUM_CLASSES):
+        raise BadDataError(
+            f"{generator.info.path}: draws {contract.num_classes} classes, the judge knows {NUM_CLASSES}"
+        )
+
+    def draw(latents: Tensor, labels: Tensor | None) -> Tensor:
+        return torch.from_numpy(generator.draw(latents.numpy(), None if labels is None else labels.numpy()))
+
+    return Source(
+        name=str(generator.info.path),
+        latent_dim=contract.latent_dim,
+        latent_distribution=contract.latent_distribution,
+        conditional=contract.num_classes > 0,
+        draw=draw,
+    )
+
+
+def print_figures(report: Mapping[str, Any]) -> None:
+    """A table of every figure that has a floor."""
+    print(f"{'figure':<18}{'samples':>10}{'real images':>13}{'spread':>9}")
+    for name, value in report.items():
+        floor, spread = report.get(f"{name}_floor"), report.get(f"{name}_spread")
+        if isinstance(value, float) and isinstance(floor, float):
+            print(f"{name:<18}{value:>10.4f}{floor:>13.4f}{'' if spread is None else f'{spread:.4f}':>9}")

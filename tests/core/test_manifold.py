@@ -1,0 +1,92 @@
+"""Precision, recall, density and coverage, against brute force by the papers' formulas."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import pairwise_distances
+from sklearn.neighbors import NearestNeighbors
+
+from dcgan.core.metrics import neighbours
+from dcgan.core.metrics.manifold import compare_manifolds
+
+
+def normal(count: int, *, seed: int, dim: int = 6, shift: float = 0.0) -> torch.Tensor:
+    return torch.randn(count, dim, generator=torch.Generator().manual_seed(seed)) + shift
+
+
+def reference(real: np.ndarray, fake: np.ndarray) -> dict[str, float]:
+    """Equations 1 and 2 of Kynkäänniemi et al. with k = 3; 2 and 4 of Naeem et al. with k = 5."""
+
+    def radii(features, k):
+        return NearestNeighbors(n_neighbors=k).fit(features).kneighbors()[0][:, -1]  # without the queries themselves
+
+    between = pairwise_distances(real, fake)
+    wide = radii(real, 5)[:, None]
+    return {
+        "precision": (between <= radii(real, 3)[:, None]).any(axis=0).mean(),
+        "recall": (between <= radii(fake, 3)[None, :]).any(axis=1).mean(),
+        "density": (between <= wide).sum(axis=0).mean() / 5,
+        "coverage": (between <= wide).any(axis=1).mean(),
+    }
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.7])
+@pytest.mark.parametrize("chunk", [7, 1000])
+def test_all_four_equal_the_reference(shift, chunk, monkeypatch):
+    monkeypatch.setattr(neighbours, "CHUNK", chunk)
+    real, fake = normal(150, seed=0), normal(110, seed=1, shift=shift)
+    found = compare_manifolds(real, fake)
+    assert vars(found) == pytest.approx(reference(real.double().numpy(), fake.double().numpy()))
+
+
+def test_a_set_against_itself_is_wholly_precise_recalled_and_covered():
+    features = normal(80, seed=0)
+    found = compare_manifolds(features, features)
+    assert (found.precision, found.recall, found.coverage) == (1, 1, 1)
+    assert found.density == pytest.approx(1.2)  # every sample lies in its own ball besides k others' on average
+
+
+def test_sets_far_apart_share_nothing():
+    assert vars(compare_manifolds(normal(50, seed=0), normal(50, seed=1, shift=100))) == {
+        "precision": 0, "recall": 0, "density": 0, "coverage": 0,
+    }  # fmt: skip
+
+
+def test_noise_makes_all_of_them_worse():
+    real, drawn, noise = normal(400, seed=0), normal(400, seed=1), normal(400, seed=2)
+    found = [compare_manifolds(real, drawn + sigma * noise) for sigma in (0, 1, 2, 4)]
+    for name in ("precision", "density", "coverage"):
+        values = [getattr(each, name) for each in found]
+        assert values == sorted(values, reverse=True)
+        assert values[0] > values[-1] + 0.3
+
+
+def test_recall_falls_with_variety_while_precision_rises():
+    """Drawing ever closer to the middle is what truncation does: typical samples, little variety."""
+    real, drawn = normal(400, seed=0), normal(400, seed=1)
+    found = [compare_manifolds(real, truncation * drawn) for truncation in (1, 0.7, 0.4)]
+    recalls, precisions = [each.recall for each in found], [each.precision for each in found]
+    assert recalls == sorted(recalls, reverse=True)
+    assert precisions == sorted(precisions)
+    assert recalls[-1] < recalls[0] / 2
+
+
+def test_a_collapsed_generator_has_no_recall():
+    few = normal(4, seed=1).repeat(50, 1)
+    found = compare_manifolds(normal(200, seed=0), few)
+    assert found.recall == 0
+    assert found.coverage < 0.2
+
+
+@pytest.mark.parametrize(
+    ("real", "fake", "message"),
+    [
+        (torch.zeros(5, 3), torch.zeros(9, 3), "real features: expected .* N ≥ 6"),
+        (torch.zeros(9, 3), torch.zeros(5, 3), "sample features: expected .* N ≥ 6"),
+        (torch.full((9, 3), torch.nan), torch.zeros(9, 3), "real features: some are not finite"),
+        (torch.zeros(9, 3), torch.full((9, 3), torch.inf), "sample features: some are not finite"),
+    ],
+)
+def test_too_few_or_broken_features_are_refused(real, fake, message):
+    with pytest.raises(ValueError, match=message):
+        compare_manifolds(real, fake)
