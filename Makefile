@@ -8,7 +8,7 @@ export VIRTUAL_ENV := $(CURDIR)/.venv
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo repro test check format ui bench lock deps clean
+.PHONY: help setup demo repro test check format ui bench ablation lock deps clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -52,6 +52,9 @@ bench: $(READY)  ## measure the speed of training and of the exported generator
 	python benchmarks/training.py
 	python benchmarks/inference.py
 
+ablation: $(READY)  ## train and judge the rows of experiments/ablation.yaml that are not in ablation.csv
+	python experiments/ablation.py
+
 lock: $(READY)  ## resolve the dependencies anew and write requirements/
 	requirements/lock.sh
 
@@ -60,4 +63,4 @@ deps: $(READY)  ## bring the source files in dvc.yaml up to date with the import
 
 clean:  ## remove what was built; data, models and runs stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist
-	find src pipeline tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+	find src pipeline tests benchmarks experiments -name __pycache__ -prune -exec rm -rf {} +

@@ -12,7 +12,6 @@ from typing import Annotated, Any
 import torch
 import typer
 import yaml
-from overrides import changed_params
 
 from dcgan.adapters.dataset_file import load_dataset
 from dcgan.adapters.progress import ProgressBar
@@ -28,6 +27,7 @@ from dcgan.core.state import build_state
 from dcgan.core.training import total_steps, train
 from dcgan.entry import new_app, run_app
 from dcgan.files import sha256_of
+from recipe_changes import changed_params
 
 FOLDER = Path("experiments")
 RESULTS = FOLDER / "ablation.csv"

@@ -1,0 +1,47 @@
+"""Presets and ablation rows fit the parameters that there are."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dcgan.adapters.params_file import load_params
+from dcgan.errors import UsageError
+from recipe_changes import changed_params, write_changed
+
+ROOT = Path(__file__).parents[2]
+ABLATION = yaml.safe_load((ROOT / "experiments/ablation.yaml").read_text())
+PRESETS = yaml.safe_load((ROOT / "experiments/presets.yaml").read_text())
+
+
+@pytest.fixture(autouse=True)
+def in_root(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.mark.parametrize("row", ABLATION["rows"])
+def test_every_row_of_the_ablation_is_a_recipe_of_its_own(row):
+    changes = ABLATION["base"] | ABLATION["rows"][row]
+    assert changed_params(changes) is not None
+    assert (changed_params(changes) == changed_params(ABLATION["base"])) == (row == "default")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_fits_and_says_what_to_expect(preset):
+    flat = changed_params(PRESETS[preset]["params"]).flattened()
+    assert {name: flat[name] for name in PRESETS[preset]["params"]} == PRESETS[preset]["params"]
+    assert PRESETS[preset]["expects"]
+
+
+def test_changed_params_keep_their_comments_and_everything_else(tmp_path):
+    write_changed({"train.epochs": 99}, tmp_path / "params.yaml")
+    before, after = Path("params.yaml").read_text(), (tmp_path / "params.yaml").read_text()
+    changed = [line for line in after.splitlines() if line not in before.splitlines()]
+    assert changed == ["  epochs: 99"]
+    assert load_params(tmp_path / "params.yaml").train.epochs == 99
+
+
+def test_an_unknown_parameter_is_answered_by_the_nearest(tmp_path):
+    with pytest.raises(UsageError, match=r"unknown parameter train\.epoch; did you mean train\.epochs\?"):
+        write_changed({"train.epoch": 9}, tmp_path / "params.yaml")
+    assert not (tmp_path / "params.yaml").exists()
