@@ -14,6 +14,7 @@ import typer
 import yaml
 
 from dcgan.adapters.dataset_file import load_dataset
+from dcgan.adapters.params_file import params_sha256
 from dcgan.adapters.progress import ProgressBar
 from dcgan.adapters.weights import restored
 from dcgan.core.batches import Batches
@@ -26,6 +27,7 @@ from dcgan.core.evaluation.samples import draw_samples, source_of
 from dcgan.core.state import build_state
 from dcgan.core.training import total_steps, train
 from dcgan.entry import new_app, run_app
+from dcgan.errors import DivergedError, UsageError
 from dcgan.files import sha256_of
 from recipe_changes import changed_params
 
@@ -35,7 +37,7 @@ CLASSIFIER = Path("models/classifier.safetensors")
 FIGURES = ("fcd", "precision", "recall", "coverage", "read_as_asked")
 COLUMNS = (
     "row", "seed", "epochs", "train_minutes", "num_samples", "fcd_over_floor",
-    *(name for figure in FIGURES for name in (figure, f"{figure}_floor")), "threads", "classifier",
+    *(name for figure in FIGURES for name in (figure, f"{figure}_floor")), "threads", "recipe", "classifier",
 )  # fmt: skip
 
 app = new_app("Train variants of the recipe and judge their samples.")
@@ -48,16 +50,27 @@ def main(
 ) -> None:
     """Train what experiments/ablation.csv lacks."""
     plan = yaml.safe_load((FOLDER / "ablation.yaml").read_text())
+    if unknown := set(names or ()) - plan["rows"].keys():
+        raise UsageError(f"unknown row {unknown.pop()}; choose from {', '.join(plan['rows'])}")
     dataset = load_dataset(Path("data/dataset.safetensors"), report_path=Path("reports/validation.json"))
     judge: Judge | None = None
     for name in names or plan["rows"]:
         for seed in plan["seeds"]:
             changes = plan["base"] | plan["rows"][name] | {"train.seed": seed, "train.threads": threads}
             params = changed_params(changes)
-            if (name, str(seed), str(params.train.epochs), sha256_of(CLASSIFIER)[:8]) in finished():
-                continue
             judge = judge or new_judge(dataset, params)
-            append(row_of(name, params, dataset, judge))
+            origin = {
+                "row": name,
+                "seed": str(seed),
+                "recipe": params_sha256(params)[:8],
+                "classifier": sha256_of(CLASSIFIER)[:8],
+            }
+            if not is_finished(origin):
+                try:
+                    append(origin | measure(name, params, dataset, judge))
+                except DivergedError as error:
+                    append(origin | {"epochs": params.train.epochs})
+                    print(f"{name}: {error}")
 
 
 def new_judge(dataset: Dataset, params: Params) -> Judge:
@@ -67,7 +80,7 @@ def new_judge(dataset: Dataset, params: Params) -> Judge:
     return Judge(classifier, dataset, num_samples=params.evaluate.num_samples, seed=params.evaluate.seed)
 
 
-def row_of(name: str, params: Params, dataset: Dataset, judge: Judge) -> dict[str, Any]:
+def measure(name: str, params: Params, dataset: Dataset, judge: Judge) -> dict[str, Any]:
     """Train one variant and score its samples of the first sampling seed."""
     device = prepare_device(params.train)
     config = resolve(params.gan, device)
@@ -80,27 +93,24 @@ def row_of(name: str, params: Params, dataset: Dataset, judge: Judge) -> dict[st
     source = source_of(state.generator_ema, params.model)
     samples = draw_samples(source, count=params.evaluate.num_samples, seed=params.evaluate.seed)
     scores = judge.score(samples, judge.read(samples.pixels))
-    row = {
-        "row": name,
-        "seed": config.train.seed,
+    row: dict[str, Any] = {
         "epochs": config.train.epochs,
         "train_minutes": round(minutes, 1),
         "num_samples": len(samples),
         "fcd_over_floor": round(scores.fcd / judge.floor.fcd, 2),
         "threads": torch.get_num_threads(),
-        "classifier": sha256_of(CLASSIFIER)[:8],
     }
     for figure in FIGURES:
         row |= {figure: _rounded(getattr(scores, figure)), f"{figure}_floor": _rounded(getattr(judge.floor, figure))}
     return row
 
 
-def finished() -> set[tuple[str, ...]]:
-    """Name, seed, epochs and classifier of every row that is on file."""
+def is_finished(origin: dict[str, str]) -> bool:
+    """Whether a row of that name, seed, recipe and classifier is on file."""
     if not RESULTS.exists():
-        return set()
+        return False
     with RESULTS.open(newline="") as file:
-        return {(row["row"], row["seed"], row["epochs"], row["classifier"]) for row in csv.DictReader(file)}
+        return any(origin.items() <= row.items() for row in csv.DictReader(file))
 
 
 def append(row: dict[str, Any]) -> None:

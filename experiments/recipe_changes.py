@@ -11,8 +11,10 @@ from ruamel.yaml import YAML
 from dcgan.adapters.params_file import load_params
 from dcgan.core.config import Params
 from dcgan.errors import UsageError
+from dcgan.files import write_atomically
 
 PARAMS = Path("params.yaml")
+YAML_TAG = "tag:yaml.org,2002"
 
 
 def changed_params(changes: Mapping[str, Any]) -> Params:
@@ -31,6 +33,7 @@ def write_changed(changes: Mapping[str, Any], path: Path) -> None:
     """Write params.yaml to `path` with some values changed; comments and order stay."""
     yaml = YAML()
     yaml.width = 120
+    yaml.representer.add_representer(type(None), lambda writer, _: writer.represent_scalar(f"{YAML_TAG}:null", "null"))
     content = yaml.load(PARAMS)
     known = [f"{section}.{name}" for section, values in content.items() if isinstance(values, dict) for name in values]
     for dotted, value in changes.items():
@@ -39,4 +42,4 @@ def write_changed(changes: Mapping[str, Any], path: Path) -> None:
             raise UsageError(f"unknown parameter {dotted}; did you mean {nearest[0]}?")
         section, name = dotted.split(".")
         content[section][name] = value
-    yaml.dump(content, path)
+    write_atomically(path, lambda file: yaml.dump(content, file))

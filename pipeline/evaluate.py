@@ -33,13 +33,14 @@ def main() -> None:
     inception = load_inception(Path(config.inception_weights), device=device) if config.inception_weights else None
 
     source = source_of(generator, params.model)
+    walks = draw_interpolations(source, seed=config.seed)
     quality = measure_quality(source, classifier, dataset, config, classifier_config=params.classifier)
     judged = judge_discriminator(discriminator, params.model, quality.samples, dataset, seed=config.seed)
-    fid = compute_fid(inception, quality.samples.pixels, dataset.test.images) if inception else None
+    images = {"test": dataset.test.images, "train": quality.floor_pixels}
+    fid = compute_fid(inception, quality.samples.pixels, **images) if inception else None
     yardstick = sha256_of(CLASSIFIER)
     report = describe(quality, dataset, config, classifier_sha256=yardstick, discriminator=judged, fid=fid)
 
-    walks = draw_interpolations(source, seed=config.seed)
     pictures = save_quality(PLOTS, quality, interpolations=walks, training=dataset.train.images)
     pictures += save_discriminator(PLOTS, judged)
     write_json(REPORTS / "evaluation.json", report)

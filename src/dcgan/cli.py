@@ -1,4 +1,4 @@
-"""`dcgan`: digits from a trained generator on the command line, without PyTorch.
+"""`dcgan`: digits from a trained generator on the command line; only `dcgan evaluate` needs PyTorch.
 
 What needs numpy or ONNX Runtime is imported inside the commands, which keeps `--help` fast.
 """
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dcgan.entry import new_app, run_app
+from dcgan.errors import UnavailableError
 
 if TYPE_CHECKING:
     from dcgan.inference.generator import ModelInfo
@@ -76,8 +77,10 @@ def evaluate(
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Also write all figures, as JSON.")] = None,
 ) -> None:
     """Judge any generator of the ONNX contract by the workspace's data set, classifier and params.yaml."""
-    from dcgan.model_evaluation import evaluate_model
-
+    try:
+        from dcgan.model_evaluation import evaluate_model
+    except ModuleNotFoundError as error:
+        raise UnavailableError(f"dcgan evaluate needs {error.name}; install dcgan-mnist[train]") from error
     evaluate_model(model, classifier_path=classifier, out=out)
 
 

@@ -1,13 +1,16 @@
 """`dcgan evaluate`: any generator.onnx of the project's contract before the judge, without its training run."""
 
+import json
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
 
 from dcgan.adapters.dataset_file import load_dataset
+from dcgan.adapters.inception import compute_fid, load_inception
 from dcgan.adapters.params_file import load_params
 from dcgan.adapters.weights import restored
 from dcgan.core.classifier import Classifier
@@ -17,7 +20,7 @@ from dcgan.core.evaluation.quality import measure_quality
 from dcgan.core.evaluation.report import describe, headline
 from dcgan.core.evaluation.samples import Source
 from dcgan.errors import BadDataError
-from dcgan.files import sha256_of, write_json
+from dcgan.files import sha256_of, write_atomically
 from dcgan.inference.generator import Generator
 
 
@@ -31,17 +34,35 @@ def evaluate_model(model_path: Path, *, classifier_path: Path, out: Path | None)
             digits, or draws one image only.
         UsageError: params.yaml is not as it should be.
     """
-    params = load_params(Path("params.yaml"))
-    device = prepare_device(params.train)
-    source = source_from(Generator.load(model_path))
-    dataset = load_dataset(Path("data/dataset.safetensors"), report_path=Path("reports/validation.json"))
-    classifier = restored(Classifier(), classifier_path, device=device, made_by="train_classifier")
-    quality = measure_quality(source, classifier, dataset, params.evaluate, classifier_config=params.classifier)
-    report = describe(quality, dataset, params.evaluate, classifier_sha256=sha256_of(classifier_path))
-    if out is not None:
-        write_json(out, {"model": str(model_path), "model_sha256": sha256_of(model_path)} | report)
+    reports = []
+
+    def judge(file: BinaryIO) -> None:
+        reports.append(judge_model(model_path, classifier_path))
+        file.write((json.dumps(reports[0], indent=2) + "\n").encode())
+
+    if out is None:
+        judge(BytesIO())
+    else:
+        write_atomically(out, judge)  # tries the output's folder before the work, not after it
+    (report,) = reports
     print(f"{model_path}: {headline(report)}")
     print_figures(report)
+
+
+def judge_model(model_path: Path, classifier_path: Path) -> dict[str, Any]:
+    """The report of an ONNX generator, with the hash of the file that was judged."""
+    params = load_params(Path("params.yaml"))
+    device, weights = prepare_device(params.train), params.evaluate.inception_weights
+    generator = Generator.load(model_path)
+    source = source_from(generator)
+    dataset = load_dataset(Path("data/dataset.safetensors"), report_path=Path("reports/validation.json"))
+    classifier = restored(Classifier(), classifier_path, device=device, made_by="train_classifier")
+    inception = load_inception(Path(weights), device=device) if weights else None
+    quality = measure_quality(source, classifier, dataset, params.evaluate, classifier_config=params.classifier)
+    images = {"test": dataset.test.images, "train": quality.floor_pixels}
+    fid = compute_fid(inception, quality.samples.pixels, **images) if inception else None
+    report = describe(quality, dataset, params.evaluate, classifier_sha256=sha256_of(classifier_path), fid=fid)
+    return {"model": str(model_path), "model_sha256": generator.info.sha256} | report
 
 
 def source_from(generator: Generator) -> Source:

@@ -41,9 +41,15 @@ def test_heavy_and_optional_tools_are_imported_only_where_they_are_used(package)
 
 def test_nothing_loads_pickles():
     sources = [*(ROOT / "src").rglob("*.py"), *STAGES]
-    unsafe = ("pickle.load", "allow_pickle=True", "joblib", "yaml.unsafe_load")
+    unsafe = ("pickle", "joblib", "yaml.unsafe_load")
     lines = [(path.name, line) for path in sources for line in path.read_text().splitlines()]
-    found = [f"{name}: {word}" for name, line in lines for word in unsafe if word in line]
+    naming_the_error = ("import pickle", "pickle.UnpicklingError")
+    found = [
+        f"{name}: {line}"
+        for name, line in lines
+        for word in unsafe
+        if word in line and not (line == naming_the_error[0] or naming_the_error[1] in line)
+    ]
     found += [f"{name}: {line}" for name, line in lines if "torch.load(" in line and "weights_only=True" not in line]
     assert found == []
 

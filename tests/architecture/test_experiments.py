@@ -22,7 +22,6 @@ def in_root(monkeypatch):
 @pytest.mark.parametrize("row", ABLATION["rows"])
 def test_every_row_of_the_ablation_is_a_recipe_of_its_own(row):
     changes = ABLATION["base"] | ABLATION["rows"][row]
-    assert changed_params(changes) is not None
     assert (changed_params(changes) == changed_params(ABLATION["base"])) == (row == "default")
 
 
@@ -31,6 +30,11 @@ def test_every_preset_fits_and_says_what_to_expect(preset):
     flat = changed_params(PRESETS[preset]["params"]).flattened()
     assert {name: flat[name] for name in PRESETS[preset]["params"]} == PRESETS[preset]["params"]
     assert PRESETS[preset]["expects"]
+
+
+def test_presets_replace_each_other_wholly_and_the_default_is_params_yaml():
+    assert len({frozenset(preset["params"]) for preset in PRESETS.values()}) == 1
+    assert changed_params(PRESETS["default"]["params"]) == load_params(ROOT / "params.yaml")
 
 
 def test_changed_params_keep_their_comments_and_everything_else(tmp_path):

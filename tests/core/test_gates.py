@@ -65,7 +65,10 @@ def test_each_gate_fails_alone_just_beyond_its_bound(changes, failing):
 
 
 def test_a_value_on_its_bound_holds():
-    on_bounds = judgement(fcd=0.5, fcd_floor=0.25, read_as_asked=0.98, class_shares=[0.07, *[0.1] * 9])
+    on_bounds = judgement(
+        fcd=0.5, fcd_floor=0.25, read_as_asked=0.98, class_shares=[0.07, *[0.1] * 9],
+        precision=0.4, precision_floor=0.5, recall=0.4, recall_floor=0.5,
+    )  # fmt: skip
     assert all(gate.holds for gate in apply_gates(dataclasses.replace(GATES, fcd_over_floor=2), on_bounds))
 
 

@@ -15,15 +15,14 @@ def test_the_recorded_recipe_is_that_of_params_yaml():
 
 
 def test_ten_steps_lose_what_was_recorded():
-    """Machines differ in the last digits, which ten steps of a game enlarge; a change of the recipe is far bigger."""
     found = losses(recipe())
     assert len(found["discriminator/loss"]) == len(found["generator/loss"]) == NUM_STEPS
     for key, values in found.items():
-        assert values == pytest.approx(RECORDED["losses"][key], rel=1e-2), key
+        assert values == pytest.approx(RECORDED["losses"][key], rel=1e-4), key
 
 
-@pytest.mark.parametrize("change", [{"beta1": 0.45}, {"generator_learning_rate": 2e-5}, {"seed": 1}])
+@pytest.mark.parametrize("change", [{"beta1": 0.45}, {"generator_learning_rate": 3.8e-3}, {"seed": 1}])
 def test_a_small_change_of_the_recipe_is_seen(change):
     config = recipe()
     changed = dataclasses.replace(config, train=dataclasses.replace(config.train, **change))
-    assert losses(changed)["generator/loss"] != pytest.approx(RECORDED["losses"]["generator/loss"], rel=1e-2)
+    assert losses(changed)["generator/loss"] != pytest.approx(RECORDED["losses"]["generator/loss"], rel=1e-4)

@@ -7,11 +7,15 @@ from sklearn.metrics import pairwise_distances
 from sklearn.neighbors import NearestNeighbors
 
 from dcgan.core.metrics import neighbours
-from dcgan.core.metrics.manifold import compare_manifolds
+from dcgan.core.metrics.manifold import ManifoldFigures, compare_manifolds, manifold_of
 
 
 def normal(count: int, *, seed: int, dim: int = 6, shift: float = 0.0) -> torch.Tensor:
     return torch.randn(count, dim, generator=torch.Generator().manual_seed(seed)) + shift
+
+
+def compare(real: torch.Tensor, samples: torch.Tensor) -> ManifoldFigures:
+    return compare_manifolds(manifold_of(real), manifold_of(samples))
 
 
 def reference(real: np.ndarray, fake: np.ndarray) -> dict[str, float]:
@@ -35,26 +39,26 @@ def reference(real: np.ndarray, fake: np.ndarray) -> dict[str, float]:
 def test_all_four_equal_the_reference(shift, chunk, monkeypatch):
     monkeypatch.setattr(neighbours, "CHUNK", chunk)
     real, fake = normal(150, seed=0), normal(110, seed=1, shift=shift)
-    found = compare_manifolds(real, fake)
+    found = compare(real, fake)
     assert vars(found) == pytest.approx(reference(real.double().numpy(), fake.double().numpy()))
 
 
 def test_a_set_against_itself_is_wholly_precise_recalled_and_covered():
     features = normal(80, seed=0)
-    found = compare_manifolds(features, features)
+    found = compare(features, features)
     assert (found.precision, found.recall, found.coverage) == (1, 1, 1)
     assert found.density == pytest.approx(1.2)  # every sample lies in its own ball besides k others' on average
 
 
 def test_sets_far_apart_share_nothing():
-    assert vars(compare_manifolds(normal(50, seed=0), normal(50, seed=1, shift=100))) == {
+    assert vars(compare(normal(50, seed=0), normal(50, seed=1, shift=100))) == {
         "precision": 0, "recall": 0, "density": 0, "coverage": 0,
     }  # fmt: skip
 
 
 def test_noise_makes_all_of_them_worse():
     real, drawn, noise = normal(400, seed=0), normal(400, seed=1), normal(400, seed=2)
-    found = [compare_manifolds(real, drawn + sigma * noise) for sigma in (0, 1, 2, 4)]
+    found = [compare(real, drawn + sigma * noise) for sigma in (0, 1, 2, 4)]
     for name in ("precision", "density", "coverage"):
         values = [getattr(each, name) for each in found]
         assert values == sorted(values, reverse=True)
@@ -64,7 +68,7 @@ def test_noise_makes_all_of_them_worse():
 def test_recall_falls_with_variety_while_precision_rises():
     """Drawing ever closer to the middle is what truncation does: typical samples, little variety."""
     real, drawn = normal(400, seed=0), normal(400, seed=1)
-    found = [compare_manifolds(real, truncation * drawn) for truncation in (1, 0.7, 0.4)]
+    found = [compare(real, truncation * drawn) for truncation in (1, 0.7, 0.4)]
     recalls, precisions = [each.recall for each in found], [each.precision for each in found]
     assert recalls == sorted(recalls, reverse=True)
     assert precisions == sorted(precisions)
@@ -73,20 +77,19 @@ def test_recall_falls_with_variety_while_precision_rises():
 
 def test_a_collapsed_generator_has_no_recall():
     few = normal(4, seed=1).repeat(50, 1)
-    found = compare_manifolds(normal(200, seed=0), few)
+    found = compare(normal(200, seed=0), few)
     assert found.recall == 0
     assert found.coverage < 0.2
 
 
 @pytest.mark.parametrize(
-    ("real", "fake", "message"),
+    ("features", "message"),
     [
-        (torch.zeros(5, 3), torch.zeros(9, 3), "real features: expected .* N ≥ 6"),
-        (torch.zeros(9, 3), torch.zeros(5, 3), "sample features: expected .* N ≥ 6"),
-        (torch.full((9, 3), torch.nan), torch.zeros(9, 3), "real features: some are not finite"),
-        (torch.zeros(9, 3), torch.full((9, 3), torch.inf), "sample features: some are not finite"),
+        (torch.zeros(5, 3), "features: expected .* N ≥ 6"),
+        (torch.full((9, 3), torch.nan), "features: some are not finite"),
+        (torch.full((9, 3), torch.inf), "features: some are not finite"),
     ],
 )
-def test_too_few_or_broken_features_are_refused(real, fake, message):
+def test_too_few_or_broken_features_are_refused(features, message):
     with pytest.raises(ValueError, match=message):
-        compare_manifolds(real, fake)
+        manifold_of(features)

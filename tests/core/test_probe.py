@@ -18,7 +18,7 @@ def clusters(per_class: int, *, seed: int, noise: float = 1.0, dim: int = 12) ->
 @pytest.mark.parametrize("weight_decay", [1.0, 30.0])
 def test_weights_equal_scikit_learns_up_to_a_common_shift(weight_decay):
     features, labels = clusters(20, seed=0)
-    weights, _ = fit_softmax_regression(features.double(), labels, weight_decay=weight_decay)
+    weights, _ = fit_softmax_regression(features.double(), labels, weight_decay=weight_decay, max_iterations=1000)
     reference = LogisticRegression(C=1 / weight_decay, tol=1e-8, max_iter=1000).fit(features.double(), labels)
     np.testing.assert_allclose(weights, reference.coef_.T, atol=2e-3)
 

@@ -5,6 +5,7 @@ Used only where a weights file is given: it is 91 MB, and a CPU takes half an ho
 
 import io
 import pickle
+import struct
 from pathlib import Path
 
 import torch
@@ -16,6 +17,11 @@ from dcgan.errors import BadDataError, UnavailableError
 CHUNK = 50
 """Images enlarged to 299x299 at once."""
 
+_UNREADABLE = (
+    RuntimeError, pickle.UnpicklingError, EOFError, ValueError, LookupError, TypeError, AttributeError, AssertionError,
+    struct.error,
+)  # fmt: skip
+"""What torch.load raises for files that hold something else."""
 _REMEDY = "give the weights that torch-fidelity publishes, or set evaluate.inception_weights: null"
 
 
@@ -36,7 +42,7 @@ def load_inception(path: Path, *, device: torch.device) -> nn.Module:
         raise UnavailableError(
             "fid needs torch-fidelity: install it, or set evaluate.inception_weights: null"
         ) from error
-    # torch-fidelity would unpickle anything, so it is handed a copy of what was read as plain tensors.
+    # torch-fidelity would run what is in the file, so it is handed a copy of what was read as plain tensors.
     checked = io.BytesIO()
     torch.save(_plain_tensors(path), checked)
     checked.seek(0)
@@ -47,23 +53,33 @@ def load_inception(path: Path, *, device: torch.device) -> nn.Module:
     return network.to(device)
 
 
-def compute_fid(inception: nn.Module, samples: Tensor, test: Tensor) -> float:
-    """The Fréchet Inception distance between pixels uint8 [N, 28, 28] and [M, 28, 28].
+def compute_fid(inception: nn.Module, samples: Tensor, *, test: Tensor, train: Tensor) -> tuple[float, float]:
+    """Fréchet Inception distances to the test images: of the samples, and of training images, the floor.
 
-    The published protocol (Heusel et al. 2017, arXiv:1706.08500): grey repeated to three channels in 0..255, enlarged
-    as TensorFlow 1 does.
+    Grey repeated to three channels in 0..255, enlarged as TensorFlow 1 does (Heusel et al. 2017, arXiv:1706.08500).
+    The distance is biased by the number of images, so it compares only with figures on as many.
+
+    Args:
+        inception: as `load_inception` returns it.
+        samples: pixels uint8 [N, 28, 28].
+        test: pixels uint8 [M, 28, 28].
+        train: pixels uint8 [N, 28, 28].
 
     Raises:
-        ValueError: fewer than two images of either, or a feature that is not finite.
+        BadDataError: a feature is not finite.
     """
-    return frechet_distance(*(feature_statistics(_features(inception, pixels)) for pixels in (samples, test)))
+    reference, ours, floor = (feature_statistics(_features(inception, pixels)) for pixels in (test, samples, train))
+    return frechet_distance(ours, reference), frechet_distance(floor, reference)
 
 
 @torch.no_grad()
 def _features(inception: nn.Module, pixels: Tensor) -> Tensor:
     device = next(inception.parameters()).device
     chunks = (pixels[start : start + CHUNK].to(device) for start in range(0, len(pixels), CHUNK))
-    return torch.cat([inception(chunk.unsqueeze(1).expand(-1, 3, -1, -1))[0].cpu() for chunk in chunks])
+    features = torch.cat([inception(chunk.unsqueeze(1).expand(-1, 3, -1, -1))[0].cpu() for chunk in chunks])
+    if not torch.isfinite(features).all():
+        raise BadDataError(f"evaluate.inception_weights: the features are not finite; {_REMEDY}")
+    return features
 
 
 def _plain_tensors(path: Path) -> dict[str, Tensor]:
@@ -71,8 +87,10 @@ def _plain_tensors(path: Path) -> dict[str, Tensor]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise BadDataError(f"{path}: missing; {_REMEDY}") from None
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
+    except _UNREADABLE as error:
         raise BadDataError(f"{path}: not a file of plain tensors; {_REMEDY}") from error
-    if not isinstance(content, dict) or not all(isinstance(each, Tensor) for each in content.values()):
+    if not isinstance(content, dict) or not all(
+        isinstance(name, str) and isinstance(each, Tensor) for name, each in content.items()
+    ):
         raise BadDataError(f"{path}: not a file of named tensors; {_REMEDY}")
     return content

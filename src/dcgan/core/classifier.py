@@ -10,9 +10,11 @@ from torch.nn import functional
 from dcgan.core.batches import Batches, to_images
 from dcgan.core.config import NUM_CLASSES, ClassifierConfig
 from dcgan.core.dataset import LabelledImages
+from dcgan.errors import DivergedError
 
 FEATURE_DIM = 128
-CHUNK = 500
+CHUNK = 250
+"""Images read at once: their maps stay in the processor's caches."""
 
 
 class Reading(NamedTuple):
@@ -64,6 +66,9 @@ def train_classifier(
         config: `learning_rate` is the highest of the cycle.
         device: where to train.
         on_step: is told (steps done, steps in all) after each step.
+
+    Raises:
+        DivergedError: its loss is not finite in the end.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -80,6 +85,10 @@ def train_classifier(
             optimizer.step()
             schedule.step()
             on_step(step + 1, end)
+    if not torch.isfinite(loss):
+        raise DivergedError(
+            f"the classifier diverged: its loss is {float(loss.detach())}; lower classifier.learning_rate"
+        )
     trained: Classifier = classifier.eval()
     return trained
 

@@ -55,10 +55,11 @@ def save_closest_pairs(folder: Path, samples: Tensor, training: Tensor, figures:
     """Draw as closest_pairs.png the samples nearest to a training image, each above that image."""
     found = figures.samples
     pairs = closest_pairs(samples, training, found, count=2 * PAIRS_PER_ROW)  # [30, 2, 28, 28]
-    rows = pairs.reshape(2, PAIRS_PER_ROW, *pairs.shape[1:]).transpose(1, 2).flatten(0, 2)
+    columns = len(pairs) // 2
+    rows = pairs[: 2 * columns].reshape(2, columns, *pairs.shape[1:]).transpose(1, 2).flatten(0, 2)
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     axes = figure.subplots()
-    axes.imshow(image_grid(rows, columns=PAIRS_PER_ROW), cmap="gray", vmin=0, vmax=255)
+    axes.imshow(image_grid(rows, columns=columns), cmap="gray", vmin=0, vmax=255)
     axes.set_axis_off()
     axes.set_title(
         f"The {len(pairs)} of {figures.num_queries:,} samples nearest to a training image, each above that image\n"

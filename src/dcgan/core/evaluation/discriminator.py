@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_max_pool2d
 
-from dcgan.core.batches import mixed_seed, to_images
+from dcgan.core.batches import to_images
 from dcgan.core.config import ModelConfig
 from dcgan.core.dataset import Dataset
-from dcgan.core.evaluation.samples import Samples
+from dcgan.core.evaluation.samples import Samples, evaluation_rng
 from dcgan.core.metrics.discriminator import (
     Reliability,
     RocCurve,
@@ -24,8 +24,9 @@ from dcgan.core.metrics.discriminator import (
 )
 from dcgan.core.metrics.probe import probe_accuracy
 from dcgan.core.networks import Discriminator, build_discriminator
+from dcgan.errors import BadDataError
 
-CHUNK = 500
+CHUNK = 250
 POOLED_SIZE = 2
 """Width and height of the maps that a probe sees; Radford et al. 2016, section 5.1, pool to 4."""
 FEW_LABELS = (1000, 100)
@@ -38,7 +39,7 @@ class ProbeFigures:
     num_labels: int
     discriminator: float
     untrained: float
-    """The same network before its first step."""
+    """Another network of that shape, before its first step."""
     pixels: float
 
 
@@ -76,6 +77,7 @@ def judge_discriminator(
         dataset: both splits.
         seed: of the untrained one, and of the choice of training images.
     """
+    discriminator.to(memory_format=torch.channels_last)
     train, test = dataset.train, dataset.test
     chosen = _shuffled(len(train), seed=seed)[: len(test)]
     test_logits = _logits(discriminator, test.images, test.labels)
@@ -100,9 +102,7 @@ def _probe(
     discriminator: Discriminator, model: ModelConfig, dataset: Dataset, *, seed: int
 ) -> tuple[ProbeFigures, ...]:
     """Linear probes of the discriminator's last maps, beside those of an untrained one and of the pixels."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(mixed_seed(seed, 2))
-        untrained = build_discriminator(model).to(next(discriminator.parameters()).device).eval()
+    untrained = _untrained(model, dataset, seed=seed, device=next(discriminator.parameters()).device)
     views = {
         "discriminator": tuple(_pooled(discriminator, split.images) for split in (dataset.train, dataset.test)),
         "untrained": tuple(_pooled(untrained, split.images) for split in (dataset.train, dataset.test)),
@@ -122,8 +122,20 @@ def _probe(
     return tuple(figures)
 
 
+@torch.no_grad()
+def _untrained(model: ModelConfig, dataset: Dataset, *, seed: int, device: torch.device) -> Discriminator:
+    """A discriminator as it is before training, but that its normalisation has met the training images."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        discriminator = build_discriminator(model)
+    discriminator.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for chosen in _shuffled(len(dataset.train), seed=seed)[: 50 * CHUNK].split(CHUNK):  # type: ignore[no-untyped-call]
+        discriminator.maps(to_images(dataset.train.images[chosen].to(device)))
+    return discriminator.eval()
+
+
 def _shuffled(count: int, *, seed: int) -> Tensor:
-    return torch.randperm(count, generator=torch.Generator().manual_seed(mixed_seed(seed, 3)))
+    return torch.randperm(count, generator=evaluation_rng(seed, "discriminator"))
 
 
 @torch.no_grad()
@@ -145,4 +157,6 @@ def _logits(discriminator: nn.Module, pixels: Tensor, labels: Tensor | None) -> 
         asked = None if labels is None else labels[chosen].to(device)
         logits.append(discriminator(to_images(pixels[chosen].to(device)), asked))
     judged: NDArray[np.float64] = torch.cat(logits).double().cpu().numpy()
+    if not np.isfinite(judged).all():
+        raise BadDataError("the discriminator's logits are not finite; run `dvc repro --force train`")
     return judged

@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dcgan.core.batches import mixed_seed, to_images
+from dcgan.core.batches import to_images
 from dcgan.core.classifier import Classifier, Reading, read_images
 from dcgan.core.config import NUM_CLASSES
 from dcgan.core.dataset import Dataset
-from dcgan.core.evaluation.samples import Samples
+from dcgan.core.evaluation.samples import Samples, evaluation_rng
 from dcgan.core.metrics.classes import (
     class_divergence,
     class_shares,
@@ -23,8 +23,8 @@ from dcgan.core.metrics.classes import (
 )
 from dcgan.core.metrics.frechet import feature_statistics, frechet_distance
 from dcgan.core.metrics.kernel import kernel_distance
-from dcgan.core.metrics.manifold import compare_manifolds
-from dcgan.errors import UsageError
+from dcgan.core.metrics.manifold import compare_manifolds, manifold_of
+from dcgan.errors import BadDataError, UsageError
 
 Digits = NDArray[np.int64]
 
@@ -61,6 +61,7 @@ class Judge:
             seed: of the choice of training images.
 
         Raises:
+            BadDataError: the classifier's features are not finite, or tell nothing.
             UsageError: there are fewer training images than samples, so that the floor would not be comparable.
         """
         if num_samples > len(dataset.train):
@@ -68,17 +69,26 @@ class Judge:
                 f"evaluate.num_samples: {num_samples} is more than the {len(dataset.train)} training images,"
                 " which the floor needs as many of"
             )
-        self.classifier = classifier
+        self._classifier = classifier.to(memory_format=torch.channels_last)
         self.test, self.train = self.read(dataset.test.images), self.read(dataset.train.images)
         self.test_digits, self.train_digits = dataset.test.labels.numpy(), dataset.train.labels.numpy()
-        rng = torch.Generator().manual_seed(mixed_seed(seed, 1))
-        self.chosen = torch.randperm(len(dataset.train), generator=rng)[:num_samples]
+        self.chosen = torch.randperm(len(dataset.train), generator=evaluation_rng(seed, "floor"))[:num_samples]
+        self._statistics, self._manifold = feature_statistics(self.test.features), manifold_of(self.test.features)
         self.floor = self._floor()
 
     def read(self, pixels: Tensor) -> Reading:
-        """What the classifier makes of pixels uint8 [N, 28, 28]."""
-        device = next(self.classifier.parameters()).device
-        return read_images(self.classifier, to_images(pixels.to(device)))
+        """What the classifier makes of pixels uint8 [N, 28, 28].
+
+        Raises:
+            BadDataError: it is not finite.
+        """
+        device = next(self._classifier.parameters()).device
+        reading = read_images(self._classifier, to_images(pixels.to(device)))
+        if not all(torch.isfinite(part).all() for part in reading):
+            raise BadDataError(
+                "the classifier reads values that are not finite; run `dvc repro --force train_classifier`"
+            )
+        return reading
 
     def score(self, samples: Samples, reading: Reading) -> Scores:
         """The scores of samples, of which the classifier made `reading`."""
@@ -101,22 +111,24 @@ class Judge:
 
         What needs no reference is taken from the test images, by which the classifier has not learnt.
         """
+        of_train = self._scores(Reading(*(part[self.chosen] for part in self.train)), confusion=None)
+        if of_train.fcd == 0:
+            raise BadDataError("training and test images have the same features: nothing can be measured against them")
         return dataclasses.replace(
-            self._scores(Reading(*(part[self.chosen] for part in self.train)), confusion=None),
+            of_train,
             classifier_score=classifier_score(self.test.logits),
             class_divergence=class_divergence(class_shares(digits_of(self.test))),
             read_as_asked=read_as_asked(confusion_matrix(self.test_digits, digits_of(self.test))),
         )
 
     def _scores(self, reading: Reading, confusion: NDArray[np.int64] | None) -> Scores:
-        features, reference = reading.features, self.test.features
         return Scores(
-            fcd=frechet_distance(feature_statistics(features), feature_statistics(reference)),
-            kcd=kernel_distance(features, reference),
+            fcd=frechet_distance(feature_statistics(reading.features), self._statistics),
+            kcd=kernel_distance(reading.features, self.test.features),
             classifier_score=classifier_score(reading.logits),
             class_divergence=class_divergence(class_shares(digits_of(reading))),
             read_as_asked=None if confusion is None else read_as_asked(confusion),
-            **dataclasses.asdict(compare_manifolds(reference, features)),
+            **dataclasses.asdict(compare_manifolds(self._manifold, manifold_of(reading.features))),
         )
 
     def _fcd_per_digit(self, features: Tensor, digits: Digits) -> NDArray[np.float64]:
@@ -134,8 +146,11 @@ def mean_of(scores: Sequence[Scores]) -> dict[str, float | None]:
 
 
 def spread_of(scores: Sequence[Scores]) -> dict[str, float | None]:
-    """The largest less the smallest of every score over several sets of samples."""
-    return {name: None if None in values else float(np.ptp(values)) for name, values in _columns(scores).items()}
+    """The largest less the smallest of every score over several sets of samples; None of a single set."""
+    columns = _columns(scores)
+    return {
+        name: None if None in values or len(values) < 2 else float(np.ptp(values)) for name, values in columns.items()
+    }
 
 
 def digits_of(reading: Reading) -> Digits:

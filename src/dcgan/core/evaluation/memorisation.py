@@ -17,11 +17,6 @@ class MemorisationFigures:
     samples: TrainingNeighbours
     held_out: TrainingNeighbours
 
-    @property
-    def distance_ratio(self) -> float:
-        """Median distance of a sample to its nearest training image, over that of a held-out image; small: copies."""
-        return self.samples.median_distance / self.held_out.median_distance
-
 
 def judge_memorisation(samples: Tensor, *, held_out: Tensor, training: Tensor, limit: int) -> MemorisationFigures:
     """Compare at most `limit` samples [N, D] with as many held-out images [M, D] by their neighbours in [T, D]."""
@@ -33,7 +28,7 @@ def judge_memorisation(samples: Tensor, *, held_out: Tensor, training: Tensor, l
     )
 
 
-def closest_pairs(samples: Tensor, training: Tensor, neighbours: TrainingNeighbours, *, count: int = 30) -> Tensor:
-    """The `count` samples nearest to a training image, each with its neighbour: uint8 [count, 2, 28, 28]."""
+def closest_pairs(samples: Tensor, training: Tensor, neighbours: TrainingNeighbours, *, count: int) -> Tensor:
+    """At most `count` samples nearest to a training image, each with its neighbour: uint8 [count, 2, 28, 28]."""
     closest = neighbours.distances.argsort()[:count]
     return torch.stack([samples[closest], training[neighbours.indices[closest]]], dim=1)

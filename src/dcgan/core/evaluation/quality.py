@@ -13,7 +13,7 @@ from dcgan.core.config import IMAGE_SIZE, NUM_CLASSES, ClassifierConfig, Evaluat
 from dcgan.core.dataset import Dataset
 from dcgan.core.evaluation.judge import Judge, Scores, confusion_of, digits_of
 from dcgan.core.evaluation.memorisation import MemorisationFigures, judge_memorisation
-from dcgan.core.evaluation.samples import Samples, Source, draw_samples
+from dcgan.core.evaluation.samples import Samples, Source, draw_samples, evaluation_rng
 from dcgan.core.evaluation.usefulness import UsefulnessFigures, judge_usefulness
 from dcgan.core.metrics.classes import class_shares
 
@@ -26,6 +26,8 @@ class Quality:
     """One a sampling seed."""
     floor: Scores
     """The same of real images."""
+    floor_pixels: Tensor
+    """The training images that the floor was measured on, uint8 [N, 28, 28]."""
     samples: Samples
     reading: Reading
     """What the classifier makes of the samples."""
@@ -58,7 +60,7 @@ def measure_quality(
         classifier_config: how a classifier learns from samples.
 
     Raises:
-        BadDataError: the generator draws one image only, or values that are not finite.
+        BadDataError: the generator draws one image only, or something is not finite.
         UsageError: the training set has fewer images than samples are asked for.
     """
     judge = Judge(classifier, dataset, num_samples=config.num_samples, seed=config.seed)
@@ -70,13 +72,14 @@ def measure_quality(
     return Quality(
         scores=tuple(map(judge.score, sets, readings)),
         floor=judge.floor,
+        floor_pixels=dataset.train.images[judge.chosen],
         samples=samples,
         reading=reading,
         fcd_per_digit=judge.fcd_per_digit(samples, reading),
         fcd_floor_per_digit=judge.fcd_floor_per_digit(),
         class_shares=class_shares(digits_of(reading)),
         confusion=confusion_of(samples, reading),
-        memorisation=_measure_memorisation(samples, reading, judge, dataset, limit=config.num_neighbour_queries),
+        memorisation=_measure_memorisation(samples, reading, judge, dataset, config),
         usefulness=judge_usefulness(
             source,
             dataset,
@@ -89,13 +92,17 @@ def measure_quality(
 
 
 def _measure_memorisation(
-    samples: Samples, reading: Reading, judge: Judge, dataset: Dataset, *, limit: int
+    samples: Samples, reading: Reading, judge: Judge, dataset: Dataset, config: EvaluateConfig
 ) -> dict[str, MemorisationFigures]:
-    test, train = dataset.test.images, dataset.train.images
-    pixels = [images.flatten(1).float() / 255 for images in (samples.pixels, test, train)]
-    features = [each.features for each in (reading, judge.test, judge.train)]
+    # MNIST's test images are in order: the first half is neater than the second.
+    held_out = torch.randperm(len(dataset.test), generator=evaluation_rng(config.seed, "held out"))
+    pixels = [
+        images.flatten(1).float() / 255
+        for images in (samples.pixels, dataset.test.images[held_out], dataset.train.images)
+    ]
+    features = [reading.features, judge.test.features[held_out], judge.train.features]
     return {
-        space: judge_memorisation(drawn, held_out=held_out, training=training, limit=limit)
+        space: judge_memorisation(drawn, held_out=held_out, training=training, limit=config.num_neighbour_queries)
         for space, (drawn, held_out, training) in {"pixels": pixels, "features": features}.items()
     }
 

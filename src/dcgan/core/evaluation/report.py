@@ -1,7 +1,8 @@
 """Every figure by the name that it has in reports and in MLflow, in plain Python types.
 
-A figure `x` stands beside `x_floor`, what as many real images score, and `x_spread`, the largest less the smallest
-over the sampling seeds.
+A figure `x` stands beside `x_floor`, what real images score, and beside `x_spread`, the largest less the smallest,
+where it is the mean of several sampling seeds. Floors are of as many training images as there are samples, or of
+the test images where the figure needs no reference.
 """
 
 import math
@@ -26,10 +27,13 @@ def describe(
     config: EvaluateConfig,
     *,
     classifier_sha256: str,
-    fid: float | None = None,
+    fid: tuple[float, float] | None = None,
     discriminator: DiscriminatorFigures | None = None,
 ) -> dict[str, Any]:
-    """The whole report: what the figures are relative to, those of the samples, those of the discriminator."""
+    """The whole report: what the figures are relative to, those of the samples, those of the discriminator.
+
+    `fid` comes with its floor.
+    """
     origin = {
         "dataset": dataset.name,
         "dataset_sha256": dataset.sha256,
@@ -38,7 +42,9 @@ def describe(
         "seed": config.seed,
     }
     judged = {} if discriminator is None else {"discriminator": describe_discriminator(discriminator)}
-    return origin | describe_quality(quality) | {"fid": fid} | judged
+    of_samples, of_training_images = fid or (None, None)
+    inception = {"fid": of_samples, "fid_floor": of_training_images}
+    return origin | describe_quality(quality) | inception | judged
 
 
 def describe_quality(quality: Quality) -> dict[str, Any]:
@@ -91,13 +97,14 @@ def describe_discriminator(figures: DiscriminatorFigures) -> dict[str, Any]:
 
 def headlines(report: Mapping[str, Any]) -> dict[str, float | int]:
     """The few figures of a report that a table of runs shows: each beside its floor, after the number of samples."""
-    wanted = ("num_samples", *(key for name in HEADLINES for key in (name, f"{name}_floor")))
-    return {key: report[key] for key in wanted if report[key] is not None}
+    known = [name for name in HEADLINES if report[name] is not None]
+    return {key: report[key] for key in ("num_samples", *(key for name in known for key in (name, f"{name}_floor")))}
 
 
 def headline(report: Mapping[str, Any]) -> str:
     """One line for the terminal."""
-    spread = f" ± {report['fcd_spread'] / 2:.3f} over {report['num_seeds']} seeds" if report["num_seeds"] > 1 else ""
+    seeds = report["num_seeds"]
+    spread = f" (spread {report['fcd_spread']:.3f} over {seeds} sampling seeds)" if seeds > 1 else ""
     return (
         f"fcd {report['fcd']:.3f}{spread}, {report['fcd_over_floor']:.2f} times its floor {report['fcd_floor']:.3f},"
         f" on {report['num_samples']:,} samples a seed"

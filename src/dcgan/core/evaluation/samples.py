@@ -11,6 +11,10 @@ from dcgan.core.config import NUM_CLASSES, LatentDistribution, ModelConfig
 from dcgan.core.sampling import sample_images, to_pixels
 from dcgan.errors import BadDataError
 
+MIN_SINE = 1e-3
+EVALUATION = 0x6576616C
+"""Keeps evaluation's randomness apart from training's, whose seeds end in a step or an epoch."""
+
 Draw = Callable[[Tensor, Tensor | None], Tensor]
 """(latents float32 [N, latent_dim], labels int64 [N] or None) → pixels uint8 [N, 28, 28], all on the CPU."""
 
@@ -38,6 +42,11 @@ class Samples:
         return len(self.pixels)
 
 
+def evaluation_rng(seed: int, purpose: str) -> torch.Generator:
+    """The randomness, on the CPU, of one purpose."""
+    return torch.Generator().manual_seed(mixed_seed(seed, EVALUATION, *purpose.encode()))
+
+
 def source_of(generator: nn.Module, model: ModelConfig) -> Source:
     """The generator, in evaluation mode, as a source; latents are drawn on the CPU, so every device gets the same."""
     device = next(generator.parameters()).device
@@ -58,14 +67,13 @@ def source_of(generator: nn.Module, model: ModelConfig) -> Source:
     )
 
 
-def draw_samples(source: Source, *, count: int, seed: int) -> Samples:
-    """`count` samples, a function of the seed; digits are asked for in turn, 0 to 9, so equally often.
+def draw_samples(source: Source, *, count: int, seed: int, purpose: str = "samples") -> Samples:
+    """`count` samples, a function of seed and purpose; digits are asked for in turn, 0 to 9, so equally often.
 
     Raises:
         BadDataError: all samples are the same image, which no figure can tell anything about.
     """
-    rng = torch.Generator().manual_seed(mixed_seed(seed))
-    latents = sample_latents(count, source, rng=rng)
+    latents = sample_latents(count, source, rng=evaluation_rng(seed, purpose))
     labels = torch.arange(count) % NUM_CLASSES if source.conditional else None
     pixels = source.draw(latents, labels)
     if (pixels == pixels[0]).all():
@@ -79,8 +87,7 @@ def draw_interpolations(source: Source, *, seed: int, rows: int = 10, columns: i
     Normal latents are walked on a great circle, which keeps the length that the generator is used to (Shoemake 1985;
     White 2016, arXiv:1609.04468); uniform ones on a line.
     """
-    rng = torch.Generator().manual_seed(mixed_seed(seed, 1))
-    ends = sample_latents(2 * rows, source, rng=rng)
+    ends = sample_latents(2 * rows, source, rng=evaluation_rng(seed, "interpolations"))
     walk = spherical_walk if source.latent_distribution == "normal" else linear_walk
     latents = torch.cat([walk(*pair, steps=columns) for pair in zip(ends[:rows], ends[rows:], strict=True)])
     labels = (torch.arange(rows) % NUM_CLASSES).repeat_interleave(columns) if source.conditional else None
@@ -94,7 +101,12 @@ def linear_walk(start: Tensor, end: Tensor, *, steps: int) -> Tensor:
 
 
 def spherical_walk(start: Tensor, end: Tensor, *, steps: int) -> Tensor:
-    """Equal angles between two latents [latent_dim], their lengths blended: [steps, latent_dim], both ends included."""
+    """Equal angles between two latents [latent_dim], their lengths blended: [steps, latent_dim], both ends included.
+
+    Latents on one line have no arc between them: they are walked on that line.
+    """
     angle = torch.acos(torch.nn.functional.cosine_similarity(start, end, dim=0).clamp(-1, 1))
+    if torch.sin(angle) < MIN_SINE:
+        return linear_walk(start, end, steps=steps)
     share = torch.linspace(0, 1, steps).unsqueeze(1)
     return (torch.sin((1 - share) * angle) * start + torch.sin(share * angle) * end) / torch.sin(angle)

@@ -1,20 +1,22 @@
 """What samples are good for: a classifier that learns from them alone reads real digits."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 
 import torch
 
-from dcgan.core.batches import mixed_seed
 from dcgan.core.classifier import compute_accuracy, train_classifier
 from dcgan.core.config import ClassifierConfig
 from dcgan.core.dataset import Dataset, LabelledImages
-from dcgan.core.evaluation.samples import Source, draw_samples
+from dcgan.core.evaluation.samples import Source, draw_samples, evaluation_rng
+
+MIN_STEPS = 200
 
 
 @dataclass(frozen=True, kw_only=True)
 class UsefulnessFigures:
-    """Accuracy on the test images of two classifiers that differ only in what they learnt from, in one pass."""
+    """Accuracy on the test images of two classifiers that differ only in what they learnt from."""
 
     num_images: int
     """Of each of the two training sets."""
@@ -27,19 +29,19 @@ def judge_usefulness(
 ) -> UsefulnessFigures | None:
     """Train two classifiers alike, on `num_images` samples and on as many real images (or all, if they are fewer).
 
-    None for an unconditional model, whose samples have no labels to learn from.
+    In one pass, or as many as make 200 steps. None for an unconditional model, whose samples have no labels.
     """
     if not source.conditional:
         return None
     num_images = min(num_images, len(dataset.train))
-    fake = draw_samples(source, count=num_images, seed=mixed_seed(seed, 4))
-    chosen = torch.randperm(len(dataset.train), generator=torch.Generator().manual_seed(mixed_seed(seed, 5)))
-    real = chosen[:num_images]
+    fake = draw_samples(source, count=num_images, seed=seed, purpose="usefulness")
+    real = torch.randperm(len(dataset.train), generator=evaluation_rng(seed, "usefulness"))[:num_images]
     assert fake.labels is not None
+    steps_per_epoch = num_images // min(config.batch_size, num_images)
+    config = dataclasses.replace(config, epochs=math.ceil(MIN_STEPS / steps_per_epoch))
 
     def accuracy_after(images: LabelledImages) -> float:
-        one_pass = dataclasses.replace(config, epochs=1)
-        classifier = train_classifier(images, one_pass, device=device, on_step=lambda _done, _all: None)
+        classifier = train_classifier(images, config, device=device, on_step=lambda _done, _all: None)
         return compute_accuracy(classifier, dataset.test, device=device)
 
     return UsefulnessFigures(

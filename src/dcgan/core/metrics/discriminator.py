@@ -48,19 +48,19 @@ class Reliability(NamedTuple):
     """Mean probability of being real."""
     share_real: NDArray[np.float64]
     weight: NDArray[np.float64]
-    """Share of all images; the sum is 1."""
+    """Share of all images, where real and fake ones weigh the same in all; the sum is 1."""
 
 
 def reliability(real_logits: Logits, fake_logits: Logits, *, num_bins: int = 15) -> Reliability:
     """The probabilities σ(logit) against how many of the images are real, in bins of equal width over [0, 1]."""
-    probabilities, is_real = _judged(real_logits, fake_logits)
+    probabilities, is_real, weights = _judged(real_logits, fake_logits)
     bins = np.minimum((probabilities * num_bins).astype(int), num_bins - 1)
-    counts = np.bincount(bins, minlength=num_bins)
-    held = counts > 0
+    weight: Logits = np.bincount(bins, weights, num_bins).astype(np.float64)
+    held = weight > 0
     return Reliability(
-        confidence=np.bincount(bins, probabilities, num_bins)[held] / counts[held],
-        share_real=np.bincount(bins, is_real, num_bins)[held] / counts[held],
-        weight=counts[held] / counts.sum(),
+        confidence=np.bincount(bins, weights * probabilities, num_bins)[held] / weight[held],
+        share_real=np.bincount(bins, weights * is_real, num_bins)[held] / weight[held],
+        weight=weight[held],
     )
 
 
@@ -70,13 +70,16 @@ def expected_calibration_error(curve: Reliability) -> float:
 
 
 def brier_score(real_logits: Logits, fake_logits: Logits) -> float:
-    """The mean squared error of σ(logit) as the probability of being real, in [0, 1]; 0.25 for a constant ½."""
-    probabilities, is_real = _judged(real_logits, fake_logits)
-    return float(np.square(probabilities - is_real).mean())
+    """The mean squared error of σ(logit) as the probability of being real, in [0, 1]; 0.25 for a constant ½.
+
+    Real and fake images weigh the same in all, however many there are of either.
+    """
+    probabilities, is_real, weights = _judged(real_logits, fake_logits)
+    return float((weights * np.square(probabilities - is_real)).sum())
 
 
-def _judged(real_logits: Logits, fake_logits: Logits) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Probability of being real, and 1 or 0 for what it is, of every image."""
-    logits = np.concatenate([real_logits, fake_logits])
-    is_real = np.concatenate([np.ones(len(real_logits)), np.zeros(len(fake_logits))])
-    return expit(logits), is_real
+def _judged(real_logits: Logits, fake_logits: Logits) -> tuple[Logits, Logits, Logits]:
+    """Of every image: the probability of being real, 1 or 0 for what it is, and its weight; the weights' sum is 1."""
+    counts = [len(real_logits), len(fake_logits)]
+    probabilities = expit(np.concatenate([real_logits, fake_logits]))
+    return probabilities, np.repeat([1.0, 0.0], counts), np.repeat([0.5 / count for count in counts], counts)

@@ -46,7 +46,7 @@ def frechet_distance(a: FeatureStatistics, b: FeatureStatistics) -> float:
     trace_of_root = np.sqrt(np.clip(eigenvalues, 0, None)).sum()
     shift = a.mean - b.mean
     distance = shift @ shift + np.trace(a.covariance) + np.trace(b.covariance) - 2 * trace_of_root
-    return max(0.0, float(distance))
+    return max(float(distance), 0.0)  # in this order not-a-number stays one
 
 
 def _symmetric_root(matrix: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ def kernel_distance(a: Tensor, b: Tensor) -> float:
     Raises:
         ValueError: fewer than two of either, or a feature that is not finite.
     """
-    a, b = checked_features(a, at_least=2, name="features"), checked_features(b, at_least=2, name="features")
+    a, b = (checked_features(each, at_least=2, name="features").double() for each in (a, b))
     return _mean_within(a) + _mean_within(b) - 2 * _kernel_sum(a, b) / (len(a) * len(b))
 
 

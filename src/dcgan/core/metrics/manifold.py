@@ -30,30 +30,40 @@ class ManifoldFigures:
     """Share of real balls that hold a sample, k = 5. (same source)"""
 
 
-def compare_manifolds(real: Tensor, samples: Tensor) -> ManifoldFigures:
-    """Compare features of real images [N, D] with features of samples [M, D].
+@dataclass(frozen=True)
+class Manifold:
+    """Features float64 [N, D] with the squared radii of their balls [N], for k = 3 and for k = 5."""
+
+    features: Tensor
+    narrow: Tensor
+    wide: Tensor
+
+
+def manifold_of(features: Tensor) -> Manifold:
+    """The balls around features [N, D].
 
     Raises:
-        ValueError: fewer than six of either, or a feature that is not finite.
+        ValueError: fewer than six, or one that is not finite.
     """
-    real = checked_features(real, at_least=COVERAGE_NEIGHBOURS + 1, name="real features")
-    samples = checked_features(samples, at_least=COVERAGE_NEIGHBOURS + 1, name="sample features")
-    narrow = neighbourhood_radii(real, k=PRECISION_NEIGHBOURS)
-    wide = neighbourhood_radii(real, k=COVERAGE_NEIGHBOURS)
-    around_samples = neighbourhood_radii(samples, k=PRECISION_NEIGHBOURS)
+    features = checked_features(features, at_least=COVERAGE_NEIGHBOURS + 1, name="features").double()
+    return Manifold(features, *neighbourhood_radii(features, ks=(PRECISION_NEIGHBOURS, COVERAGE_NEIGHBOURS)))
 
+
+def compare_manifolds(real: Manifold, samples: Manifold) -> ManifoldFigures:
+    """How well the samples keep to the real images' manifold, and how much of it they reach."""
     in_real_ball, balls_held = 0, 0
-    reached = torch.zeros(len(real), dtype=torch.bool)
-    covered = torch.zeros(len(real), dtype=torch.bool)
-    for rows, squared in squared_distances(samples, real):
-        in_real_ball += int((squared <= narrow).any(dim=1).sum())
-        reached |= (squared <= around_samples[rows, None]).any(dim=0)
-        is_held = squared <= wide
+    reached = torch.zeros(len(real.features), dtype=torch.bool)
+    covered = torch.zeros(len(real.features), dtype=torch.bool)
+    for rows, squared in squared_distances(samples.features, real.features):
+        in_real_ball += int((squared <= real.narrow).any(dim=1).sum())
+        reached |= (squared <= samples.narrow[rows, None]).any(dim=0)
+        is_held = squared <= real.wide
         balls_held += int(is_held.sum())
         covered |= is_held.any(dim=0)
+    count = len(samples.features)
     return ManifoldFigures(
-        precision=in_real_ball / len(samples),
+        precision=in_real_ball / count,
         recall=float(reached.double().mean()),
-        density=balls_held / (COVERAGE_NEIGHBOURS * len(samples)),
+        density=balls_held / (COVERAGE_NEIGHBOURS * count),
         coverage=float(covered.double().mean()),
     )

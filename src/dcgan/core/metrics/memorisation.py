@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dcgan.core.metrics.neighbours import nearest_neighbours
+from dcgan.core.metrics.neighbours import checked_features, nearest_neighbours
 
 
 class TrainingNeighbours(NamedTuple):
@@ -36,9 +36,8 @@ def training_neighbours(queries: Tensor, training: Tensor) -> TrainingNeighbours
     Raises:
         ValueError: fewer than two training images, no query, or a value that is not finite.
     """
-    for name, rows, least in (("queries", queries, 1), ("training", training, 2)):
-        if rows.ndim != 2 or len(rows) < least or not torch.isfinite(rows).all():
-            raise ValueError(f"{name}: expected [N, D] with N ≥ {least} and finite values, found {tuple(rows.shape)}")
+    queries = checked_features(queries, at_least=1, name="queries")
+    training = checked_features(training, at_least=2, name="training")
     distances, indices = (found[:, 0] for found in nearest_neighbours(queries, training))
     originals, position = torch.unique(indices, return_inverse=True)
     # The nearest of all is the image itself or a twin of it, at distance 0; the second is the nearest other.

@@ -1,6 +1,6 @@
 """Distances between sets of features, and who is nearest to whom: the ground that manifold and memorisation share."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -18,7 +18,7 @@ class Neighbours(NamedTuple):
 
 
 def checked_features(features: Tensor, *, at_least: int, name: str) -> Tensor:
-    """Features [N, D] as float64.
+    """Features [N, D] as they are.
 
     Raises:
         ValueError: they are not [N, D], fewer than `at_least`, or one of them is not finite.
@@ -27,7 +27,7 @@ def checked_features(features: Tensor, *, at_least: int, name: str) -> Tensor:
         raise ValueError(f"{name}: expected [N, D] with N ≥ {at_least}, found shape {tuple(features.shape)}")
     if not torch.isfinite(features).all():
         raise ValueError(f"{name}: some are not finite")
-    return features.double()
+    return features
 
 
 def squared_distances(queries: Tensor, others: Tensor) -> Iterator[tuple[slice, Tensor]]:
@@ -42,16 +42,19 @@ def squared_distances(queries: Tensor, others: Tensor) -> Iterator[tuple[slice, 
 
 def nearest_neighbours(queries: Tensor, others: Tensor, *, k: int = 1) -> Neighbours:
     """The k nearest of others [M, D] to each of queries [N, D]; searched in their precision, measured in float64."""
-    found = [chunk.topk(k, largest=False).indices for _, chunk in squared_distances(queries, others)]
+    centre = others.mean(dim=0)  # small numbers lose fewer digits when they are squared
+    found = [chunk.topk(k, largest=False).indices for _, chunk in squared_distances(queries - centre, others - centre)]
     indices = torch.cat(found)
     distances = torch.stack([(queries.double() - others[row].double()).norm(dim=1) for row in indices.T], dim=1)
-    return Neighbours(distances, indices)
+    distances, order = distances.sort(dim=1)
+    return Neighbours(distances, indices.gather(1, order))
 
 
-def neighbourhood_radii(features: Tensor, *, k: int) -> Tensor:
-    """Squared distance of each of features [N, D] to its k-th nearest other one, [N]."""
-    radii = torch.empty(len(features), dtype=features.dtype)
-    for rows, chunk in squared_distances(features, features):
+def neighbourhood_radii(features: Tensor, *, ks: Sequence[int]) -> list[Tensor]:
+    """For each k, the squared distance of each of features [N, D] to its k-th nearest other one, [N]."""
+    chunks = []
+    for _, squared in squared_distances(features, features):
         # Its own distance, 0, is the smallest of each row (or equal to a twin's, which changes nothing).
-        radii[rows] = chunk.kthvalue(k + 1, dim=1).values
-    return radii
+        chunks.append(squared.topk(max(ks) + 1, largest=False).values)
+    nearest = torch.cat(chunks)
+    return [nearest[:, k] for k in ks]

@@ -9,7 +9,8 @@ from torch.nn.functional import cross_entropy
 
 from dcgan.core.config import NUM_CLASSES
 
-MAX_ITERATIONS = 100
+MAX_ITERATIONS = 30
+"""More move the accuracy by no more than 0.002."""
 
 
 def probe_accuracy(
@@ -33,7 +34,9 @@ def probe_accuracy(
     return float((logits.argmax(dim=1) == test_labels).double().mean())
 
 
-def fit_softmax_regression(features: Tensor, labels: Tensor, *, weight_decay: float) -> tuple[Tensor, Tensor]:
+def fit_softmax_regression(
+    features: Tensor, labels: Tensor, *, weight_decay: float, max_iterations: int = MAX_ITERATIONS
+) -> tuple[Tensor, Tensor]:
     """Weights [F, 10] and bias [10] that minimise Σ cross-entropy + weight_decay·½|W|² over features [N, F]."""
     shape = (features.shape[1] + 1, NUM_CLASSES)
 
@@ -45,6 +48,6 @@ def fit_softmax_regression(features: Tensor, labels: Tensor, *, weight_decay: fl
         return float(loss.detach()), gradient.double().numpy().ravel()
 
     start = np.zeros(shape[0] * shape[1])
-    found = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": MAX_ITERATIONS})
+    found = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": max_iterations})
     fitted = torch.from_numpy(found.x).to(features.dtype).reshape(shape)
     return fitted[:-1], fitted[-1]
