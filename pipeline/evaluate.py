@@ -23,7 +23,7 @@ CLASSIFIER = MODELS / "classifier.safetensors"
 
 
 def main() -> None:
-    """Write reports/evaluation.json, its headlines as reports/metrics.json, and the plots."""
+    """Write reports/evaluation.json, its headlines in reports/metrics/, and the plots."""
     params = load_params(Path("params.yaml"))
     device, config = prepare_device(params.train), params.evaluate
     dataset = load_dataset(Path("data/dataset.safetensors"), report_path=REPORTS / "validation.json")
@@ -41,10 +41,11 @@ def main() -> None:
     yardstick = sha256_of(CLASSIFIER)
     report = describe(quality, dataset, config, classifier_sha256=yardstick, discriminator=judged, fid=fid)
 
-    pictures = save_quality(PLOTS, quality, interpolations=walks, training=dataset.train.images)
+    pictures = save_quality(PLOTS, quality, interpolations=walks, training=dataset.train)
     pictures += save_discriminator(PLOTS, judged)
     write_json(REPORTS / "evaluation.json", report)
-    write_json(REPORTS / "metrics.json", headlines(report))
+    for rated, figures in headlines(report).items():
+        write_json(REPORTS / f"metrics/{rated}.json", figures)
 
     reference, history = load_run_reference(MODELS / "run.json"), REPORTS / "history.jsonl"
     with resume_run(reference, tracking=params.tracking, history=history, params=params.flattened()) as run:

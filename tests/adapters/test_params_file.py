@@ -99,7 +99,7 @@ def test_every_way_to_write_a_number_is_a_number(load, written):
     text = (
         (ROOT / "params.yaml")
         .read_text()
-        .replace("generator_learning_rate: 1.0e-3", f"generator_learning_rate: {written}")
+        .replace("generator_learning_rate: 4.0e-3", f"generator_learning_rate: {written}")
     )
     assert load(text).train.generator_learning_rate == 2e-4
 

@@ -3,6 +3,7 @@ import pytest
 import torch
 from sklearn.neighbors import NearestNeighbors
 
+from dcgan.core.dataset import LabelledImages
 from dcgan.core.evaluation.memorisation import closest_pairs, judge_memorisation
 from dcgan.core.metrics.memorisation import training_neighbours
 
@@ -59,13 +60,15 @@ def test_samples_and_held_out_images_are_compared_in_equal_numbers():
     assert figures.num_queries == len(figures.samples.distances) == len(figures.held_out.distances) == 70
 
 
-def test_the_closest_pairs_come_first_each_with_its_neighbour():
+def test_the_closest_pairs_of_each_digit_come_with_their_neighbours():
     pixels = torch.randint(0, 256, (60, 28, 28), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     training, samples = pixels[:40], pixels[40:].clone()
     samples[3] = training[11]
     samples[5, :14] = training[2, :14]
     found = training_neighbours(samples.flatten(1).float(), training.flatten(1).float())
-    pairs = closest_pairs(samples, training, found, count=2)
+    digits = torch.zeros(40, dtype=torch.int64)
+    digits[2] = 7
+    pairs = closest_pairs(samples, LabelledImages(training, digits), found, per_digit=1)
     assert torch.equal(pairs, torch.stack([samples[[3, 5]], training[[11, 2]]], dim=1))
 
 

@@ -50,9 +50,12 @@ def test_the_stage_says_what_it_measured_on_how_many_samples(trained):
     assert (report["num_samples"], report["num_seeds"], report["num_train_on_fake"]) == (100, 2, 64)
     assert report["fid"] is None
     assert set(report["discriminator"]["probes"]) == {"200", "100"}
-    metrics = json.loads((trained / "reports/metrics.json").read_text())
-    assert metrics["fcd"] == report["fcd"]
-    assert all(isinstance(value, int | float) for value in metrics.values())
+    samples, floor = (
+        json.loads((trained / f"reports/metrics/{rated}.json").read_text()) for rated in ("samples", "real_images")
+    )
+    assert (samples["fcd"], floor["fcd"]) == (report["fcd"], report["fcd_floor"])
+    assert samples.keys() == floor.keys()
+    assert all(isinstance(value, int | float) for value in (*samples.values(), *floor.values()))
     pictures = {path.name for path in (trained / "reports/plots").glob("*.png")}
     assert {"samples.png", "by_digit.png", "interpolations.png", "closest_pairs.png", "probes.png"} <= pictures
 
@@ -123,3 +126,24 @@ def test_missing_inception_weights_are_refused_before_the_work(workspace):
     before = (workspace / "reports/evaluation.json").read_bytes()
     assert_refused(run_stage("evaluate", workspace, absent=ABSENT), 65, "nowhere.pth: missing")
     assert (workspace / "reports/evaluation.json").read_bytes() == before
+
+
+def test_an_installation_without_pytorch_says_what_is_missing(tmp_path):
+    script = "import runpy, sys; sys.modules['torch'] = None; sys.argv = ['dcgan', 'evaluate']; "
+    command = [sys.executable, "-c", script + "runpy.run_module('dcgan.cli', run_name='__main__')"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert_refused(done, 69, "dcgan evaluate needs torch; install dcgan-mnist[train]")
+
+
+def test_a_classifier_that_is_not_finite_is_refused(workspace):
+    import torch
+
+    from dcgan.adapters.weights import restored, save_weights
+    from dcgan.core.classifier import Classifier
+
+    path = workspace / "models/classifier.safetensors"
+    classifier = restored(Classifier(), path, device=torch.device("cpu"), made_by="train_classifier")
+    classifier.head.bias.data[3] = torch.nan
+    save_weights(path.parent, classifier=classifier)
+    done = run_stage("evaluate", workspace, absent=ABSENT)
+    assert_refused(done, 65, "the classifier reads values that are not finite")

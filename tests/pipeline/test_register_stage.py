@@ -142,6 +142,8 @@ def test_the_first_good_model_becomes_champion_with_all_that_people_ask_of_it(wo
         "reason": "the first model that holds every gate",
         "gates": [
             {"name": "fcd_over_floor", "value": pytest.approx(3.0), "bound": 6.0, "holds": True},
+            {"name": "precision_over_floor", "value": pytest.approx(0.9375), "bound": 0.8, "holds": True},
+            {"name": "recall_over_floor", "value": pytest.approx(0.9444444), "bound": 0.8, "holds": True},
             {"name": "read_as_asked", "value": 0.99, "bound": 0.98, "holds": True},
             {"name": "min_class_share", "value": 0.1, "bound": 0.07, "holds": True},
         ],
@@ -290,7 +292,8 @@ def test_a_challenger_that_becomes_champion_is_challenger_no_more(workspace, reg
 def test_an_unconditional_model_is_not_asked_for_digits(workspace, register):
     train_model(0.1, read_as_asked=None)
     register()
-    assert [gate["name"] for gate in report()["gates"]] == ["fcd_over_floor", "min_class_share"]
+    names = ["fcd_over_floor", "precision_over_floor", "recall_over_floor", "min_class_share"]
+    assert [gate["name"] for gate in report()["gates"]] == names
     assert holders() == {"champion": "1"}
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from tiny_workspace import ROOT, stage_environment, write_params
+from tracking_store import MLFLOW_WARNINGS
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), *(pytest.mark.filterwarnings(warning) for warning in MLFLOW_WARNINGS)]
 STAGES = ["download", "validate", "train_classifier", "train", "evaluate", "export", "register"]
 OUTPUTS = [
     "data/dataset.safetensors",
@@ -24,7 +25,7 @@ OUTPUTS = [
     "reports/evaluation.json",
     "reports/export.json",
     "reports/history.jsonl",
-    "reports/metrics.json",
+    "reports/metrics/samples.json",
     "reports/plots/closest_pairs.png",
     "reports/plots/confusion.csv",
     "reports/plots/roc.csv",

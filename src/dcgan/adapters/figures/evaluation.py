@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dcgan.adapters.figures.drawing import finish, save_figure, save_grid, save_table
+from dcgan.core.dataset import LabelledImages
 from dcgan.core.evaluation.discriminator import DiscriminatorFigures, ProbeFigures
 from dcgan.core.evaluation.memorisation import MemorisationFigures, closest_pairs
 from dcgan.core.evaluation.quality import Quality, digit_rows
@@ -20,17 +21,16 @@ from dcgan.core.sampling import GRID_COLUMNS, image_grid
 
 ROC_POINTS = 500
 """Points of a ROC curve kept in its table: a curve of 20,000 logits looks the same and loads at once."""
-PAIRS_PER_ROW = 15
 
 
-def save_quality(folder: Path, quality: Quality, *, interpolations: Samples, training: Tensor) -> list[Path]:
+def save_quality(folder: Path, quality: Quality, *, interpolations: Samples, training: LabelledImages) -> list[Path]:
     """Write every picture and table of the samples; the pictures' paths.
 
     Args:
         folder: where they go.
         quality: the figures, and the samples of the first seed.
         interpolations: walks between latents, twelve samples a row.
-        training: the training images, uint8 [N, 28, 28].
+        training: the training images.
     """
     samples = quality.samples.pixels
     save_grid(folder / "samples.png", image_grid(samples[: GRID_COLUMNS**2], columns=GRID_COLUMNS))
@@ -51,18 +51,16 @@ def save_discriminator(folder: Path, figures: DiscriminatorFigures) -> list[Path
     return [folder / f"{name}.png" for name in ("roc", "reliability", "probes")]
 
 
-def save_closest_pairs(folder: Path, samples: Tensor, training: Tensor, figures: MemorisationFigures) -> None:
-    """Draw as closest_pairs.png the samples nearest to a training image, each above that image."""
+def save_closest_pairs(folder: Path, samples: Tensor, training: LabelledImages, figures: MemorisationFigures) -> None:
+    """Draw as closest_pairs.png the samples nearest to a training image of each digit, each above that image."""
     found = figures.samples
-    pairs = closest_pairs(samples, training, found, count=2 * PAIRS_PER_ROW)  # [30, 2, 28, 28]
-    columns = len(pairs) // 2
-    rows = pairs[: 2 * columns].reshape(2, columns, *pairs.shape[1:]).transpose(1, 2).flatten(0, 2)
-    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    pairs = closest_pairs(samples, training, found, per_digit=2)
+    figure = Figure(figsize=(10, 1.7), layout="constrained")
     axes = figure.subplots()
-    axes.imshow(image_grid(rows, columns=columns), cmap="gray", vmin=0, vmax=255)
+    axes.imshow(image_grid(pairs.transpose(0, 1).flatten(0, 1), columns=len(pairs)), cmap="gray", vmin=0, vmax=255)
     axes.set_axis_off()
     axes.set_title(
-        f"The {len(pairs)} of {figures.num_queries:,} samples nearest to a training image, each above that image\n"
+        f"The samples nearest to a training image of each digit, of {figures.num_queries:,}, each above that image\n"
         f"pixel distance: closest {found.distances.min():.2f}, median {found.median_distance:.2f};"
         f" of held-out images: closest {figures.held_out.distances.min():.2f},"
         f" median {figures.held_out.median_distance:.2f}",
@@ -83,8 +81,9 @@ def save_per_digit(folder: Path, quality: Quality) -> None:
     axes = figure.subplots()
     axes.bar(digits - 0.2, quality.fcd_per_digit, width=0.4, label="samples")
     axes.bar(digits + 0.2, quality.fcd_floor_per_digit, width=0.4, label="training images (floor)", color="lightgrey")
-    finish(axes, title="fcd of each digit against the test images", x="", y="fcd")
-    shares = [""] * len(digits) if read is None else [f"{share:.1%} read" for share in read]
+    x = "digit" if read is None else "digit, and share of its samples that are read as it"
+    finish(axes, title="fcd of each digit against the test images", x=x, y="fcd")
+    shares = [""] * len(digits) if read is None else [f"{share:.1%}" for share in read]
     axes.set_xticks(digits, [f"{digit}\n{share}" for digit, share in zip(digits, shares, strict=True)], fontsize=8)
     axes.legend(frameon=False)
     save_figure(folder / "per_digit.png", figure)
@@ -117,7 +116,7 @@ def save_reliability(folder: Path, curve: Reliability, *, error: float) -> None:
     axes.scatter(curve.confidence, curve.share_real, s=600 * curve.weight, label=label)
     finish(axes, title="How sure may the discriminator be?", x="probability of being real", y="share that is real")
     axes.set_aspect("equal")
-    axes.legend(frameon=False, loc="upper left", markerscale=0.5, fontsize=8)
+    axes.legend(frameon=False, loc="lower right", markerscale=0.5, fontsize=8)
     save_figure(folder / "reliability.png", figure)
 
 

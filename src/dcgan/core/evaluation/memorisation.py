@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dcgan.core.config import NUM_CLASSES
+from dcgan.core.dataset import LabelledImages
 from dcgan.core.metrics.memorisation import TrainingNeighbours, training_neighbours
 
 
@@ -28,7 +30,14 @@ def judge_memorisation(samples: Tensor, *, held_out: Tensor, training: Tensor, l
     )
 
 
-def closest_pairs(samples: Tensor, training: Tensor, neighbours: TrainingNeighbours, *, count: int) -> Tensor:
-    """At most `count` samples nearest to a training image, each with its neighbour: uint8 [count, 2, 28, 28]."""
-    closest = neighbours.distances.argsort()[:count]
-    return torch.stack([samples[closest], training[neighbours.indices[closest]]], dim=1)
+def closest_pairs(
+    samples: Tensor, training: LabelledImages, neighbours: TrainingNeighbours, *, per_digit: int
+) -> Tensor:
+    """Of each digit the samples nearest to a training image of it, each with its neighbour: uint8 [count, 2, 28, 28].
+
+    Overall the closest would all be ones: they have the fewest ways to differ.
+    """
+    order = neighbours.distances.argsort()
+    digits = training.labels[neighbours.indices[order]]
+    closest = torch.cat([order[digits == digit][:per_digit] for digit in range(NUM_CLASSES)])
+    return torch.stack([samples[closest], training.images[neighbours.indices[closest]]], dim=1)

@@ -18,7 +18,7 @@ from dcgan.core.evaluation.quality import Quality
 from dcgan.core.metrics.classes import read_as_asked_per_digit
 
 HEADLINES = ("fcd", "kcd", "precision", "recall", "coverage", "read_as_asked", "train_on_fake", "authenticity")
-"""The figures that a table of runs shows, each beside its floor."""
+"""The figures that a table of runs shows."""
 
 
 def describe(
@@ -95,10 +95,14 @@ def describe_discriminator(figures: DiscriminatorFigures) -> dict[str, Any]:
     }
 
 
-def headlines(report: Mapping[str, Any]) -> dict[str, float | int]:
-    """The few figures of a report that a table of runs shows: each beside its floor, after the number of samples."""
+def headlines(report: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """The few figures that a table shows: those of the `samples`, and the same ones of `real_images`, the floor."""
     known = [name for name in HEADLINES if report[name] is not None]
-    return {key: report[key] for key in ("num_samples", *(key for name in known for key in (name, f"{name}_floor")))}
+    count = {"num_samples": report["num_samples"]}
+    return {
+        "samples": count | {name: report[name] for name in known},
+        "real_images": count | {name: report[f"{name}_floor"] for name in known},
+    }
 
 
 def headline(report: Mapping[str, Any]) -> str:

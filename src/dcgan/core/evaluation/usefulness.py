@@ -11,7 +11,7 @@ from dcgan.core.config import ClassifierConfig
 from dcgan.core.dataset import Dataset, LabelledImages
 from dcgan.core.evaluation.samples import Source, draw_samples, evaluation_rng
 
-MIN_STEPS = 200
+MIN_STEPS = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ def judge_usefulness(
 ) -> UsefulnessFigures | None:
     """Train two classifiers alike, on `num_images` samples and on as many real images (or all, if they are fewer).
 
-    In one pass, or as many as make 200 steps. None for an unconditional model, whose samples have no labels.
+    In one pass, or as many as make 100 steps. None for an unconditional model, whose samples have no labels.
     """
     if not source.conditional:
         return None
