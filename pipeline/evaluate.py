@@ -4,7 +4,7 @@ from pathlib import Path
 
 from dcgan.adapters.dataset_file import load_dataset
 from dcgan.adapters.figures.evaluation import save_discriminator, save_quality
-from dcgan.adapters.inception import compute_fid, load_inception
+from dcgan.adapters.inception import load_inception, measure_fid
 from dcgan.adapters.mlflow_tracker import load_run_reference, resume_run
 from dcgan.adapters.params_file import load_params
 from dcgan.adapters.weights import restored
@@ -36,8 +36,7 @@ def main() -> None:
     walks = draw_interpolations(source, seed=config.seed)
     quality = measure_quality(source, classifier, dataset, config, classifier_config=params.classifier)
     judged = judge_discriminator(discriminator, params.model, quality.samples, dataset, seed=config.seed)
-    images = {"test": dataset.test.images, "train": quality.floor_pixels}
-    fid = compute_fid(inception, quality.samples.pixels, **images) if inception else None
+    fid = measure_fid(inception, quality, dataset)
     yardstick = sha256_of(CLASSIFIER)
     report = describe(quality, dataset, config, classifier_sha256=yardstick, discriminator=judged, fid=fid)
 

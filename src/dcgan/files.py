@@ -54,7 +54,12 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Create or replace `path` with `content` as indented JSON in the given key order, atomically."""
-    write_bytes(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+    write_bytes(path, encode_json(content))
+
+
+def encode_json(content: Mapping[str, Any]) -> bytes:
+    """`content` as the bytes of an indented JSON file in the given key order; ValueError for what is not finite."""
+    return (json.dumps(content, indent=2, allow_nan=False) + "\n").encode()
 
 
 def read_json(path: Path, *, made_by: str) -> dict[str, Any]:

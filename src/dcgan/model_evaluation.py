@@ -1,8 +1,6 @@
 """`dcgan evaluate`: any generator.onnx of the project's contract before the judge, without its training run."""
 
-import json
 from collections.abc import Mapping
-from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -10,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dcgan.adapters.dataset_file import load_dataset
-from dcgan.adapters.inception import compute_fid, load_inception
+from dcgan.adapters.inception import load_inception, measure_fid
 from dcgan.adapters.params_file import load_params
 from dcgan.adapters.weights import restored
 from dcgan.core.classifier import Classifier
@@ -20,7 +18,7 @@ from dcgan.core.evaluation.quality import measure_quality
 from dcgan.core.evaluation.report import describe, headline
 from dcgan.core.evaluation.samples import Source
 from dcgan.errors import BadDataError
-from dcgan.files import sha256_of, write_atomically
+from dcgan.files import encode_json, sha256_of, write_atomically
 from dcgan.inference.generator import Generator
 
 
@@ -34,17 +32,16 @@ def evaluate_model(model_path: Path, *, classifier_path: Path, out: Path | None)
             digits, or draws one image only.
         UsageError: params.yaml is not as it should be.
     """
-    reports = []
+    report: dict[str, Any] = {}
 
-    def judge(file: BinaryIO) -> None:
-        reports.append(judge_model(model_path, classifier_path))
-        file.write((json.dumps(reports[0], indent=2) + "\n").encode())
+    def judge_into(file: BinaryIO) -> None:
+        report.update(judge_model(model_path, classifier_path))
+        file.write(encode_json(report))
 
     if out is None:
-        judge(BytesIO())
+        report.update(judge_model(model_path, classifier_path))
     else:
-        write_atomically(out, judge)  # tries the output's folder before the work, not after it
-    (report,) = reports
+        write_atomically(out, judge_into)  # tries the output's folder before the work, not after it
     print(f"{model_path}: {headline(report)}")
     print_figures(report)
 
@@ -59,8 +56,7 @@ def judge_model(model_path: Path, classifier_path: Path) -> dict[str, Any]:
     classifier = restored(Classifier(), classifier_path, device=device, made_by="train_classifier")
     inception = load_inception(Path(weights), device=device) if weights else None
     quality = measure_quality(source, classifier, dataset, params.evaluate, classifier_config=params.classifier)
-    images = {"test": dataset.test.images, "train": quality.floor_pixels}
-    fid = compute_fid(inception, quality.samples.pixels, **images) if inception else None
+    fid = measure_fid(inception, quality, dataset)
     report = describe(quality, dataset, params.evaluate, classifier_sha256=sha256_of(classifier_path), fid=fid)
     return {"model": str(model_path), "model_sha256": generator.info.sha256} | report
 

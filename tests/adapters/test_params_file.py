@@ -65,6 +65,8 @@ def test_missing_parameters_are_named_together(load, content):
         ("train", "threads", "two", "train.threads: expected a whole number or null, found 'two' (text)"),
         ("train", "epochs", 0, "train.epochs: 0 is out of range; expected more than 0"),
         ("train", "batch_size", 1, "train.batch_size: 1 is out of range; expected 2 or more (BatchNorm)"),
+        ("classifier", "batch_size", 1, "classifier.batch_size: 1 is out of range; expected 2 or more (BatchNorm)"),
+        ("evaluate", "num_train_on_fake", 99, "evaluate.num_train_on_fake: 99 is out of range; expected 100 or more"),
         ("train", "beta2", 1.0, "train.beta2: 1.0 is out of range; expected in [0, 1)"),
         ("train", "seed", -1, "train.seed: -1 is out of range; expected in 0..2^63 - 1"),
         ("penalties", "r1", -0.1, "penalties.r1: -0.1 is out of range; expected 0 or more"),

@@ -19,15 +19,10 @@ from dcgan.core.evaluation.quality import Quality, digit_rows, measure_quality
 from dcgan.core.evaluation.report import describe, headline, headlines, numbers_in
 from dcgan.core.evaluation.samples import (
     Source,
-    draw_interpolations,
-    draw_samples,
-    linear_walk,
-    source_of,
-    spherical_walk,
 )
 from dcgan.core.gates import Judgement, apply_gates
 from dcgan.core.metrics.frechet import feature_statistics, frechet_distance
-from dcgan.core.networks import build_discriminator, build_generator
+from dcgan.core.networks import build_discriminator
 from dcgan.errors import BadDataError, UsageError
 
 CLASSIFIER = ClassifierConfig(seed=0, epochs=6, batch_size=8, learning_rate=4e-3)
@@ -96,28 +91,7 @@ def report_of(quality: Quality, dataset: Dataset, config: EvaluateConfig = CONFI
     return describe(quality, dataset, config, classifier_sha256="c" * 64, **others)
 
 
-# Samples
-
-
-def test_samples_are_a_function_of_the_seed_and_ask_for_digits_in_turn(model_config):
-    generator = build_generator(model_config).eval()
-    first, again, other = (draw_samples(source_of(generator, model_config), count=100, seed=s) for s in (3, 3, 4))
-    assert torch.equal(first.pixels, again.pixels)
-    assert not torch.equal(first.pixels, other.pixels)
-    assert first.pixels.dtype == torch.uint8
-    assert first.labels.tolist() == list(range(10)) * 10
-
-
-def test_a_constant_generator_is_refused_by_name():
-    with pytest.raises(BadDataError, match="a trial draws the same image 100 times; train it anew"):
-        draw_samples(source(lambda latents, _labels: torch.full((len(latents), 28, 28), 7)), count=100, seed=0)
-
-
-def test_a_generator_of_values_that_are_not_finite_is_refused(model_config):
-    generator = build_generator(model_config).eval()
-    next(generator.parameters()).data[0, 0] = math.nan
-    with pytest.raises(BadDataError, match="not finite; run `dvc repro --force train`"):
-        draw_samples(source_of(generator, model_config), count=100, seed=0)
+# Refusals
 
 
 def test_fewer_training_images_than_samples_are_refused(classifier, dataset):
@@ -131,30 +105,6 @@ def test_too_few_samples_to_tell_anything_are_refused(changes):
         dataclasses.replace(CONFIG, **changes)
 
 
-@pytest.mark.parametrize("walk", [linear_walk, spherical_walk])
-def test_walks_begin_and_end_at_their_ends(walk):
-    start, end = torch.randn(2, 50, generator=torch.Generator().manual_seed(0))
-    path = walk(start, end, steps=7)
-    assert path.shape == (7, 50)
-    torch.testing.assert_close(path[[0, -1]], torch.stack([start, end]))
-
-
-@pytest.mark.parametrize("factor", [1.0, -1.0, 2.0])
-def test_latents_on_one_line_are_walked_on_it(factor):
-    start = torch.randn(1, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(
-        spherical_walk(start, factor * start, steps=5), linear_walk(start, factor * start, steps=5)
-    )
-
-
-def test_evaluation_shares_no_randomness_with_training_or_between_its_purposes():
-    from dcgan.core.batches import mixed_seed
-    from dcgan.core.evaluation.samples import evaluation_rng
-
-    first = [evaluation_rng(seed, purpose).initial_seed() for seed in (0, 1) for purpose in ("samples", "floor")]
-    assert len({*first, *(mixed_seed(seed, step) for seed in (0, 1) for step in range(1000))}) == 4 + 2000
-
-
 def test_a_judge_that_reads_no_finite_values_is_refused(classifier, dataset):
     broken = copy.deepcopy(classifier)
     broken.head.weight.data[0, 0] = math.nan
@@ -165,29 +115,6 @@ def test_a_judge_that_reads_no_finite_values_is_refused(classifier, dataset):
 def test_a_test_split_that_repeats_the_training_split_measures_nothing(classifier, dataset):
     with pytest.raises(BadDataError, match="nothing can be measured"):
         Judge(classifier, dataclasses.replace(dataset, test=dataset.train), num_samples=400, seed=0)
-
-
-def test_a_spherical_walk_keeps_the_length_and_a_linear_one_does_not():
-    start, end = torch.eye(2)
-    assert spherical_walk(start, end, steps=5).norm(dim=1).tolist() == pytest.approx([1] * 5)
-    assert linear_walk(start, end, steps=5).norm(dim=1).min() == pytest.approx(0.5**0.5)
-
-
-@pytest.mark.parametrize("distribution", ["normal", "uniform"])
-def test_interpolations_walk_digit_by_digit(dataset, distribution):
-    asked = []
-
-    def draw(latents, labels):
-        asked.append((latents, labels))
-        return painter(dataset)(latents, labels)
-
-    drawn = draw_interpolations(source(draw, distribution=distribution), seed=0, rows=10, columns=12)
-    ((latents, labels),) = asked
-    assert drawn.pixels.shape == (120, 28, 28)
-    assert labels.reshape(10, 12).tolist() == [[digit] * 12 for digit in range(10)]
-    steps = latents.reshape(10, 12, LATENT_DIM).diff(dim=1).norm(dim=2)
-    assert (steps > 0).all()
-    assert (latents.abs() <= 1).all() == (distribution == "uniform")
 
 
 # Quality

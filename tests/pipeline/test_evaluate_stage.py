@@ -47,7 +47,7 @@ def assert_refused(done: subprocess.CompletedProcess[str], code: int, *words: st
 
 def test_the_stage_says_what_it_measured_on_how_many_samples(trained):
     report = json.loads((trained / "reports/evaluation.json").read_text())
-    assert (report["num_samples"], report["num_seeds"], report["num_train_on_fake"]) == (100, 2, 64)
+    assert (report["num_samples"], report["num_seeds"], report["num_train_on_fake"]) == (100, 2, 100)
     assert report["fid"] is None
     assert set(report["discriminator"]["probes"]) == {"200", "100"}
     samples, floor = (

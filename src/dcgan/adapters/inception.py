@@ -11,6 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from dcgan.core.dataset import Dataset
+from dcgan.core.evaluation.quality import Quality
 from dcgan.core.metrics.frechet import feature_statistics, frechet_distance
 from dcgan.errors import BadDataError, UnavailableError
 
@@ -70,6 +72,13 @@ def compute_fid(inception: nn.Module, samples: Tensor, *, test: Tensor, train: T
     """
     reference, ours, floor = (feature_statistics(_features(inception, pixels)) for pixels in (test, samples, train))
     return frechet_distance(ours, reference), frechet_distance(floor, reference)
+
+
+def measure_fid(inception: nn.Module | None, quality: Quality, dataset: Dataset) -> tuple[float, float] | None:
+    """`compute_fid` of a generator's samples and of the training images beside them; None without the network."""
+    if inception is None:
+        return None
+    return compute_fid(inception, quality.samples.pixels, test=dataset.test.images, train=quality.floor_pixels)
 
 
 @torch.no_grad()

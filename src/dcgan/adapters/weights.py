@@ -48,13 +48,14 @@ def load_weights(path: Path, network: nn.Module, *, made_by: str) -> None:
 
 
 def restored(network: Network, path: Path, *, device: torch.device, made_by: str = "train") -> Network:
-    """The network with the weights in `path`, on `device` and in evaluation mode.
+    """The network with the weights in `path`, on `device`, channels last and in evaluation mode.
 
     Raises:
         BadDataError: as `load_weights`.
     """
     load_weights(path, network, made_by=made_by)
-    return network.to(device).eval()
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network.eval()
 
 
 def _digest(tensors: Mapping[str, Tensor]) -> str:

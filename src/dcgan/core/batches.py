@@ -12,7 +12,7 @@ from dcgan.errors import UsageError
 
 
 def mixed_seed(seed: int, *path: int) -> int:
-    """A 63-bit seed that differs for every (seed, *path)."""
+    """A 63-bit seed for (seed, *path), another one for each, except that zeros at the end do not count."""
     state = np.random.SeedSequence([seed, *path]).generate_state(1, np.uint64)
     return int(state[0] >> np.uint64(1))
 

@@ -98,11 +98,11 @@ class TrainConfig:
     """Stop after so many steps, whatever `epochs` says; for trials and tests."""
 
     def __post_init__(self) -> None:
-        _require_positive(self, "epochs", "batch_size", "generator_learning_rate", "discriminator_learning_rate")
+        _require_positive(self, "epochs", "generator_learning_rate", "discriminator_learning_rate")
         _require_positive(self, "checkpoint_every", "report_every")
         _require_positive_or_none(self, "threads", "sample_every", "max_steps")
         _require_seed(self.seed)
-        _require(self.batch_size > 1, "batch_size", self.batch_size, "2 or more (BatchNorm)")
+        _require_batch_size(self.batch_size)
         _require(self.ema_halflife_kimg >= 0, "ema_halflife_kimg", self.ema_halflife_kimg, "≥ 0")
         for name in ("beta1", "beta2"):
             _require(0 <= getattr(self, name) < 1, name, getattr(self, name), "in [0, 1)")
@@ -120,7 +120,8 @@ class ClassifierConfig:
     learning_rate: float
 
     def __post_init__(self) -> None:
-        _require_positive(self, "epochs", "batch_size", "learning_rate")
+        _require_positive(self, "epochs", "learning_rate")
+        _require_batch_size(self.batch_size)
         _require_seed(self.seed)
 
 
@@ -142,8 +143,9 @@ class EvaluateConfig:
     """File with the TensorFlow Inception-v3 weights, as torch-fidelity names them; None: no `fid`."""
 
     def __post_init__(self) -> None:
-        _require(self.num_samples >= MIN_SAMPLES, "num_samples", self.num_samples, f"{MIN_SAMPLES} or more")
-        _require_positive(self, "num_seeds", "num_train_on_fake")
+        for name in ("num_samples", "num_train_on_fake"):
+            _require(getattr(self, name) >= MIN_SAMPLES, name, getattr(self, name), f"{MIN_SAMPLES} or more")
+        _require_positive(self, "num_seeds")
         _require(self.num_neighbour_queries >= 30, "num_neighbour_queries", self.num_neighbour_queries, "30 or more")
         _require_seed(self.seed)
 
@@ -248,6 +250,10 @@ def _require_positive(section: object, *names: str) -> None:
 
 def _require_positive_or_none(section: object, *names: str) -> None:
     _require_positive(section, *(name for name in names if getattr(section, name) is not None))
+
+
+def _require_batch_size(batch_size: int) -> None:
+    _require(batch_size > 1, "batch_size", batch_size, "2 or more (BatchNorm)")
 
 
 def _require_seed(seed: int) -> None:

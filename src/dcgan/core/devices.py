@@ -49,6 +49,7 @@ def resolve_precision(wanted: Precision, device: torch.device) -> Literal["bf16"
 def _has_native_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    # Of the CPU instructions only AMX gains by it: with AVX512-BF16 alone a step takes 1.2 times as long as in fp32.
+    # By measurement (docs/experiments.md): AMX gains by it, AVX512-BF16 gains on AMD and loses on Intel.
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}  # torch >= 2.12
-    return bool(capabilities.get("amx_bf16", False))
+    is_amd = "AMD" in capabilities.get("cpu_name", "")
+    return bool(capabilities.get("amx_bf16") or (is_amd and capabilities.get("avx512_bf16")))

@@ -14,7 +14,7 @@ from dcgan.core.dataset import LabelledImages
 from dcgan.core.evaluation.discriminator import DiscriminatorFigures, ProbeFigures
 from dcgan.core.evaluation.memorisation import MemorisationFigures, closest_pairs
 from dcgan.core.evaluation.quality import Quality, digit_rows
-from dcgan.core.evaluation.samples import Samples
+from dcgan.core.evaluation.samples import WALK_STEPS, Samples
 from dcgan.core.metrics.classes import read_as_asked_per_digit
 from dcgan.core.metrics.discriminator import Reliability, RocCurve
 from dcgan.core.sampling import GRID_COLUMNS, image_grid
@@ -29,13 +29,13 @@ def save_quality(folder: Path, quality: Quality, *, interpolations: Samples, tra
     Args:
         folder: where they go.
         quality: the figures, and the samples of the first seed.
-        interpolations: walks between latents, twelve samples a row.
+        interpolations: walks between latents, one a row.
         training: the training images.
     """
     samples = quality.samples.pixels
     save_grid(folder / "samples.png", image_grid(samples[: GRID_COLUMNS**2], columns=GRID_COLUMNS))
     save_grid(folder / "by_digit.png", image_grid(digit_rows(quality, columns=20), columns=20))
-    save_grid(folder / "interpolations.png", image_grid(interpolations.pixels, columns=12))
+    save_grid(folder / "interpolations.png", image_grid(interpolations.pixels, columns=WALK_STEPS))
     save_closest_pairs(folder, samples, training, quality.memorisation["pixels"])
     save_confusion(folder, quality.confusion)
     save_per_digit(folder, quality)

@@ -11,7 +11,7 @@ from torch.nn.functional import adaptive_max_pool2d
 from dcgan.core.batches import to_images
 from dcgan.core.config import ModelConfig
 from dcgan.core.dataset import Dataset
-from dcgan.core.evaluation.samples import Samples, evaluation_rng
+from dcgan.core.evaluation.samples import Samples, shuffled
 from dcgan.core.metrics.discriminator import (
     Reliability,
     RocCurve,
@@ -77,9 +77,8 @@ def judge_discriminator(
         dataset: both splits.
         seed: of the untrained one, and of the choice of training images.
     """
-    discriminator.to(memory_format=torch.channels_last)
     train, test = dataset.train, dataset.test
-    chosen = _shuffled(len(train), seed=seed)[: len(test)]
+    chosen = shuffled(len(train), seed=seed, purpose="discriminator")[: len(test)]
     test_logits = _logits(discriminator, test.images, test.labels)
     train_logits = _logits(discriminator, train.images[chosen], train.labels[chosen])
     fake_logits = _logits(discriminator, samples.pixels, samples.labels)
@@ -102,13 +101,14 @@ def _probe(
     discriminator: Discriminator, model: ModelConfig, dataset: Dataset, *, seed: int
 ) -> tuple[ProbeFigures, ...]:
     """Linear probes of the discriminator's last maps, beside those of an untrained one and of the pixels."""
-    untrained = _untrained(model, dataset, seed=seed, device=next(discriminator.parameters()).device)
+    order = shuffled(len(dataset.train), seed=seed, purpose="discriminator")
+    met = dataset.train.images[order[: 50 * CHUNK]]
+    untrained = _untrained(model, met, seed=seed, device=next(discriminator.parameters()).device)
     views = {
         "discriminator": tuple(_pooled(discriminator, split.images) for split in (dataset.train, dataset.test)),
         "untrained": tuple(_pooled(untrained, split.images) for split in (dataset.train, dataset.test)),
         "pixels": tuple(split.images.flatten(1).float() for split in (dataset.train, dataset.test)),
     }
-    order = _shuffled(len(dataset.train), seed=seed)
     figures = []
     for num_labels in (len(dataset.train), *(few for few in FEW_LABELS if few < len(dataset.train))):
         chosen = order[:num_labels]
@@ -123,19 +123,15 @@ def _probe(
 
 
 @torch.no_grad()
-def _untrained(model: ModelConfig, dataset: Dataset, *, seed: int, device: torch.device) -> Discriminator:
-    """A discriminator as it is before training, but that its normalisation has met the training images."""
+def _untrained(model: ModelConfig, pixels: Tensor, *, seed: int, device: torch.device) -> Discriminator:
+    """A discriminator as it is before training, but that its normalisation has met images uint8 [N, 28, 28]."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         discriminator = build_discriminator(model)
     discriminator.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    for chosen in _shuffled(len(dataset.train), seed=seed)[: 50 * CHUNK].split(CHUNK):  # type: ignore[no-untyped-call]
-        discriminator.maps(to_images(dataset.train.images[chosen].to(device)))
+    for start in range(0, len(pixels), CHUNK):
+        discriminator.maps(to_images(pixels[start : start + CHUNK].to(device)))
     return discriminator.eval()
-
-
-def _shuffled(count: int, *, seed: int) -> Tensor:
-    return torch.randperm(count, generator=evaluation_rng(seed, "discriminator"))
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ from dcgan.core.batches import to_images
 from dcgan.core.classifier import Classifier, Reading, read_images
 from dcgan.core.config import NUM_CLASSES
 from dcgan.core.dataset import Dataset
-from dcgan.core.evaluation.samples import Samples, evaluation_rng
+from dcgan.core.evaluation.samples import Samples, shuffled
 from dcgan.core.metrics.classes import (
     class_divergence,
     class_shares,
@@ -27,6 +27,9 @@ from dcgan.core.metrics.manifold import compare_manifolds, manifold_of
 from dcgan.errors import BadDataError, UsageError
 
 Digits = NDArray[np.int64]
+
+ROUNDING = 1e-9
+"""A Fréchet distance below this share of the features' variance is that of two equal sets."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,10 +72,10 @@ class Judge:
                 f"evaluate.num_samples: {num_samples} is more than the {len(dataset.train)} training images,"
                 " which the floor needs as many of"
             )
-        self._classifier = classifier.to(memory_format=torch.channels_last)
+        self._classifier = classifier
         self.test, self.train = self.read(dataset.test.images), self.read(dataset.train.images)
         self.test_digits, self.train_digits = dataset.test.labels.numpy(), dataset.train.labels.numpy()
-        self.chosen = torch.randperm(len(dataset.train), generator=evaluation_rng(seed, "floor"))[:num_samples]
+        self.chosen = shuffled(len(dataset.train), seed=seed, purpose="floor")[:num_samples]
         self._statistics, self._manifold = feature_statistics(self.test.features), manifold_of(self.test.features)
         self.floor = self._floor()
 
@@ -112,7 +115,7 @@ class Judge:
         What needs no reference is taken from the test images, by which the classifier has not learnt.
         """
         of_train = self._scores(Reading(*(part[self.chosen] for part in self.train)), confusion=None)
-        if of_train.fcd == 0:
+        if of_train.fcd <= ROUNDING * np.trace(self._statistics.covariance):
             raise BadDataError("training and test images have the same features: nothing can be measured against them")
         return dataclasses.replace(
             of_train,

@@ -13,7 +13,7 @@ from dcgan.core.config import IMAGE_SIZE, NUM_CLASSES, ClassifierConfig, Evaluat
 from dcgan.core.dataset import Dataset
 from dcgan.core.evaluation.judge import Judge, Scores, confusion_of, digits_of
 from dcgan.core.evaluation.memorisation import MemorisationFigures, judge_memorisation
-from dcgan.core.evaluation.samples import Samples, Source, draw_samples, evaluation_rng
+from dcgan.core.evaluation.samples import Samples, Source, draw_samples, shuffled
 from dcgan.core.evaluation.usefulness import UsefulnessFigures, judge_usefulness
 from dcgan.core.metrics.classes import class_shares
 
@@ -95,7 +95,7 @@ def _measure_memorisation(
     samples: Samples, reading: Reading, judge: Judge, dataset: Dataset, config: EvaluateConfig
 ) -> dict[str, MemorisationFigures]:
     # MNIST's test images are in order: the first half is neater than the second.
-    held_out = torch.randperm(len(dataset.test), generator=evaluation_rng(config.seed, "held out"))
+    held_out = shuffled(len(dataset.test), seed=config.seed, purpose="held out")
     pixels = [
         images.flatten(1).float() / 255
         for images in (samples.pixels, dataset.test.images[held_out], dataset.train.images)

@@ -11,6 +11,7 @@ from dcgan.core.config import NUM_CLASSES, LatentDistribution, ModelConfig
 from dcgan.core.sampling import sample_images, to_pixels
 from dcgan.errors import BadDataError
 
+WALK_STEPS = 12
 MIN_SINE = 1e-3
 EVALUATION = 0x6576616C
 """Keeps evaluation's randomness apart from training's, whose seeds end in a step or an epoch."""
@@ -47,6 +48,11 @@ def evaluation_rng(seed: int, purpose: str) -> torch.Generator:
     return torch.Generator().manual_seed(mixed_seed(seed, EVALUATION, *purpose.encode()))
 
 
+def shuffled(count: int, *, seed: int, purpose: str) -> Tensor:
+    """0 to `count` - 1 in an order that depends on seed and purpose, int64 [count]."""
+    return torch.randperm(count, generator=evaluation_rng(seed, purpose))
+
+
 def source_of(generator: nn.Module, model: ModelConfig) -> Source:
     """The generator, in evaluation mode, as a source; latents are drawn on the CPU, so every device gets the same."""
     device = next(generator.parameters()).device
@@ -81,16 +87,16 @@ def draw_samples(source: Source, *, count: int, seed: int, purpose: str = "sampl
     return Samples(pixels=pixels, labels=labels)
 
 
-def draw_interpolations(source: Source, *, seed: int, rows: int = 10, columns: int = 12) -> Samples:
-    """Walks between two latents, one a row, digit by digit if conditional: `rows * columns` samples.
+def draw_interpolations(source: Source, *, seed: int, rows: int = 10) -> Samples:
+    """Walks of `WALK_STEPS` samples between two latents, `rows` of them, digit by digit if conditional.
 
     Normal latents are walked on a great circle, which keeps the length that the generator is used to (Shoemake 1985;
     White 2016, arXiv:1609.04468); uniform ones on a line.
     """
     ends = sample_latents(2 * rows, source, rng=evaluation_rng(seed, "interpolations"))
     walk = spherical_walk if source.latent_distribution == "normal" else linear_walk
-    latents = torch.cat([walk(*pair, steps=columns) for pair in zip(ends[:rows], ends[rows:], strict=True)])
-    labels = (torch.arange(rows) % NUM_CLASSES).repeat_interleave(columns) if source.conditional else None
+    latents = torch.cat([walk(*pair, steps=WALK_STEPS) for pair in zip(ends[:rows], ends[rows:], strict=True)])
+    labels = (torch.arange(rows) % NUM_CLASSES).repeat_interleave(WALK_STEPS) if source.conditional else None
     return Samples(pixels=source.draw(latents, labels), labels=labels)
 
 

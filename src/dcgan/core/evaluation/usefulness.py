@@ -9,7 +9,7 @@ import torch
 from dcgan.core.classifier import compute_accuracy, train_classifier
 from dcgan.core.config import ClassifierConfig
 from dcgan.core.dataset import Dataset, LabelledImages
-from dcgan.core.evaluation.samples import Source, draw_samples, evaluation_rng
+from dcgan.core.evaluation.samples import Source, draw_samples, shuffled
 
 MIN_STEPS = 100
 
@@ -35,7 +35,7 @@ def judge_usefulness(
         return None
     num_images = min(num_images, len(dataset.train))
     fake = draw_samples(source, count=num_images, seed=seed, purpose="usefulness")
-    real = torch.randperm(len(dataset.train), generator=evaluation_rng(seed, "usefulness"))[:num_images]
+    real = shuffled(len(dataset.train), seed=seed, purpose="usefulness")[:num_images]
     assert fake.labels is not None
     steps_per_epoch = num_images // min(config.batch_size, num_images)
     config = dataclasses.replace(config, epochs=math.ceil(MIN_STEPS / steps_per_epoch))
