@@ -17,6 +17,7 @@ def model_config() -> ModelConfig:
         latent_dim=16,
         latent_distribution="normal",
         generator_channels=8,
+        generator_refinements=1,
         discriminator_channels=8,
     )
 

@@ -40,11 +40,14 @@ class ModelConfig:
     """Standard normal, or uniform in [-1, 1]."""
     generator_channels: int
     """Channels of the generator's 14x14 maps; its 7x7 maps have twice as many."""
+    generator_refinements: int
+    """Further convolutions on the generator's 14x14 maps; the plain DCGAN has none."""
     discriminator_channels: int
     """Channels of the discriminator's 14x14 maps; then twice and four times as many."""
 
     def __post_init__(self) -> None:
         _require_positive(self, "latent_dim", "generator_channels", "discriminator_channels")
+        _require(self.generator_refinements >= 0, "generator_refinements", self.generator_refinements, "0 or more")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,7 +35,7 @@ def build_discriminator(config: ModelConfig) -> Discriminator:
 
 
 class DcganGenerator(nn.Module):
-    """Latents, beside the one-hot label if conditional, to 7x7 maps, then twice up to 28x28."""
+    """Latents, beside the one-hot label if conditional, to 7x7 maps, then twice up to 28x28, refined at 14x14."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -52,6 +52,7 @@ class DcganGenerator(nn.Module):
             nn.ConvTranspose2d(2 * width, width, 4, stride=2, padding=1, bias=False),  # 14x14
             nn.BatchNorm2d(width),
             nn.ReLU(),
+            *(layer for _ in range(config.generator_refinements) for layer in _refinement(width)),
             nn.ConvTranspose2d(width, 1, 4, stride=2, padding=1),  # 28x28
             nn.Tanh(),
         )
@@ -94,6 +95,11 @@ class DcganDiscriminator(Discriminator):
             agreement = (features * self.projection(labels)).sum(dim=1)
             logits = logits + agreement / math.sqrt(self.num_features)
         return logits.float()
+
+
+def _refinement(width: int) -> list[nn.Module]:
+    """A convolution that keeps the maps' size, with its normalisation."""
+    return [nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
 
 
 def _init_convolution(module: nn.Module) -> None:
