@@ -3,6 +3,7 @@
 What needs numpy or ONNX Runtime is imported inside the commands, which keeps `--help` fast.
 """
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -82,6 +83,35 @@ def evaluate(
     except ModuleNotFoundError as error:
         raise UnavailableError(f"dcgan evaluate needs {error.name}; install dcgan-mnist[train]") from error
     evaluate_model(model, classifier_path=classifier, out=out)
+
+
+@app.command()
+def serve(
+    *,
+    model: Annotated[
+        str, typer.Option("--model", metavar="FILE", help="An ONNX file, or models:/NAME@ALIAS in the MLflow registry.")
+    ] = str(MODEL),
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="Port to listen on; 0: any free one.")] = 8000,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="Batches drawn at once. [default: one a core]")
+    ] = None,
+    limits: Annotated[
+        list[str] | None,
+        typer.Option("--limit", metavar="NAME=VALUE", help="As max_images=100; repeat for several. README lists them."),
+    ] = None,
+) -> None:
+    """Serve digits over HTTP; DCGAN_API_KEYS=KEY,… lets in only those who send one of the keys."""
+    try:
+        from dcgan.inference.service.limits import limits_from
+        from dcgan.inference.service.server import serve as run
+    except ModuleNotFoundError as error:
+        raise UnavailableError(f"dcgan serve needs {error.name}; install dcgan-mnist[serve-cpu]") from error
+    from dcgan.model_source import load_generator
+
+    keys = [key.strip() for key in os.environ.get("DCGAN_API_KEYS", "").split(",") if key.strip()]
+    bounds = limits_from(limits or [])
+    run(lambda: load_generator(model), host=host, port=port, limits=bounds, keys=keys, threads=threads)
 
 
 @app.command()

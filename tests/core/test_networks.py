@@ -46,5 +46,5 @@ def test_projection_adds_the_features_agreement_with_the_label(model_config):
 def test_default_generator_has_the_recipes_size(model_config):
     config = dataclasses.replace(model_config, latent_dim=100, generator_channels=64)
     weights = sum(weight.numel() for weight in build_generator(config).parameters())
-    linear, first, last, norms = 110 * 6272, 128 * 64 * 16, 64 * 16 + 1, 2 * (128 + 64)
-    assert weights == linear + first + last + norms
+    linear, first, refinement, last = 110 * 6272, 128 * 64 * 16, 64 * 64 * 9, 64 * 16 + 1
+    assert weights == linear + first + refinement + last + 2 * (128 + 64 + 64)  # and what the normalisations learn

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dcgan.errors import BadDataError, UsageError
 from dcgan.inference.contract import Contract, read_contract
+from dcgan.inference.latents import Latents, draw_latents, walk
 from dcgan.inference.model_file import read_model
 from dcgan.inference.session import Providers, one_line, open_session
 
@@ -24,9 +25,17 @@ PROBE_COUNT = 10
 
 WHOLE = (int, np.integer)
 
-Latents = NDArray[np.float32]
 Labels = NDArray[np.int64]
 Pixels = NDArray[np.uint8]
+
+
+class Drawn(NamedTuple):
+    """Both outputs of the model for N latents."""
+
+    images: NDArray[np.float32]
+    """float32 [N, 1, 28, 28] in [-1, 1]."""
+    pixels: Pixels
+    """uint8 [N, 28, 28]: 0 background, 255 ink."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +89,7 @@ class Generator:
             info = _describe(session, content, path)
         except ValueError as error:
             raise BadDataError(f"{path}: {error}; choose a model that the stage `export` wrote") from error
-        generator = cls(session, info, threads=threads or _usable_cores())
+        generator = cls(session, info, threads=threads or usable_cores())
         generator._probe()
         return generator
 
@@ -112,19 +121,36 @@ class Generator:
         labels = self.labels_for(count, digits=digits)
         return self.draw(self.latents_for(count, seed=seed, truncation=truncation), labels)
 
+    def interpolate(
+        self, from_seed: int, to_seed: int, *, steps: int = 12, digit: int | None = None, truncation: float = 1.0
+    ) -> Pixels:
+        """A walk of `steps` digits from the first digit of one seed to that of another, uint8 [steps, 28, 28].
+
+        Args:
+            from_seed: where it begins; the first image is that of `sample(1, seed=from_seed)` for the same digit.
+            to_seed: where it ends.
+            steps: 2 to 100,000, the two ends included.
+            digit: which digit to draw all the way; None: 0, or whatever an unconditional model draws.
+            truncation: as `sample` has it.
+
+        Raises:
+            UsageError, BadDataError: as `sample`.
+        """
+        labels = self.labels_for(steps, digits=0 if digit is None and self.info.contract.conditional else digit)
+        return self.draw(self.walk_between(from_seed, to_seed, steps=steps, truncation=truncation), labels)
+
+    def walk_between(self, from_seed: int, to_seed: int, *, steps: int, truncation: float = 1.0) -> Latents:
+        """The latents [steps, latent_dim] that `interpolate` uses."""
+        _require(2 <= steps <= MAX_COUNT, "steps", steps, f"2 to {MAX_COUNT:,}")
+        ends = (self.latents_for(1, seed=seed, truncation=truncation)[0] for seed in (from_seed, to_seed))
+        return walk(*ends, steps=steps, distribution=self.info.contract.latent_distribution)
+
     def latents_for(self, count: int, *, seed: int = 0, truncation: float = 1.0) -> Latents:
         """The latents [count, latent_dim] that `sample` uses, drawn in one call."""
         _require(1 <= count <= MAX_COUNT, "count", count, f"1 to {MAX_COUNT:,}")
         _require(0 <= seed < 2**63, "seed", seed, "0 to 2^63 - 1")
         _require(0 < truncation <= 1, "truncation", truncation, "more than 0, at most 1")
-        contract = self.info.contract
-        rng = np.random.Generator(np.random.Philox(seed))
-        shape = (count, contract.latent_dim)
-        if contract.latent_distribution == "uniform":
-            latents = 2 * rng.random(shape, dtype=np.float32) - 1
-        else:
-            latents = rng.standard_normal(shape, dtype=np.float32)
-        return latents * np.float32(truncation)
+        return draw_latents(self.info.contract, count, seed=seed) * np.float32(truncation)
 
     def labels_for(self, count: int, *, digits: int | Sequence[int] | None = None) -> Labels | None:
         """The digits [count] that `sample` asks for; None if the model is unconditional."""
@@ -153,6 +179,14 @@ class Generator:
             return np.concatenate([self._run(chunk) for chunk in chunks])
         with ThreadPoolExecutor(min(self._threads, len(chunks))) as pool:
             return np.concatenate(list(pool.map(self._run, chunks)))
+
+    def draw_batch(self, latents: Latents, labels: Labels | None) -> Drawn:
+        """Images and pixels of a few latents [N, latent_dim], by one call of the model on this thread.
+
+        Raises:
+            BadDataError: the model failed.
+        """
+        return Drawn(*self._outputs(["images", "pixels"], self._feed(latents, labels, slice(None))))
 
     def _feed(self, latents: Latents, labels: Labels | None, chosen: slice) -> dict[str, NDArray[Any]]:
         return {"latents": latents[chosen]} | ({} if labels is None else {"labels": labels[chosen]})
@@ -194,7 +228,7 @@ def _describe(session: Any, content: bytes, path: Path) -> ModelInfo:
     )
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
     """Cores that this process may use, fewer than the machine has in many containers."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

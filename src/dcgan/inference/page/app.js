@@ -1,0 +1,112 @@
+// The page's only script: reads the form, asks the service, shows what it answers.
+const $ = (id) => document.getElementById(id);
+const WALK_STEPS = 32;
+const SIDE = 28;
+
+for (let digit = 0; digit < 10; digit += 1) {
+  const label = document.createElement("label");
+  label.innerHTML = `<input type="checkbox" name="digit" value="${digit}">${digit}`;
+  document.querySelector(".choices").append(label);
+  $("walk-digit").append(new Option(digit, digit, digit === 3, digit === 3));
+}
+
+const chosenDigits = () => [...document.querySelectorAll("[name=digit]:checked")].map((box) => Number(box.value));
+
+function imagesRequest() {
+  const digits = chosenDigits();
+  return {
+    count: $("count").valueAsNumber,
+    digits: digits.length ? digits : null,
+    seed: $("seed").valueAsNumber,
+    truncation: $("truncation").valueAsNumber,
+  };
+}
+
+function curl() {
+  const key = $("key").value ? " -H \"Authorization: Bearer $DCGAN_API_KEY\"" : "";
+  const body = JSON.stringify(imagesRequest());
+  return `curl -sS ${location.origin}/v1/images -H 'Content-Type: application/json' -H 'Accept: image/png'${key} -d '${body}' -o digits.png`;
+}
+
+async function ask(path, body, accept) {
+  const headers = { "content-type": "application/json", accept };
+  if ($("key").value) headers.authorization = `Bearer ${$("key").value}`;
+  const response = await fetch(path, { method: "POST", headers, body: JSON.stringify(body) });
+  if (response.ok) return response;
+  if (response.status === 401) $("key-row").hidden = false;
+  const told = await response.json().catch(() => ({ error: response.statusText }));
+  throw new Error(told.error);
+}
+
+function say(text, isError = false) {
+  $("status").textContent = text;
+  $("status").classList.toggle("error", isError);
+}
+
+let asked = 0;
+
+async function draw() {
+  if (!$("settings").reportValidity()) return;
+  const request = imagesRequest();
+  const turn = (asked += 1);
+  const started = performance.now();
+  try {
+    const response = await ask("/v1/images", request, "image/png");
+    const blob = await response.blob();
+    if (turn !== asked) return; // a later request has been made meanwhile
+    URL.revokeObjectURL($("grid").src);
+    $("grid").src = $("download").href = URL.createObjectURL(blob);
+    const what = request.digits ? `the digit${request.digits.length > 1 ? "s" : ""} ${request.digits.join(", ")}` : "digits 0 to 9 in turn";
+    $("grid").alt = `${request.count} handwritten images of ${what}, from seed ${request.seed}`;
+    $("download").hidden = false;
+    say(`${request.count} images in ${Math.round(performance.now() - started)} ms`);
+  } catch (error) {
+    if (turn === asked) say(error.message, true);
+  }
+}
+
+let steps = [];
+
+async function fetchWalk() {
+  const fields = [$("from-seed"), $("to-seed")];
+  if (!fields.every((field) => field.reportValidity())) return;
+  const [from_seed, to_seed] = fields.map((field) => field.valueAsNumber);
+  const request = { from_seed, to_seed, steps: WALK_STEPS, digit: Number($("walk-digit").value), truncation: $("truncation").valueAsNumber };
+  try {
+    const response = await ask("/v1/walks", request, "application/json");
+    steps = (await response.json()).images;
+    showStep();
+  } catch (error) {
+    say(error.message, true);
+  }
+}
+
+function showStep() {
+  const index = $("step").valueAsNumber;
+  document.querySelector("output[for=step]").value = `${index + 1}/${WALK_STEPS}`;
+  if (!steps.length) return;
+  const context = $("walk").getContext("2d");
+  const image = context.createImageData(SIDE, SIDE);
+  steps[index].flat().forEach((ink, at) => image.data.set([ink, ink, ink, 255], 4 * at));
+  context.putImageData(image, 0, 0);
+}
+
+function showTruncation() {
+  document.querySelector("output[for=truncation]").value = $("truncation").valueAsNumber.toFixed(2);
+}
+
+$("settings").addEventListener("submit", (event) => { event.preventDefault(); draw(); fetchWalk(); });
+$("digits").addEventListener("change", draw);
+$("truncation").addEventListener("input", showTruncation);
+$("truncation").addEventListener("change", () => { draw(); fetchWalk(); });
+$("another").addEventListener("click", () => { $("seed").value = Math.floor(Math.random() * 1e6); draw(); });
+for (const id of ["from-seed", "to-seed", "walk-digit"]) $(id).addEventListener("change", fetchWalk);
+$("step").addEventListener("input", showStep);
+$("copy").addEventListener("click", async () => {
+  await navigator.clipboard.writeText(curl()).then(() => say("Copied."), () => say(curl()));
+});
+
+showTruncation();
+showStep();
+draw();
+fetchWalk();

@@ -1,0 +1,224 @@
+"""The HTTP application: routes, and what each kind of error is answered with."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Header, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+
+from dcgan.errors import BadDataError, UsageError
+from dcgan.inference.service import images, v2
+from dcgan.inference.service.errors import RequestError
+from dcgan.inference.service.limits import Limits
+from dcgan.inference.service.metrics import CONTENT_TYPE, Metrics
+from dcgan.inference.service.middleware import Guarded, Recorded
+from dcgan.inference.service.model import ServedModel
+
+PAGE = Path(__file__).parent.parent / "page"
+MODEL_NAME = "generator"
+MODEL_VERSION = "1"
+
+ERROR_SCHEMA = {"type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"]}
+
+
+@dataclass
+class Readiness:
+    """Whether new requests are welcome; a service that drains says no to its load balancer."""
+
+    draining: bool = False
+
+
+def build_app(
+    model: ServedModel, *, limits: Limits, metrics: Metrics, readiness: Readiness, keys: Collection[str] = ()
+) -> FastAPI:
+    """The application around a loaded model.
+
+    Args:
+        model: what draws.
+        limits: on requests.
+        metrics: counted into, and shown at `/metrics`.
+        readiness: what `/v2/health/ready` tells.
+        keys: one of them is needed for all but the page and health; none: everybody is let in.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        model.close()
+
+    app = FastAPI(
+        title="dcgan-mnist",
+        version=version("dcgan-mnist"),
+        summary="Handwritten digits from a trained generator.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        responses={
+            status: {"description": text, "content": {"application/json": {"schema": ERROR_SCHEMA}}}
+            for status, text in _STATUSES.items()
+        },
+    )
+    _add_errors(app)
+    _add_images(app, model, limits)
+    _add_v2(app, model, limits, readiness)
+    _add_page(app)
+
+    @app.get("/metrics", response_class=Response, tags=["operation"])
+    async def _metrics() -> Response:
+        """Counters and histograms for Prometheus."""
+        return Response(metrics.text(), media_type=CONTENT_TYPE)
+
+    app.add_middleware(Guarded, limits=limits, keys=keys, answer=_answer)
+    app.add_middleware(Recorded, metrics=metrics, answer=_answer)
+    return app
+
+
+def _add_images(app: FastAPI, model: ServedModel, limits: Limits) -> None:
+    content = {
+        "image/png": {},
+        "application/zip": {},
+        "application/x-npy": {},
+        "application/json": {"schema": {"type": "object"}},
+    }
+    described = {200: {"content": content, "description": "As the Accept header asks; a PNG grid by default."}}
+
+    async def answer(order: images.Order, accept: str) -> Response:
+        media_type, encode = images.encoder_for(accept)
+        batcher = model.batcher
+        drawn = await batcher.draw(order.latents, order.labels)
+        samples = order.to_samples(drawn.pixels, batcher.generator)
+        encoded = await asyncio.to_thread(encode, samples) if media_type != "application/x-npy" else encode(samples)
+        return Response(encoded, media_type=media_type, headers={"x-model-sha256": samples.model_sha256})
+
+    @app.post("/v1/images", responses=described, response_class=Response, tags=["digits"])  # type: ignore[arg-type]
+    async def _images(request: images.ImagesRequest, accept: Annotated[str, Header()] = "*/*") -> Response:
+        """Draw digits."""
+        return await answer(images.order_images(request, model.generator, most=limits.max_images), accept)
+
+    @app.post("/v1/walks", responses=described, response_class=Response, tags=["digits"])  # type: ignore[arg-type]
+    async def _walks(request: images.WalkRequest, accept: Annotated[str, Header()] = "*/*") -> Response:
+        """Draw a walk between the digits of two seeds."""
+        return await answer(images.order_walk(request, model.generator, most=limits.max_images), accept)
+
+
+def _add_v2(app: FastAPI, model: ServedModel, limits: Limits, readiness: Readiness) -> None:
+    @app.get("/v2", tags=["Open Inference Protocol"])
+    async def _server() -> dict[str, Any]:
+        """What this server is."""
+        return {"name": "dcgan-mnist", "version": version("dcgan-mnist"), "extensions": []}
+
+    @app.get("/v2/health/live", tags=["Open Inference Protocol"])
+    async def _live() -> dict[str, bool]:
+        """Whether the process answers."""
+        return {"live": True}
+
+    @app.get("/v2/health/ready", tags=["Open Inference Protocol"])
+    async def _ready() -> JSONResponse:
+        """Whether it takes new requests; 503 while it drains."""
+        return JSONResponse({"ready": not readiness.draining}, status_code=503 if readiness.draining else 200)
+
+    def require_known(name: str, model_version: str = MODEL_VERSION) -> None:
+        if (name, model_version) != (MODEL_NAME, MODEL_VERSION):
+            raise RequestError(404, f"unknown model; this server has {MODEL_NAME}, version {MODEL_VERSION}")
+
+    @app.get("/v2/models/{name}/versions/{model_version}", tags=["Open Inference Protocol"])
+    @app.get("/v2/models/{name}", tags=["Open Inference Protocol"])
+    async def _model(name: str, model_version: str = MODEL_VERSION) -> dict[str, Any]:
+        """What the model takes and gives."""
+        require_known(name, model_version)
+        return v2.model_metadata(MODEL_NAME, MODEL_VERSION, model.generator.info.contract)
+
+    @app.get("/v2/models/{name}/versions/{model_version}/ready", tags=["Open Inference Protocol"])
+    @app.get("/v2/models/{name}/ready", tags=["Open Inference Protocol"])
+    async def _model_ready(name: str, model_version: str = MODEL_VERSION) -> dict[str, Any]:
+        """Whether the model can be asked; it always can once the server answers."""
+        require_known(name, model_version)
+        return {"name": MODEL_NAME, "ready": True}
+
+    @app.post("/v2/models/{name}/versions/{model_version}/infer", tags=["Open Inference Protocol"])
+    @app.post("/v2/models/{name}/infer", tags=["Open Inference Protocol"])
+    async def _infer(name: str, request: v2.InferRequest, model_version: str = MODEL_VERSION) -> Response:
+        """Draw from latents and labels of the client's own."""
+        require_known(name, model_version)
+        batcher = model.batcher
+        latents, labels = v2.read_inputs(request, batcher.generator.info.contract, most=limits.max_images)
+        names = v2.wanted_outputs(request)
+        drawn = await batcher.draw(latents, labels)
+
+        def encode() -> bytes:
+            answer = v2.infer_response(request, drawn, names, model=MODEL_NAME, version=MODEL_VERSION)
+            return json.dumps(answer, separators=(",", ":")).encode()
+
+        return Response(await asyncio.to_thread(encode), media_type="application/json")
+
+
+def _add_page(app: FastAPI) -> None:
+    index = (PAGE / "index.html").read_bytes()
+    docs = (PAGE / "docs.html").read_bytes()
+
+    @app.get("/", include_in_schema=False)
+    async def _index() -> Response:
+        return Response(index, media_type="text/html; charset=utf-8")
+
+    @app.get("/docs", include_in_schema=False)
+    async def _docs() -> Response:
+        return Response(docs, media_type="text/html; charset=utf-8")
+
+    app.mount("/page", StaticFiles(directory=PAGE), name="page")
+
+
+_STATUSES = {
+    400: "The request is malformed.",
+    401: "A key is needed.",
+    404: "There is no such thing.",
+    405: "Not that way.",
+    406: "None of what is accepted can be answered.",
+    408: "The request came too slowly.",
+    413: "The body is too large.",
+    415: "The body is compressed.",
+    422: "A value is out of range.",
+    429: "Too much to do at the moment; Retry-After says when to come again.",
+}
+
+
+def _add_errors(app: FastAPI) -> None:
+    @app.exception_handler(RequestError)
+    async def _refused(_request: Request, error: RequestError) -> Response:
+        return _answer(error)
+
+    @app.exception_handler(UsageError)
+    async def _usage(_request: Request, error: UsageError) -> Response:
+        return _answer(RequestError(422, str(error)))
+
+    @app.exception_handler(BadDataError)
+    async def _failed(_request: Request, error: BadDataError) -> Response:
+        return _answer(RequestError(500, str(error)))
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(_request: Request, error: RequestValidationError) -> Response:
+        return _answer(RequestError(422, _described(error)))
+
+    @app.exception_handler(HTTPException)
+    async def _http(_request: Request, error: HTTPException) -> Response:
+        return _answer(RequestError(error.status_code, str(error.detail)), headers=error.headers)
+
+
+def _answer(error: RequestError, *, headers: Any = None) -> JSONResponse:
+    return JSONResponse({"error": error.message}, status_code=error.status, headers=error.headers | dict(headers or {}))
+
+
+def _described(error: RequestValidationError) -> str:
+    """The first few findings as `place: what`, without the values, which may be anything."""
+    findings = error.errors()
+    places = [".".join(str(part)[:40] for part in each["loc"] if part != "body") or "body" for each in findings]
+    lines = [f"{place}: {each['msg']}" for place, each in zip(places, findings, strict=True)]
+    return "; ".join(dict.fromkeys(lines[:3]))

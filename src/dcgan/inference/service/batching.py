@@ -1,0 +1,148 @@
+"""Requests that arrive together are drawn together; what each gets does not depend on who shares its batch."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcgan.inference.generator import Drawn, Generator, Labels
+from dcgan.inference.latents import Latents
+from dcgan.inference.service.errors import RequestError
+from dcgan.inference.service.limits import Limits
+
+
+@dataclass(eq=False)
+class _Job:
+    """One request's latents and labels, how many rows a batch took so far, and the rows that came back."""
+
+    latents: Latents
+    labels: Labels | None
+    done: asyncio.Future[None]
+    arrived: float
+    images: NDArray[np.float32] = field(init=False)
+    pixels: NDArray[np.uint8] = field(init=False)
+    taken: int = 0
+    drawn: int = 0
+
+    def __post_init__(self) -> None:
+        count = len(self.latents)
+        self.images, self.pixels = np.empty((count, 1, 28, 28), np.float32), np.empty((count, 28, 28), np.uint8)
+
+
+_Part = tuple[_Job, slice]
+
+
+class Batcher:
+    """Draws what is asked of one generator in batches, on the threads of `executor`; lives on one event loop.
+
+    A batch takes from every waiting request in turn, so a large one does not keep a small one waiting. Rows are
+    independent of each other in the model (its BatchNorm is folded), so a row's bits do not depend on its batch.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        limits: Limits,
+        *,
+        executor: Executor,
+        workers: int,
+        on_batch: Callable[[int], None] = lambda _count: None,
+    ) -> None:
+        self.generator = generator
+        self._limits = limits
+        self._executor = executor
+        self._idle = workers
+        self._on_batch = on_batch
+        self._waiting: deque[_Job] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self.queued = 0
+
+    async def draw(self, latents: Latents, labels: Labels | None) -> Drawn:
+        """Images and pixels for latents [N, latent_dim] and, if the model is conditional, labels [N].
+
+        Raises:
+            RequestError: 429, too many digits wait already.
+            BadDataError: the model failed.
+        """
+        if self.queued + len(latents) > self._limits.max_queued_images:
+            raise RequestError(429, f"{self.queued} digits are waiting to be drawn already; try again in a second")
+        loop = asyncio.get_running_loop()
+        job = _Job(latents, labels, loop.create_future(), time.monotonic())
+        self.queued += len(latents)
+        self._waiting.append(job)
+        self._start_batches()
+        try:
+            await job.done
+        except asyncio.CancelledError:
+            if job in self._waiting:
+                self._waiting.remove(job)
+            self.queued -= len(latents) - job.taken
+            job.taken = len(latents)
+            raise
+        return Drawn(job.images, job.pixels)
+
+    def _start_batches(self) -> None:
+        """Give idle workers full batches, and others when their oldest request has waited long enough."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._waiting and self._idle:
+            wait = min(job.arrived for job in self._waiting) + self._limits.max_wait_seconds - time.monotonic()
+            if self.queued < self._limits.max_batch and wait > 0:
+                self._timer = asyncio.get_running_loop().call_later(wait, self._start_batches)
+                return
+            self._start(self._take())
+
+    def _take(self) -> list[_Part]:
+        """Rows for one batch, from every waiting request in turn."""
+        parts: list[_Part] = []
+        room = self._limits.max_batch
+        share = max(1, room // len(self._waiting))
+        while room and self._waiting:
+            job = self._waiting.popleft()
+            rows = slice(job.taken, min(job.taken + min(share, room), len(job.latents)))
+            parts.append((job, rows))
+            job.taken = rows.stop
+            room -= rows.stop - rows.start
+            if job.taken < len(job.latents):
+                self._waiting.append(job)
+        self.queued -= self._limits.max_batch - room
+        return parts
+
+    def _start(self, parts: list[_Part]) -> None:
+        self._idle -= 1
+        self._on_batch(sum(rows.stop - rows.start for _, rows in parts))
+        latents = np.concatenate([job.latents[rows] for job, rows in parts])
+        labels = [job.labels[rows] for job, rows in parts if job.labels is not None]
+        running = asyncio.get_running_loop().run_in_executor(
+            self._executor, self.generator.draw_batch, latents, np.concatenate(labels) if labels else None
+        )
+        running.add_done_callback(lambda done: self._finish(parts, done))
+
+    def _finish(self, parts: list[_Part], done: asyncio.Future[Drawn]) -> None:
+        self._idle += 1
+        error = done.exception()
+        start = 0
+        for job, rows in parts:
+            end = start + rows.stop - rows.start
+            if error is not None:
+                self._fail(job, error)
+            else:
+                job.images[rows], job.pixels[rows] = done.result().images[start:end], done.result().pixels[start:end]
+                job.drawn += end - start
+                if job.drawn == len(job.latents) and not job.done.done():
+                    job.done.set_result(None)
+            start = end
+        self._start_batches()
+
+    def _fail(self, job: _Job, error: BaseException) -> None:
+        if job in self._waiting:
+            self._waiting.remove(job)
+            self.queued -= len(job.latents) - job.taken
+        if not job.done.done():
+            job.done.set_exception(error)

@@ -1,0 +1,108 @@
+"""Connections that do not wait for ever: clients that send or read too slowly are cut off."""
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+
+class ImpatientProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP/1.1, with a deadline for what only the connection sees.
+
+    That is: a request's head, the rest of a body that has been answered already, and an answer that is not read. Bodies
+    that the application reads are timed by `Guarded`, idle connections by uvicorn's own keep-alive timeout.
+    """
+
+    patience_seconds = 10.0
+    max_head_bytes = 65_536
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for the first head."""
+        self._reading: asyncio.TimerHandle | None = None
+        self._writing: asyncio.TimerHandle | None = None
+        self._in_head, self._head_bytes = True, 0
+        self._answering: RequestResponseCycle | None = None
+        super().connection_made(transport)
+        self._await_data()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is waited for any more."""
+        self._data_came()
+        if self._writing is not None:
+            self._writing.cancel()
+        if self._answering is not None:  # of pipelined requests, uvicorn itself tells the last one only
+            self._answering.disconnected = True
+            self._answering.message_event.set()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came, unless it is a head that grows too large."""
+        self._head_bytes += len(data) if self._in_head else 0
+        if self._head_bytes > self.max_head_bytes:
+            self._refuse(b"431 Request Header Fields Too Large")
+            return
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        """Wait for the rest of the head."""
+        self._in_head = True
+        self._await_data()
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """The head is here."""
+        self._in_head, self._head_bytes = False, 0
+        self._data_came()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """The body is here."""
+        self._data_came()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """A body that was answered before it was whole must end soon, and the answer must be read."""
+        if self.cycle.more_body:
+            self._await_data()
+        self._watch_reader()
+        super().on_response_complete()
+
+    def pause_writing(self) -> None:
+        """The client does not read as fast as it is answered."""
+        self._watch_reader()
+        super().pause_writing()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _await_data(self) -> None:
+        if self._reading is None:
+            self._reading = self.loop.call_later(self.patience_seconds, self._refuse, b"408 Request Timeout")
+
+    def _data_came(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
+
+    def _refuse(self, status: bytes) -> None:
+        if self._in_head:
+            self.transport.write(b"HTTP/1.1 " + status + b"\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+        self.transport.close()
+
+    def _watch_reader(self) -> None:
+        unread = self.transport.get_write_buffer_size()
+        if self._writing is None and unread:
+            self._writing = self.loop.call_later(self.patience_seconds, self._cut_unless_read, unread)
+
+    def _cut_unless_read(self, unread_before: int) -> None:
+        self._writing = None
+        if self.transport.get_write_buffer_size() >= unread_before:
+            self.transport.abort()
+        else:
+            self._watch_reader()
+
+
+def impatient(patience_seconds: float) -> type[Any]:
+    """The protocol with that patience, for uvicorn's configuration."""
+    return type("ImpatientProtocol", (ImpatientProtocol,), {"patience_seconds": patience_seconds})

@@ -1,0 +1,19 @@
+"""Answers other than 200, with one line of JSON that says why: `{"error": …}`, as the v2 protocol has it."""
+
+from dcgan.inference.service.limits import RETRY_AFTER_SECONDS
+
+
+class RequestError(Exception):
+    """A request that is answered with `status` and `message`."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers that belong to the status."""
+        if self.status in (429, 503):
+            return {"retry-after": str(RETRY_AFTER_SECONDS)}
+        return {"www-authenticate": "Bearer"} if self.status == 401 else {}

@@ -1,0 +1,178 @@
+"""`POST /v1/images` and `/v1/walks`: digits as a PNG grid, a zip of PNGs, a NumPy array or JSON."""
+
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from dcgan.inference.generator import Generator, Labels
+from dcgan.inference.latents import Latents
+from dcgan.inference.samples_file import Samples, writer_for
+from dcgan.inference.service.errors import RequestError
+
+MAX_SEED = 2**63 - 1
+
+Digit = Annotated[int, Field(ge=0, le=9)]
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED, description="The same seed draws the same digits.")]
+Truncation = Annotated[
+    float, Field(gt=0, le=1, allow_inf_nan=False, description="Less draws more typical, less varied digits.")
+]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class ImagesRequest(_Request):
+    """Digits from one seed."""
+
+    count: Annotated[int, Field(ge=1, description="How many; the service has a limit of its own.")] = 64
+    digits: Annotated[
+        Digit | Annotated[list[Digit], Field(min_length=1, max_length=1000)] | None,
+        Field(description="One digit for all, or digits to take in turn; null: 0 to 9 in turn."),
+    ] = None
+    seed: Seed = 0
+    truncation: Truncation = 1.0
+
+
+class WalkRequest(_Request):
+    """A walk from the first digit of one seed to that of another."""
+
+    from_seed: Seed
+    to_seed: Seed
+    steps: Annotated[int, Field(ge=2, description="Both ends included.")] = 12
+    digit: Annotated[Digit | None, Field(description="Which digit to draw all the way; null: 0.")] = None
+    truncation: Truncation = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What to draw, and what is told about it."""
+
+    latents: Latents
+    labels: Labels | None
+    seed: int
+    truncation: float
+
+    def to_samples(self, pixels: NDArray[np.uint8], generator: Generator) -> Samples:
+        """The digits drawn, with what they were drawn from."""
+        return Samples(
+            pixels=pixels,
+            labels=self.labels,
+            seed=self.seed,
+            truncation=self.truncation,
+            model_sha256=generator.info.sha256,
+        )
+
+
+def order_images(request: ImagesRequest, generator: Generator, *, most: int) -> Order:
+    """The latents and labels of a request; UsageError or RequestError if the model or the limit does not allow it."""
+    require_at_most(request.count, most, "count")
+    return Order(
+        latents=generator.latents_for(request.count, seed=request.seed, truncation=request.truncation),
+        labels=generator.labels_for(request.count, digits=request.digits),
+        seed=request.seed,
+        truncation=request.truncation,
+    )
+
+
+def order_walk(request: WalkRequest, generator: Generator, *, most: int) -> Order:
+    """The latents and labels of a walk; errors as `order_images`."""
+    require_at_most(request.steps, most, "steps")
+    digit = 0 if request.digit is None and generator.info.contract.conditional else request.digit
+    return Order(
+        latents=generator.walk_between(
+            request.from_seed, request.to_seed, steps=request.steps, truncation=request.truncation
+        ),
+        labels=generator.labels_for(request.steps, digits=digit),
+        seed=request.from_seed,
+        truncation=request.truncation,
+    )
+
+
+def require_at_most(count: int, most: int, name: str) -> None:
+    """Refuse what one request may not ask for."""
+    if count > most:
+        raise RequestError(422, f"{name}: {count} is more than the {most:,} that one request may ask for")
+
+
+Encoder = Callable[[Samples], bytes]
+
+
+def encoder_for(accept: str) -> tuple[str, Encoder]:
+    """Media type and encoder that an Accept header prefers; a PNG grid where it does not mind.
+
+    Raises:
+        RequestError: 406, the service has none of what is accepted.
+    """
+    for media_type in _by_preference(accept):
+        if media_type in ("*/*", "image/*"):
+            return "image/png", _ENCODERS["image/png"]
+        if media_type in _ENCODERS:
+            return media_type, _ENCODERS[media_type]
+    raise RequestError(406, f"accept: none of it can be answered; choose from {', '.join(_ENCODERS)}")
+
+
+def _by_preference(accept: str) -> list[str]:
+    """The media types of an Accept header, most wanted first."""
+    weighted = []
+    for part in (accept or "*/*").lower().split(","):
+        media_type, *parameters = (each.strip() for each in part.split(";"))
+        quality = next((each[2:] for each in parameters if each.startswith("q=")), "1")
+        weight = float(quality) if quality.replace(".", "", 1).isdecimal() and quality.isascii() else 0.0
+        if weight > 0:
+            weighted.append((-weight, media_type))
+    return [media_type for _, media_type in sorted(weighted, key=lambda each: each[0])]
+
+
+def _written(name: str) -> Encoder:
+    """Encodes as `dcgan generate` would write a file of that name."""
+
+    def encode(samples: Samples) -> bytes:
+        buffer = io.BytesIO()
+        writer_for(Path(name))(buffer, samples)
+        return buffer.getvalue()
+
+    return encode
+
+
+def _zip(samples: Samples) -> bytes:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:  # PNGs are compressed already
+        for index, pixels in enumerate(samples.pixels):
+            digit = "" if samples.labels is None else f"_{samples.labels[index]}"
+            image = io.BytesIO()
+            Image.fromarray(pixels).save(image, format="PNG")
+            archive.writestr(zipfile.ZipInfo(f"{index:04}{digit}.png"), image.getvalue())
+    return buffer.getvalue()
+
+
+def _json(samples: Samples) -> bytes:
+    return json.dumps(
+        {
+            "images": samples.pixels.tolist(),
+            "labels": None if samples.labels is None else samples.labels.tolist(),
+            "seed": samples.seed,
+            "truncation": samples.truncation,
+            "model_sha256": samples.model_sha256,
+        },
+        separators=(",", ":"),
+    ).encode()
+
+
+_ENCODERS: dict[str, Encoder] = {
+    "image/png": _written("grid.png"),
+    "application/zip": _zip,
+    "application/x-npy": _written("digits.npy"),
+    "application/json": _json,
+}
+MEDIA_TYPES = tuple(_ENCODERS)

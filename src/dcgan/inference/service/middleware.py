@@ -1,0 +1,186 @@
+"""What surrounds every request: an id, a line in the access log, metrics, keys, limits, and headers for browsers.
+
+Plain ASGI, outermost first: `Recorded` sees the final status of all that is inside it.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from dcgan.inference.service.errors import RequestError
+from dcgan.inference.service.limits import Limits
+from dcgan.inference.service.metrics import Metrics
+
+access_log = logging.getLogger("dcgan.access")
+service_log = logging.getLogger("dcgan.service")
+
+Answer = Callable[[RequestError], ASGIApp]
+"""Makes the response to an error."""
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+PUBLIC = ("/", "/v2/health/live", "/v2/health/ready")
+"""Paths that need no key; and all below `/page/`."""
+
+SECURITY_HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' blob: data:;"
+        " connect-src 'self'; worker-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "cross-origin-opener-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+}
+
+
+class Recorded:
+    """Gives every request an id, and writes one line and one observation when it has been answered."""
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, answer: Answer) -> None:
+        self._app, self._metrics, self._answer = app, metrics, answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, counting what comes back."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status, num_bytes = time.perf_counter(), 499, 0
+        given = Headers(scope=scope).get("x-request-id", "")
+        request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+        async def counting(message: Message) -> None:
+            nonlocal status, num_bytes
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["x-request-id"] = request_id
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+            else:
+                num_bytes += len(message.get("body", b""))
+            await send(message)
+
+        self._metrics.in_progress.inc()
+        try:
+            await self._app(scope, receive, counting)
+        except Exception:
+            service_log.exception("request %s failed", request_id)
+            if status != 499:
+                raise  # the answer has begun: only cutting the connection tells the client
+            error = RequestError(500, f"internal error; the log tells more under request id {request_id}")
+            await self._answer(error)(scope, receive, counting)
+        finally:
+            self._metrics.in_progress.dec()
+            seconds = time.perf_counter() - started
+            route = getattr(scope.get("route"), "path", "unmatched")
+            self._metrics.requests.labels(route, _known_method(scope["method"]), status).inc()
+            self._metrics.seconds.labels(route).observe(seconds)
+            access_log.info(
+                json.dumps(
+                    {
+                        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+                        "request_id": request_id,
+                        "client": (scope.get("client") or ("",))[0],
+                        "method": scope["method"],
+                        "path": scope["path"][:200],
+                        "status": status,
+                        "bytes": num_bytes,
+                        "ms": round(1000 * seconds, 2),
+                    }
+                )
+            )
+
+
+class Guarded:
+    """Lets a request in if it has a key, if there is room, and if its body comes whole, in time and not too large."""
+
+    def __init__(self, app: ASGIApp, *, limits: Limits, keys: Collection[str], answer: Answer) -> None:
+        self._app, self._limits, self._answer = app, limits, answer
+        self._keys = [_digest(key) for key in keys]
+        self._in_work = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on with its whole body, or answer why not."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            self._require_key(scope)
+            if self._in_work >= self._limits.max_requests:
+                raise RequestError(429, f"{self._in_work} requests are in work already; try again in a second")
+        except RequestError as error:
+            await self._answer(error)(scope, receive, send)
+            return
+        self._in_work += 1
+        try:
+            body = await self._whole_body(scope, receive)
+            await self._app(scope, _replaying(body, receive), send)
+        except RequestError as error:
+            await self._answer(error)(scope, receive, send)
+        finally:
+            self._in_work -= 1
+
+    def _require_key(self, scope: Scope) -> None:
+        if not self._keys or scope["path"] in PUBLIC or scope["path"].startswith("/page/"):
+            return
+        headers = Headers(scope=scope)
+        kind, _, bearer = headers.get("authorization", "").partition(" ")
+        given = _digest(bearer.strip() if kind.lower() == "bearer" else headers.get("x-api-key", ""))
+        # Every key is compared, and digests have one length, so that time tells nothing.
+        if not any([hmac.compare_digest(given, key) for key in self._keys]):  # noqa: C419
+            raise RequestError(401, "a key is needed: send `Authorization: Bearer KEY`")
+
+    async def _whole_body(self, scope: Scope, receive: Receive) -> bytes:
+        headers = Headers(scope=scope)
+        if headers.get("content-encoding", "identity").lower() != "identity":
+            raise RequestError(415, "content-encoding: compressed bodies are not taken; send it plain")
+        most = self._limits.max_body_bytes
+        too_large = RequestError(413, f"the body is larger than the {most:,} bytes that are taken")
+        if int(headers.get("content-length", 0)) > most:  # the protocol lets through whole numbers only
+            raise too_large
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self._limits.request_seconds):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise RequestError(400, "the client went away before its body was whole")
+                    body += message.get("body", b"")
+                    if len(body) > most:
+                        raise too_large
+                    if not message.get("more_body", False):
+                        return bytes(body)
+        except TimeoutError:
+            raise RequestError(408, f"the body was not whole after {self._limits.request_seconds:g} seconds") from None
+
+
+def _replaying(body: bytes, receive: Receive) -> Receive:
+    """Hands out the body once; after it, whatever the connection has to say."""
+    waiting = [body]
+
+    async def replay() -> Message:
+        if waiting:
+            return {"type": "http.request", "body": waiting.pop(), "more_body": False}
+        return await receive()
+
+    return replay
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+
+
+def _known_method(method: str) -> str:
+    """A method as a label: what clients make up must not become metrics without end."""
+    return method if method in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} else "other"

@@ -1,0 +1,67 @@
+"""The model that the service draws with, and its replacement while requests are in work."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from dcgan.errors import DcganError
+from dcgan.inference.generator import Generator
+from dcgan.inference.service.batching import Batcher
+from dcgan.inference.service.limits import Limits
+from dcgan.inference.service.metrics import Metrics
+
+logger = logging.getLogger("dcgan.service")
+
+
+class ServedModel:
+    """The generator in use behind its batcher; a request keeps the batcher that it began with."""
+
+    def __init__(self, load: Callable[[], Generator], limits: Limits, metrics: Metrics, *, threads: int) -> None:
+        """Load the first model.
+
+        Args:
+            load: loads the model, the first time and whenever it is to be replaced.
+            limits: of the batches.
+            metrics: told of every batch and of every reload.
+            threads: batches drawn at the same time.
+
+        Raises:
+            DcganError: as `load`.
+        """
+        self._load, self._limits, self._metrics, self._threads = load, limits, metrics, threads
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="draw")
+        self._reloading = asyncio.Lock()
+        self.batcher = self._new_batcher(load())
+        metrics.queued_images.set_function(lambda: self.batcher.queued)
+
+    @property
+    def generator(self) -> Generator:
+        """The generator that new requests get."""
+        return self.batcher.generator
+
+    async def reload(self) -> None:
+        """Load the model anew; what cannot be loaded leaves the present one in place. One reload at a time."""
+        async with self._reloading:
+            try:
+                generator = await asyncio.to_thread(self._load)
+            except DcganError as error:
+                self._metrics.reloads.labels("refused").inc()
+                logger.error("reload refused, the model stays: %s", error)
+                return
+            self.batcher = self._new_batcher(generator)
+            self._metrics.reloads.labels("done").inc()
+            logger.info("reloaded: sha256 %s", generator.info.sha256)
+
+    def close(self) -> None:
+        """Let the drawing threads end."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _new_batcher(self, generator: Generator) -> Batcher:
+        return Batcher(
+            generator,
+            self._limits,
+            executor=self._executor,
+            workers=self._threads,
+            on_batch=self._metrics.batch_images.observe,
+        )

@@ -1,0 +1,26 @@
+"""Where a generator is loaded from: a file, or MLflow's registry."""
+
+import dataclasses
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from dcgan.inference.generator import Generator
+
+REGISTRY = "models:/"
+
+
+def load_generator(source: str) -> Generator:
+    """The generator in an ONNX file, or behind an address such as models:/dcgan-generator@champion.
+
+    Raises:
+        BadDataError: there is no such model, or it does not keep the contract.
+        UnavailableError: MLflow is needed, but not installed or not reached.
+    """
+    if not source.startswith(REGISTRY):
+        return Generator.load(source)
+    from dcgan.adapters.mlflow_tracker.download import download_model
+
+    with TemporaryDirectory() as folder:
+        generator = Generator.load(download_model(source, Path(folder)))
+    generator.info = dataclasses.replace(generator.info, path=Path(source))
+    return generator

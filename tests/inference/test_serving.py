@@ -1,0 +1,318 @@
+"""`dcgan serve` as a process: its start, its signals, and clients that do not behave."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tiny_onnx import build_model, write_model
+
+MAIN = [sys.executable, "-c", "from dcgan.cli import main; main()", "serve"]
+IMAGES = b'{"count": 3, "seed": 5}'
+
+
+class Running:
+    """A service in a process of its own."""
+
+    def __init__(self, folder: Path, model: Path, *options: str, **environment: str) -> None:
+        self.err_path, self.out_path = folder / "err", folder / "out"
+        with self.err_path.open("wb") as err, self.out_path.open("wb") as out:
+            self.process = subprocess.Popen(
+                [*MAIN, "--model", str(model), "--port", "0", *options],
+                stdout=out,
+                stderr=err,
+                env=os.environ | environment,
+            )
+        self.port = int(self.told(r"on http://127\.0\.0\.1:(\d+)").group(1))
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def told(self, pattern: str, *, seconds: float = 30) -> re.Match[str]:
+        """Wait until standard error has the pattern."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if found := re.search(pattern, self.err_path.read_text()):
+                return found
+            assert self.process.poll() is None, self.err_path.read_text()
+            time.sleep(0.02)
+        raise AssertionError(f"{pattern} is not in {self.err_path.read_text()}")
+
+    def ask(self, path: str = "/v1/images", body: bytes | None = IMAGES) -> bytes:
+        headers = {"content-type": "application/json", "accept": "application/x-npy"}
+        with urllib.request.urlopen(urllib.request.Request(self.url + path, body, headers), timeout=20) as answer:
+            return answer.read()
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
+
+    def end(self, *, seconds: float = 20) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(seconds)
+
+    def open_connections(self) -> int:
+        """Its sockets, besides the listening one and what it keeps for itself."""
+        links = [str(each.readlink()) for each in Path(f"/proc/{self.process.pid}/fd").iterdir()]
+        inodes = {link[8:-1] for link in links if link.startswith("socket:")}
+        table = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        return sum(row[9] in inodes and row[3] == "01" for row in table)  # 01: established
+
+    def await_connections(self, count: int, *, seconds: float = 20) -> None:
+        end = time.monotonic() + seconds
+        while self.open_connections() != count:
+            assert time.monotonic() < end, self.err_path.read_text()
+            time.sleep(0.02)
+
+    def memory(self) -> float:
+        """Resident memory in MiB."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", status).group(1)) / 1024
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write_model(tmp_path / "generator.onnx")
+
+
+@pytest.fixture
+def service(tmp_path: Path, model: Path) -> Iterator[Running]:
+    running = Running(tmp_path, model)
+    yield running
+    running.process.kill()
+    running.process.wait()
+
+
+def everything(connection: socket.socket) -> bytes:
+    """All that comes until the other side closes."""
+    parts = []
+    with contextlib.suppress(ConnectionError):
+        while part := connection.recv(65536):
+            parts.append(part)
+    return b"".join(parts)
+
+
+def refused(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*MAIN, *arguments], capture_output=True, text=True, timeout=60, env=os.environ | environment, check=False
+    )
+
+
+# Start
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(None, "missing; run `dvc repro export`"), (b"", "empty"), (b"\x08\x08junk", "ONNX"), ("half", "truncated")],
+)
+def test_a_model_that_is_no_generator_ends_the_start_with_65_and_one_line(model, content, told):
+    if content is None:
+        model.unlink()
+    else:
+        model.write_bytes(model.read_bytes()[:3000] if content == "half" else content)
+    done = refused("--model", str(model), "--port", "0")
+    assert done.returncode == 65
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith(f"error: {model}: ")
+    assert told in done.stderr
+
+
+def test_a_port_in_use_is_69_and_one_out_of_range_64(model):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = refused("--model", str(model), "--port", str(port))
+    assert done.returncode == 69
+    assert f"127.0.0.1:{port}: cannot be listened on (Address already in use)" in done.stderr
+    assert refused("--model", str(model), "--port", "65536").returncode == 64
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("max_image=5", "--limit max_image=5: unknown; did you mean max_images? There are max_body_bytes"),
+        ("max_images", "--limit max_images: expected a whole number above 0"),
+        ("max_images=2.5", "expected a whole number above 0"),
+        ("max_images=0", "expected a whole number above 0"),
+        ("request_seconds=nan", "expected a number above 0"),
+    ],
+)
+def test_a_limit_that_is_none_is_64(model, setting, told):
+    done = refused("--model", str(model), "--limit", setting)
+    assert done.returncode == 64
+    assert told in done.stderr
+
+
+def test_keys_come_from_the_environment(tmp_path, model):
+    running = Running(tmp_path, model, DCGAN_API_KEYS="first, second")
+    try:
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            running.ask()
+        assert running.ask("/v2/health/ready", None)
+    finally:
+        running.end()
+    assert "second" not in running.out_path.read_text() + running.err_path.read_text()
+
+
+# Signals
+
+
+def test_sigterm_answers_what_is_in_work_and_ends_with_0(service):
+    answers, failures = [], []
+
+    def client() -> None:
+        body = b'{"count": 400}'
+        try:
+            while True:
+                answers.append(len(service.ask(body=body)))
+        except (urllib.error.URLError, ConnectionError) as error:
+            failures.append(error)
+
+    clients = [threading.Thread(target=client) for _ in range(8)]
+    for each in clients:
+        each.start()
+    time.sleep(0.5)
+    started = time.monotonic()
+    assert service.end() == 0
+    assert time.monotonic() - started < 15
+    for each in clients:
+        each.join(20)
+    log = [json.loads(line) for line in service.out_path.read_text().splitlines()]
+    assert len(answers) >= 8
+    assert set(answers) == {400 * 784 + 128}
+    assert [line["status"] for line in log] == [200] * len(log)
+    assert len(log) == len(answers)  # what was begun was answered whole; the rest was refused at the door
+
+
+def test_sighup_takes_the_new_model_and_no_request_fails(service, model):
+    before = service.ask()
+    stop, seen = threading.Event(), []
+
+    def client() -> None:
+        while not stop.is_set():
+            seen.append(service.ask())
+
+    thread = threading.Thread(target=client)
+    thread.start()
+    weight = np.random.default_rng(9).normal(size=(4, 784)).astype(np.float32)
+    write_model(model, build_model(weight=weight))
+    service.process.send_signal(signal.SIGHUP)
+    service.told("reloaded: sha256")
+    after = service.ask()
+    stop.set()
+    thread.join(20)
+    assert after != before
+    assert set(seen) <= {before, after}
+    model.write_bytes(b"no model")
+    service.process.send_signal(signal.SIGHUP)
+    service.told("reload refused, the model stays")
+    assert service.ask() == after
+    assert service.end() == 0
+
+
+# Clients that do not behave
+
+
+@pytest.fixture
+def hasty(tmp_path: Path, model: Path) -> Iterator[Running]:
+    """A service that loses its patience after a second."""
+    running = Running(tmp_path, model, "--limit", "request_seconds=1", "--limit", "idle_seconds=1")
+    yield running
+    running.process.kill()
+    running.process.wait()
+
+
+@pytest.mark.parametrize(
+    ("sent", "answered"),
+    [
+        (b"", b"408"),
+        (b"POST /v1/images HTT", b"408"),
+        (b"GET / HTTP/1.1\r\nhost: x\r\nx-slow: ", b"408"),
+        (b"POST /v1/images HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{", b"408"),
+        (b"POST /v1/images HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{", b"408"),
+    ],
+    ids=["nothing", "half a line", "half a head", "half a body", "half a chunk"],
+)
+def test_a_client_that_sends_too_slowly_is_cut_off(hasty, sent, answered):
+    with hasty.connect() as connection:
+        started = time.monotonic()
+        connection.sendall(sent)
+        answer = everything(connection)
+    assert 0.9 < time.monotonic() - started < 6
+    assert answer.split()[1] == answered
+    assert hasty.ask()
+
+
+def test_a_client_that_drips_its_head_is_cut_off(hasty):
+    with hasty.connect() as connection, contextlib.suppress(ConnectionError):
+        started = time.monotonic()
+        for byte in b"GET /" + b"a" * 100:
+            connection.sendall(bytes([byte]))
+            time.sleep(0.1)
+    assert time.monotonic() - started < 6
+
+
+def test_a_client_that_does_not_read_is_cut_off(hasty):
+    body = b'{"count": 1000}'
+    head = f"POST /v1/images HTTP/1.1\r\nhost: x\r\naccept: application/json\r\ncontent-length: {len(body)}\r\n"
+    with hasty.connect() as connection:
+        connection.sendall(10 * (head.encode() + b"content-type: application/json\r\n\r\n" + body))
+        hasty.await_connections(1)
+        hasty.await_connections(0)
+        assert len(everything(connection)) < 10 * 2_000_000  # some, not all
+    assert hasty.ask()
+
+
+def test_an_idle_connection_is_closed(hasty):
+    with hasty.connect() as connection:
+        connection.sendall(b"GET /v2/health/live HTTP/1.1\r\nhost: x\r\n\r\n")
+        started = time.monotonic()
+        assert b"200 OK" in everything(connection)
+    assert 0.9 < time.monotonic() - started < 6
+
+
+def test_bodies_without_end_cost_no_memory(service):
+    service.ask()
+    before = service.memory()
+    sent = 0
+    with service.connect() as connection, contextlib.suppress(OSError):
+        connection.sendall(b"POST /v1/images HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n")
+        for _ in range(300):
+            connection.sendall(b"100000\r\n" + b" " * 2**20 + b"\r\n")
+            sent += 1
+    with service.connect() as connection, contextlib.suppress(OSError):
+        connection.sendall(f"POST /v1/images HTTP/1.1\r\nhost: x\r\ncontent-length: {300 * 2**20}\r\n\r\n".encode())
+        for _ in range(300):
+            connection.sendall(b" " * 2**20)
+    assert service.memory() - before < 50
+    assert service.ask()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01",
+        b"GET / HTTP/1.1\r\n" + b"x: " + b"a" * 200_000 + b"\r\n\r\n",
+        b"POST /v1/images HTTP/1.1\r\nhost: x\r\ncontent-length: -5\r\n\r\n",
+        b"POST /v1/images HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n",
+        b"POST /v1/images HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n",
+        b"GET /../../etc/passwd HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+        b"GET /page/../../../files.py HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+    ],
+)
+def test_what_is_no_good_request_gets_4xx_or_no_answer(service, sent):
+    with service.connect() as connection:
+        connection.sendall(sent)
+        connection.shutdown(socket.SHUT_WR)
+        answer = everything(connection)
+    assert answer == b"" or answer.split()[1][:1] == b"4", answer[:200]
+    assert service.ask()
