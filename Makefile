@@ -8,10 +8,10 @@ export VIRTUAL_ENV := $(CURDIR)/.venv
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo repro test check format ui bench ablation lock deps clean
+.PHONY: help setup demo repro test check format ui bench ablation lock deps image pretrained serve-check clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
 
 setup: $(READY)  ## create .venv from the hash-pinned lock
 
@@ -60,6 +60,18 @@ lock: $(READY)  ## resolve the dependencies anew and write requirements/
 
 deps: $(READY)  ## bring the source files in dvc.yaml up to date with the imports
 	python tests/architecture/stage_sources.py --write
+
+image: $(READY)  ## build the serving image: with docker if it is there, else buildah
+	@if command -v docker > /dev/null; then docker build --target serve --tag dcgan-serve .; else docker/verify.sh; fi
+
+pretrained: $(READY)  ## put the generator that the defaults train into the package
+	dvc repro export
+	cp models/generator.onnx src/dcgan/inference/pretrained.onnx
+	dcgan info --model src/dcgan/inference/pretrained.onnx
+
+serve-check: $(READY)  ## the service's slow checks: browser, 10,000 made-up requests, MLflow's server, speed
+	pytest -m slow tests/inference tests/pipeline/test_registered_model.py
+	python benchmarks/serving.py --model src/dcgan/inference/pretrained.onnx
 
 clean:  ## remove what was built; data, models and runs stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist

@@ -12,4 +12,5 @@ lock dev pyproject.toml --extra dev
 lock train pyproject.toml --extra train --constraint requirements/dev.txt
 lock serve-cpu pyproject.toml --extra serve-cpu --constraint requirements/dev.txt
 lock serve-gpu pyproject.toml --extra serve-gpu --constraint requirements/dev.txt
-lock uv - --constraint requirements/dev.txt <<< uv
+lock tracking pyproject.toml --extra tracking --constraint requirements/dev.txt
+lock uv - --constraint requirements/dev.txt <<< $'uv\nuv_build'

@@ -17,8 +17,13 @@ if TYPE_CHECKING:
 
 app = new_app("Draw handwritten digits with a trained generator.")
 
-MODEL = Path("models/generator.onnx")
-ModelOption = Annotated[Path, typer.Option("--model", metavar="FILE", help="The generator's ONNX file.")]
+TRAINED_HERE = Path("models/generator.onnx")
+PRETRAINED = Path(__file__).parent / "inference/pretrained.onnx"
+
+_DEFAULT = f"[default: {TRAINED_HERE} if it is here, else the one that came with the package]"
+ModelOption = Annotated[
+    Path | None, typer.Option("--model", metavar="FILE", help=f"The generator's ONNX file. {_DEFAULT}")
+]
 
 
 def main() -> None:
@@ -26,11 +31,16 @@ def main() -> None:
     run_app(app)
 
 
+def default_model() -> Path:
+    """The generator that was trained in this folder, else the one that came with the package."""
+    return TRAINED_HERE if TRAINED_HERE.exists() or not PRETRAINED.exists() else PRETRAINED
+
+
 @app.command()
 def generate(
     *,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="What to write: .png (one grid), .npy or .npz.")],
-    model: ModelOption = MODEL,
+    model: ModelOption = None,
     count: Annotated[int, typer.Option("--count", metavar="N", help="How many digits, 1 to 100,000.")] = 64,
     digits: Annotated[
         list[int] | None,
@@ -46,7 +56,7 @@ def generate(
     from dcgan.inference.generator import Generator
     from dcgan.inference.samples_file import Samples, writer_for
 
-    write = writer_for(out)
+    write, model = writer_for(out), model or default_model()
     # Always the CPU: it starts at once and draws the same bytes on every machine.
     generator = Generator.load(model, providers="cpu")
     latents = generator.latents_for(count, seed=seed, truncation=truncation)
@@ -71,7 +81,7 @@ def generate(
 @app.command()
 def evaluate(
     *,
-    model: ModelOption = MODEL,
+    model: ModelOption = None,
     classifier: Annotated[
         Path, typer.Option("--classifier", metavar="FILE", help="The judge, as the stage train_classifier wrote it.")
     ] = Path("models/classifier.safetensors"),
@@ -82,15 +92,18 @@ def evaluate(
         from dcgan.model_evaluation import evaluate_model
     except ModuleNotFoundError as error:
         raise UnavailableError(f"dcgan evaluate needs {error.name}; install dcgan-mnist[train]") from error
-    evaluate_model(model, classifier_path=classifier, out=out)
+    evaluate_model(model or default_model(), classifier_path=classifier, out=out)
 
 
 @app.command()
 def serve(
     *,
     model: Annotated[
-        str, typer.Option("--model", metavar="FILE", help="An ONNX file, or models:/NAME@ALIAS in the MLflow registry.")
-    ] = str(MODEL),
+        str | None,
+        typer.Option(
+            "--model", metavar="FILE", help=f"An ONNX file, or models:/NAME@ALIAS in MLflow's registry. {_DEFAULT}"
+        ),
+    ] = None,
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", help="Port to listen on; 0: any free one.")] = 8000,
     threads: Annotated[
@@ -110,16 +123,30 @@ def serve(
     from dcgan.model_source import load_generator
 
     keys = [key.strip() for key in os.environ.get("DCGAN_API_KEYS", "").split(",") if key.strip()]
-    bounds = limits_from(limits or [])
-    run(lambda: load_generator(model), host=host, port=port, limits=bounds, keys=keys, threads=threads)
+    bounds, source = limits_from(limits or []), model or str(default_model())
+    run(lambda: load_generator(source), host=host, port=port, limits=bounds, keys=keys, threads=threads)
 
 
 @app.command()
-def info(*, model: ModelOption = MODEL) -> None:
+def export_triton(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The model repository; it is created, or added to.")],
+    *,
+    model: ModelOption = None,
+) -> None:
+    """Write a generator into a model repository for NVIDIA Triton, as its next version."""
+    from dcgan.inference.generator import Generator
+    from dcgan.inference.triton import write_repository
+
+    written = write_repository(folder, Generator.load(model or default_model(), providers="cpu"))
+    print(f"{written}: ready for `tritonserver --model-repository {folder}`")
+
+
+@app.command()
+def info(*, model: ModelOption = None) -> None:
     """Show where a generator comes from and what it takes."""
     from dcgan.inference.generator import Generator
 
-    rows = _rows(Generator.load(model, providers="cpu").info)
+    rows = _rows(Generator.load(model or default_model(), providers="cpu").info)
     width = max(len(name) for name, _ in rows)
     print("\n".join(f"{name:<{width}}  {value}" for name, value in rows))
 

@@ -29,7 +29,7 @@ Answer = Callable[[RequestError], ASGIApp]
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
-PUBLIC = ("/", "/v2/health/live", "/v2/health/ready")
+PUBLIC = ("/", "/docs", "/v2/health/live", "/v2/health/ready")
 """Paths that need no key; and all below `/page/`."""
 
 SECURITY_HEADERS = {

@@ -1,0 +1,160 @@
+"""Speed of the service: `python benchmarks/serving.py [--model F] [--soak SECONDS]`; clients run in this process.
+
+The raw speed is ONNX Runtime's own on the same model with as many threads as the service has, measured alone and first.
+"""
+
+import asyncio
+import json
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dcgan.inference.generator import CHUNK, Generator, usable_cores
+
+CLIENTS = 16
+PORT = 8765
+
+
+def main(
+    model: Annotated[Path, typer.Option(help="The generator's ONNX file.")] = Path("models/generator.onnx"),
+    seconds: Annotated[float, typer.Option(help="Length of each measurement.")] = 10,
+    soak: Annotated[float, typer.Option(help="Seconds of half load after the measurements.")] = 0,
+    images: Annotated[int, typer.Option(help="Digits a request at saturation.")] = 256,
+) -> None:
+    """Measure, and print one table."""
+    raw = raw_images_per_second(model, seconds=seconds)
+    print(f"raw ONNX Runtime, {usable_cores()} threads: {raw:,.0f} images/s")
+    with service(model) as (process, ready_seconds):
+        print(f"start to ready: {ready_seconds:.2f} s")
+        asyncio.run(load(clients=4, count=images, seconds=2))
+        full = asyncio.run(load(clients=CLIENTS, count=images, seconds=seconds))
+        print(f"saturated, {CLIENTS} clients of {images} digits, npy: {full.images / seconds:,.0f} images/s")
+        print(f"share of raw: {full.images / seconds / raw:.0%}")
+        single = asyncio.run(load(clients=CLIENTS, count=1, seconds=seconds))
+        rate = single.requests / seconds
+        print(f"single digits, {CLIENTS} clients without a pause: {rate:,.0f} requests/s, {shown(single.latencies)}")
+        half = asyncio.run(load(clients=CLIENTS, count=1, seconds=seconds, rate=rate / 2))
+        print(f"single digits at half that load: {half.requests / seconds:,.0f} requests/s, {shown(half.latencies)}")
+        if soak:
+            before = memory(process.pid)
+            soaked = asyncio.run(load(clients=CLIENTS, count=1, seconds=soak, rate=rate / 2))
+            grown = memory(process.pid) - before
+            print(f"soak of {soak:.0f} s: {soaked.requests:,} requests, {soaked.errors} errors, {grown:+.1f} MiB")
+
+
+class Load:
+    """What the clients saw."""
+
+    def __init__(self) -> None:
+        self.latencies: list[float] = []
+        self.images = 0
+        self.errors = 0
+
+    @property
+    def requests(self) -> int:
+        """Requests answered well."""
+        return len(self.latencies)
+
+
+async def load(*, clients: int, count: int, seconds: float, rate: float | None = None) -> Load:
+    """Ask from several connections at once, without a pause or at `rate` requests a second in all."""
+    seen, end = Load(), time.perf_counter() + seconds
+    body = json.dumps({"count": count}).encode()
+    kinds = "content-type: application/json\r\naccept: application/x-npy"
+    head = f"POST /v1/images HTTP/1.1\r\nhost: x\r\n{kinds}\r\ncontent-length: {len(body)}\r\n\r\n"
+    request = head.encode() + body
+
+    async def client(index: int) -> None:
+        due = time.perf_counter() + (index / rate if rate else 0)
+        async with connection() as (reader, writer):
+            while due < end and time.perf_counter() < end:
+                if rate:
+                    await asyncio.sleep(due - time.perf_counter())
+                started = due if rate else time.perf_counter()
+                writer.write(request)
+                answer = await reader.readuntil(b"\r\n\r\n")
+                size = int(answer.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+                await reader.readexactly(size)
+                if answer.split()[1] == b"200":
+                    seen.latencies.append(time.perf_counter() - started)
+                    seen.images += count
+                else:
+                    seen.errors += 1
+                due += clients / rate if rate else 0
+
+    await asyncio.gather(*(client(index) for index in range(clients)))
+    return seen
+
+
+@asynccontextmanager
+async def connection() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection to the service, kept alive."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", PORT, limit=2**20)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+
+
+@contextmanager
+def service(model: Path) -> Iterator[tuple[subprocess.Popen[bytes], float]]:
+    """The service in a process of its own, and how long it took to be ready."""
+    command = [sys.executable, "-c", "from dcgan.cli import main; main()", "serve", "--model", str(model)]
+    started = time.perf_counter()
+    process = subprocess.Popen([*command, "--port", str(PORT)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield process, time_until_ready(started)
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def time_until_ready(started: float) -> float:
+    """Seconds from `started` until the service says that it is ready."""
+    while True:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{PORT}/v2/health/ready", timeout=1).close()
+            return time.perf_counter() - started
+        except OSError:
+            time.sleep(0.01)
+
+
+def raw_images_per_second(model: Path, *, seconds: float) -> float:
+    """Images a second of the model alone, in batches of the service's size on as many threads."""
+    generator = Generator.load(model, providers="cpu")
+    latents, labels = generator.latents_for(CHUNK), generator.labels_for(CHUNK)
+    end = time.perf_counter() + seconds
+
+    def draw_until_end(_thread: int) -> int:
+        drawn = 0
+        while time.perf_counter() < end:
+            drawn += len(generator.draw_batch(latents, labels).pixels)
+        return drawn
+
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        return sum(pool.map(draw_until_end, range(usable_cores()))) / seconds
+
+
+def memory(pid: int) -> float:
+    """Resident memory of a process in MiB."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+
+def shown(latencies: list[float]) -> str:
+    """Median and 99th percentile in ms."""
+    cuts = statistics.quantiles(latencies, n=100)
+    return f"p50 {1000 * cuts[49]:.1f} ms, p99 {1000 * cuts[98]:.1f} ms"
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,110 @@
+"""Loading a generator from MLflow's registry, by its alias, and serving it with MLflow's own server."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dcgan.adapters.mlflow_tracker import open_run
+from dcgan.adapters.mlflow_tracker.registry import Registry
+from dcgan.errors import BadDataError, UnavailableError
+from dcgan.files import sha256_of
+from dcgan.inference.generator import Generator
+from dcgan.model_source import load_generator
+from tiny_onnx import build_model, write_model
+from tracking_store import MLFLOW_WARNINGS, TRACKING, use_new_store
+
+pytestmark = [pytest.mark.filterwarnings(warning) for warning in MLFLOW_WARNINGS]
+
+CHAMPION = f"models:/{TRACKING.registered_model}@champion"
+
+
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    use_new_store(tmp_path, monkeypatch)
+    with open_run(
+        reference=Path("run.json"), tracking=TRACKING, params={}, tags={}, name="trial", description="A trial."
+    ) as run:
+        return Registry(run, TRACKING.registered_model)
+
+
+def crown(registry: Registry, path: Path) -> str:
+    version = registry.register(path)
+    registry.award(version, "champion")
+    return version
+
+
+def test_an_alias_leads_to_the_model_that_has_it_now(registry, tmp_path):
+    first = write_model(tmp_path / "first.onnx")
+    second = write_model(tmp_path / "second.onnx", build_model(dataset="other"))
+    crown(registry, first)
+    loaded = load_generator(CHAMPION)
+    assert str(loaded.info.path) == CHAMPION
+    assert np.array_equal(loaded.sample(20), Generator.load(first).sample(20))
+    version = crown(registry, second)
+    assert load_generator(CHAMPION).metadata["dataset"] == "other"
+    by_number = load_generator(f"models:/{TRACKING.registered_model}/{version}")
+    assert by_number.metadata["dataset"] == "other"
+
+
+@pytest.mark.parametrize(
+    "address", ["models:/none@champion", f"models:/{TRACKING.registered_model}/7", "models:/nonsense"]
+)
+def test_what_the_registry_does_not_have_is_65(registry, address):
+    with pytest.raises(BadDataError, match=f"{address}: the registry at sqlite:.* has no such model"):
+        load_generator(address)
+
+
+def test_a_registry_that_is_away_is_69(registry, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    with pytest.raises(UnavailableError, match=r"MLflow at http://127\.0\.0\.1:9 failed"):
+        load_generator(CHAMPION)
+
+
+@pytest.mark.slow
+def test_mlflows_own_server_answers_an_example_request(registry, tmp_path):
+    model = write_model(tmp_path / "generator.onnx")
+    crown(registry, model)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    serving = subprocess.Popen(
+        [str(Path(sys.executable).with_name("mlflow")), "models", "serve", "--model-uri", CHAMPION,
+         "--env-manager", "local", "--port", str(port)],
+        env=os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}",
+                          "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        generator = Generator.load(model)
+        latents, labels = generator.latents_for(3), generator.labels_for(3)
+        body = json.dumps({"inputs": {"latents": latents.tolist(), "labels": labels.tolist()}}).encode()
+        url, headers = f"http://127.0.0.1:{port}", {"content-type": "application/json"}
+        end = time.monotonic() + 120
+        while True:
+            try:
+                urllib.request.urlopen(f"{url}/ping", timeout=2).close()
+                break
+            except OSError:
+                assert time.monotonic() < end
+                assert serving.poll() is None
+                time.sleep(0.5)
+        with urllib.request.urlopen(urllib.request.Request(f"{url}/invocations", body, headers), timeout=30) as answer:
+            predictions = json.load(answer)["predictions"]
+        assert np.array_equal(np.array(predictions["pixels"]), generator.sample(3))
+    finally:
+        os.killpg(serving.pid, signal.SIGTERM)
+        serving.wait(20)
+
+
+def test_the_registered_bytes_are_the_exported_ones(registry, tmp_path):
+    model = write_model(tmp_path / "generator.onnx")
+    crown(registry, model)
+    assert load_generator(CHAMPION).info.sha256 == sha256_of(model)

@@ -1,0 +1,70 @@
+"""`dcgan serve` in a process of its own."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+SERVE = [sys.executable, "-c", "from dcgan.cli import main; main()", "serve"]
+IMAGES = b'{"count": 3, "seed": 5}'
+
+
+class Running:
+    """A service in a process of its own."""
+
+    def __init__(self, folder: Path, model: Path, *options: str, **environment: str) -> None:
+        self.err_path, self.out_path = folder / "err", folder / "out"
+        with self.err_path.open("wb") as err, self.out_path.open("wb") as out:
+            self.process = subprocess.Popen(
+                [*SERVE, "--model", str(model), "--port", "0", *options],
+                stdout=out,
+                stderr=err,
+                env=os.environ | environment,
+            )
+        self.port = int(self.told(r"on http://127\.0\.0\.1:(\d+)").group(1))
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def told(self, pattern: str, *, seconds: float = 30) -> re.Match[str]:
+        """Wait until standard error has the pattern."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if found := re.search(pattern, self.err_path.read_text()):
+                return found
+            assert self.process.poll() is None, self.err_path.read_text()
+            time.sleep(0.02)
+        raise AssertionError(f"{pattern} is not in {self.err_path.read_text()}")
+
+    def ask(self, path: str = "/v1/images", body: bytes | None = IMAGES, *, accept: str = "application/x-npy") -> bytes:
+        headers = {"content-type": "application/json", "accept": accept}
+        with urllib.request.urlopen(urllib.request.Request(self.url + path, body, headers), timeout=20) as answer:
+            return answer.read()
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
+
+    def end(self, *, seconds: float = 20) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(seconds)
+
+    def open_connections(self) -> int:
+        """Its sockets, besides the listening one and what it keeps for itself."""
+        links = [str(each.readlink()) for each in Path(f"/proc/{self.process.pid}/fd").iterdir()]
+        inodes = {link[8:-1] for link in links if link.startswith("socket:")}
+        table = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        return sum(row[9] in inodes and row[3] == "01" for row in table)  # 01: established
+
+    def await_connections(self, count: int, *, seconds: float = 20) -> None:
+        end = time.monotonic() + seconds
+        while self.open_connections() != count:
+            assert time.monotonic() < end, self.err_path.read_text()
+            time.sleep(0.02)
+
+    def memory(self) -> float:
+        """Resident memory in MiB."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", status).group(1)) / 1024
