@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import hashlib
+import os
 import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -202,6 +203,7 @@ def _check(model: Any) -> None:
 
 
 def _open_session(content: bytes, *, threads: int) -> Any:
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it reports to its maker otherwise
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

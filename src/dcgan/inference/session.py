@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import io
+import os
 import re
 import warnings
 from typing import Any, Literal
@@ -32,6 +33,7 @@ def open_session(content: bytes, *, providers: Providers, strict: bool) -> Any:
         UnavailableError: CUDA was not obtained, and `strict`.
         ValueError: ONNX Runtime cannot run the model; one line says why.
     """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it reports to its maker otherwise
     import onnxruntime
 
     onnxruntime.set_default_logger_severity(FATAL)
