@@ -247,3 +247,27 @@ def seconds(code: str, *arguments: object) -> float:
     start = time.perf_counter()
     subprocess.run([sys.executable, "-c", code, *map(str, arguments)], stdout=subprocess.DEVNULL, check=True)
     return time.perf_counter() - start
+
+
+def test_without_a_model_of_its_own_a_folder_draws_with_the_one_in_the_package(tmp_path, monkeypatch, dcgan):
+    monkeypatch.chdir(tmp_path)
+    done = dcgan("generate", "--out", "digits.npy", "--count", 10)
+    assert done.exit_code == 0, done.err
+    assert f"drawn by {cli.PRETRAINED}" in done.out
+    packaged = Generator.load(cli.PRETRAINED)
+    assert np.array_equal(np.load("digits.npy"), packaged.sample(10))
+    assert packaged.metadata["dataset"] == "mnist"
+    assert cli.PRETRAINED.stat().st_size <= 4_000_000
+
+
+def test_a_model_that_was_trained_here_comes_before_the_one_in_the_package(workspace, model, dcgan):
+    (workspace / "models").mkdir()
+    model.rename(workspace / cli.TRAINED_HERE)
+    assert f"drawn by {cli.TRAINED_HERE}" in dcgan("generate", "--out", "digits.npy").out
+    assert str(cli.TRAINED_HERE) in dcgan("info").out
+
+
+def test_a_repository_for_triton_is_written(workspace, model, dcgan):
+    done = dcgan("export-triton", "repository", "--model", model)
+    assert done.exit_code == 0, done.err
+    assert done.out.startswith("repository/dcgan-generator/1/model.onnx: ready for `tritonserver")
