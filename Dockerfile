@@ -34,9 +34,10 @@ COPY src src
 RUN PATH=/opt/uv/bin:$PATH /opt/uv/bin/uv build --quiet --no-build-isolation --python /opt/uv/bin/python --wheel --out-dir dist \
  && /opt/uv/bin/uv pip install --quiet --no-deps dist/*.whl
 
+# Here alone a source distribution is let in: DVC's antlr4-python3-runtime is published as nothing else.
 FROM build AS train-build
 COPY requirements/train.txt requirements/
-RUN /opt/uv/bin/uv pip sync --quiet --require-hashes --no-build-package torch requirements/train.txt
+RUN /opt/uv/bin/uv pip sync --quiet --require-hashes requirements/train.txt
 
 FROM build AS tracking-build
 COPY requirements/tracking.txt requirements/

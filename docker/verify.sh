@@ -91,4 +91,11 @@ jailed() { chroot "$root" env PATH=/opt/dcgan/bin:/usr/bin:/bin "$@"; }
 jailed python -c "import importlib.util as i, sys; sys.exit(any(map(i.find_spec, ('torch', 'mlflow', 'pip'))))"
 echo "no torch, no MLflow, no pip"
 buildah rm "$container" > /dev/null
+if [[ " ${TARGETS:-} " == *" train "* ]]; then
+  step "train: the stages of the demo up to the data gate, as uid 999"
+  container=$(buildah from dcgan-train)
+  buildah run --user 999:999 "$container" -- sh -c 'cd demo && dvc repro validate && python -c "import torch, mlflow; print(torch.__version__)"'
+  buildah rm "$container" > /dev/null
+fi
+
 step "all good"

@@ -17,19 +17,16 @@ from dcgan.core.evaluation.discriminator import judge_discriminator
 from dcgan.core.evaluation.judge import Judge, mean_of, spread_of
 from dcgan.core.evaluation.quality import Quality, digit_rows, measure_quality
 from dcgan.core.evaluation.report import describe, headline, headlines, numbers_in
-from dcgan.core.evaluation.samples import (
-    Source,
-)
 from dcgan.core.gates import Judgement, apply_gates
 from dcgan.core.metrics.frechet import feature_statistics, frechet_distance
 from dcgan.core.networks import build_discriminator
 from dcgan.errors import BadDataError, UsageError
+from tiny_source import source
 
 CLASSIFIER = ClassifierConfig(seed=0, epochs=6, batch_size=8, learning_rate=4e-3)
 CONFIG = EvaluateConfig(
     seed=0, num_samples=200, num_seeds=2, num_train_on_fake=400, num_neighbour_queries=200, inception_weights=None
 )
-LATENT_DIM = 4
 
 
 @pytest.fixture(scope="module")
@@ -51,16 +48,6 @@ def dataset() -> Dataset:
 @pytest.fixture(scope="module")
 def classifier(dataset) -> Classifier:
     return train_classifier(dataset.train, CLASSIFIER, device=torch.device("cpu"), on_step=lambda _done, _all: None)
-
-
-def source(draw, *, conditional: bool = True, distribution: str = "normal") -> Source:
-    return Source(
-        name="a trial",
-        latent_dim=LATENT_DIM,
-        latent_distribution=distribution,
-        conditional=conditional,
-        draw=draw,
-    )
 
 
 def painter(dataset: Dataset, *, variety: int = 40, noise: float = 0.0):

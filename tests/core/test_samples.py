@@ -7,7 +7,6 @@ import torch
 
 from dcgan.core.batches import mixed_seed
 from dcgan.core.evaluation.samples import (
-    Source,
     draw_interpolations,
     draw_samples,
     evaluation_rng,
@@ -17,18 +16,7 @@ from dcgan.core.evaluation.samples import (
 )
 from dcgan.core.networks import build_generator
 from dcgan.errors import BadDataError
-
-LATENT_DIM = 4
-
-
-def source(draw, *, conditional: bool = True, distribution: str = "normal") -> Source:
-    return Source(
-        name="a trial",
-        latent_dim=LATENT_DIM,
-        latent_distribution=distribution,
-        conditional=conditional,
-        draw=draw,
-    )
+from tiny_source import LATENT_DIM, source
 
 
 def test_samples_are_a_function_of_the_seed_and_ask_for_digits_in_turn(model_config):

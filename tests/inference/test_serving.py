@@ -212,6 +212,19 @@ def test_a_client_that_does_not_read_is_cut_off(hasty):
     assert hasty.ask()
 
 
+def test_two_hundred_slow_clients_hold_up_nobody_and_are_gone_soon(hasty):
+    hasty.ask()
+    beginnings = [b"", b"GET /", b"POST /v1/images HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{"]
+    with contextlib.ExitStack() as held:
+        for index in range(200):
+            held.enter_context(hasty.connect()).sendall(beginnings[index % 3])
+        started = time.monotonic()
+        assert hasty.ask()
+        assert time.monotonic() - started < 1
+        hasty.await_connections(0, seconds=10)
+    assert hasty.end() == 0
+
+
 def test_an_idle_connection_is_closed(hasty):
     with hasty.connect() as connection:
         connection.sendall(b"GET /v2/health/live HTTP/1.1\r\nhost: x\r\n\r\n")
