@@ -57,6 +57,7 @@ COPY --from=train-build /opt/dcgan /opt/dcgan
 WORKDIR /app
 COPY --chown=999:999 . .
 RUN python -c "import pathlib, site; pathlib.Path(site.getsitepackages()[0], 'dcgan.pth').write_text('/app/src')" \
+ && echo 'dcgan:x:999:999::/tmp:/usr/sbin/nologin' >> /etc/passwd \
  && rm -rf .git && dvc config --local core.no_scm true && (cd demo && dvc config --local core.no_scm true) \
  && chown -R 999:999 /app/.dvc /app/demo/.dvc && chown 999:999 /app
 ENV HOME=/tmp
