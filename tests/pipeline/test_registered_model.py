@@ -36,6 +36,18 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
         return Registry(run, TRACKING.registered_model)
 
 
+def await_answer(url: str, process: subprocess.Popen[bytes], *, seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=2).close()
+            return
+        except OSError:
+            assert time.monotonic() < end
+            assert process.poll() is None
+            time.sleep(0.5)
+
+
 def crown(registry: Registry, path: Path) -> str:
     version = registry.register(path)
     registry.award(version, "champion")
@@ -70,6 +82,32 @@ def test_a_registry_that_is_away_is_69(registry, monkeypatch):
 
 
 @pytest.mark.slow
+def test_a_server_takes_a_model_and_gives_it_back(tmp_path, monkeypatch):
+    use_new_store(tmp_path, monkeypatch)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    url, store = f"http://127.0.0.1:{port}", f"sqlite:///{tmp_path / 'mlflow.db'}"
+    serving = subprocess.Popen(
+        [str(Path(sys.executable).with_name("mlflow")), "server", "--port", str(port), "--workers", "1",
+         "--backend-store-uri", store, "--artifacts-destination", str(tmp_path / "artifacts")],
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        await_answer(f"{url}/health", serving)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
+        with open_run(
+            reference=Path("run.json"), tracking=TRACKING, params={}, tags={}, name="trial", description="A trial."
+        ) as run:
+            registry = Registry(run, TRACKING.registered_model)
+        model = write_model(tmp_path / "generator.onnx")
+        crown(registry, model)
+        assert load_generator(CHAMPION).info.sha256 == sha256_of(model)
+    finally:
+        os.killpg(serving.pid, signal.SIGTERM)
+        serving.wait(20)
+
+
+@pytest.mark.slow
 def test_mlflows_own_server_answers_an_example_request(registry, tmp_path):
     model = write_model(tmp_path / "generator.onnx")
     crown(registry, model)
@@ -87,15 +125,7 @@ def test_mlflows_own_server_answers_an_example_request(registry, tmp_path):
         latents, labels = generator.latents_for(3), generator.labels_for(3)
         body = json.dumps({"inputs": {"latents": latents.tolist(), "labels": labels.tolist()}}).encode()
         url, headers = f"http://127.0.0.1:{port}", {"content-type": "application/json"}
-        end = time.monotonic() + 120
-        while True:
-            try:
-                urllib.request.urlopen(f"{url}/ping", timeout=2).close()
-                break
-            except OSError:
-                assert time.monotonic() < end
-                assert serving.poll() is None
-                time.sleep(0.5)
+        await_answer(f"{url}/ping", serving)
         with urllib.request.urlopen(urllib.request.Request(f"{url}/invocations", body, headers), timeout=30) as answer:
             predictions = json.load(answer)["predictions"]
         assert np.array_equal(np.array(predictions["pixels"]), generator.sample(3))

@@ -92,7 +92,8 @@ class Registry:
         found = client.search_model_versions(f"name = '{self.name}' and tags.{SHA256} = '{sha256}'", max_results=1)
         if not found:
             source = f"models:/{model_id}"
-            found = [client.create_model_version(self.name, source, run.info.run_id, {SHA256: sha256})]
+            tags, run_id = {SHA256: sha256}, run.info.run_id
+            found = [client.create_model_version(self.name, source, run_id, tags, model_id=model_id)]
         number = str(found[0].version)
         link = [{"name": self.name, "version": number}]
         client.set_logged_model_tags(model_id, {VERSIONS: json.dumps(link)})
