@@ -1,5 +1,6 @@
 """Models that the registry knows, fetched by their address: `models:/NAME@ALIAS` or `models:/NAME/VERSION`."""
 
+import os
 from pathlib import Path
 
 from dcgan.adapters.mlflow_tracker.link import Link
@@ -28,6 +29,7 @@ def download_model(address: str, folder: Path) -> Path:
 
 def _download(address: str, folder: Path, *, uri: str) -> Path | None:
     """The folder that the model was fetched into; None if there is no such model."""
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import mlflow
     from mlflow.exceptions import MlflowException
 
