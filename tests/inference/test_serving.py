@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from running_service import SERVE, Running
+from running_service import IMAGES, SERVE, Running
 from tiny_onnx import build_model, write_model
 
 
@@ -225,6 +225,10 @@ def test_two_hundred_slow_clients_hold_up_nobody_and_are_gone_soon(hasty):
     assert hasty.end() == 0
 
 
+def test_a_body_that_comes_with_its_head_is_not_taken_for_one(service):
+    assert service.ask(body=IMAGES + b" " * 1_000_000) == service.ask()
+
+
 def test_an_idle_connection_is_closed(hasty):
     with hasty.connect() as connection:
         connection.sendall(b"GET /v2/health/live HTTP/1.1\r\nhost: x\r\n\r\n")
@@ -254,7 +258,7 @@ def test_bodies_without_end_cost_no_memory(service):
     "sent",
     [
         b"\x16\x03\x01\x02\x00\x01\x00\x01",
-        b"GET / HTTP/1.1\r\n" + b"x: " + b"a" * 200_000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + b"x: " + b"a" * 2_000_000 + b"\r\n\r\n",
         b"POST /v1/images HTTP/1.1\r\nhost: x\r\ncontent-length: -5\r\n\r\n",
         b"POST /v1/images HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n",
         b"POST /v1/images HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n",

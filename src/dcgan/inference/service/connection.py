@@ -38,10 +38,9 @@ class ImpatientProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Take what came, unless it is a head that grows too large."""
         self._head_bytes += len(data) if self._in_head else 0
-        if self._head_bytes > self.max_head_bytes:
-            self._refuse(b"431 Request Header Fields Too Large")
-            return
         super().data_received(data)
+        if self._in_head and self._head_bytes > self.max_head_bytes:
+            self._refuse(b"431 Request Header Fields Too Large")
 
     def on_message_begin(self) -> None:
         """Wait for the rest of the head."""
@@ -86,7 +85,7 @@ class ImpatientProtocol(HttpToolsProtocol):
             self._reading = None
 
     def _refuse(self, status: bytes) -> None:
-        if self._in_head:
+        if self._in_head and not self.transport.is_closing():
             self.transport.write(b"HTTP/1.1 " + status + b"\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
         self.transport.close()
 
