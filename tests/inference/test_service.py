@@ -1,5 +1,7 @@
 """The HTTP application, in this process."""
 
+import asyncio
+import dataclasses
 import io
 import json
 import logging
@@ -18,6 +20,7 @@ from dcgan.inference.generator import Generator
 from dcgan.inference.service.app import Readiness, build_app
 from dcgan.inference.service.limits import Limits
 from dcgan.inference.service.metrics import Metrics
+from dcgan.inference.service.middleware import Guarded
 from dcgan.inference.service.model import ServedModel
 from tiny_onnx import LATENT_DIM, build_model, write_model
 
@@ -305,6 +308,44 @@ def test_a_body_that_is_too_large_is_413_whether_it_says_so_or_not(service):
     assert service.post("/v1/images", content=chunks, headers=headers).status_code == 413
 
 
+@pytest.mark.parametrize(
+    ("bound", "refused", "told"),
+    [
+        ("max_buffered_bytes", 2, "too much is being sent at once"),
+        ("max_requests", 1, "1 requests are in work already"),
+    ],
+)
+def test_more_than_the_service_can_hold_is_429_and_leaves_nothing_behind(bound, refused, told):
+    refusals, scope = [], {"type": "http", "path": "/v1/images", "headers": []}
+
+    async def play() -> None:
+        release = asyncio.Event()
+
+        async def work(_scope, _receive, _send) -> None:
+            await release.wait()
+
+        def answer(error):
+            async def respond(_scope, _receive, _send) -> None:
+                refusals.append(error)
+
+            return respond
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": b"{ }", "more_body": False}
+
+        guarded = Guarded(work, limits=dataclasses.replace(LIMITS, **{bound: 1}), keys=(), answer=answer)
+        first = asyncio.get_running_loop().create_task(guarded(scope, receive, None))
+        await asyncio.sleep(0.01)
+        await guarded(scope, receive, None)
+        release.set()
+        await first
+        assert (guarded._buffered, guarded._in_work) == (0, 0)
+
+    asyncio.run(play())
+    assert [error.status for error in refusals] == [429] * refused
+    assert told in refusals[-1].message
+
+
 def test_a_compressed_body_is_not_taken(service):
     answer = service.post("/v1/images", content=b"bomb", headers={"content-encoding": "gzip"})
     assert answer.status_code == 415
@@ -390,8 +431,6 @@ def test_pages_carry_headers_for_browsers(service):
 
 
 def test_a_reload_takes_the_new_model_and_a_bad_one_changes_nothing(model):
-    import asyncio
-
     metrics = Metrics()
     content = model.read_bytes()
 

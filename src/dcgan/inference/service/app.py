@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 
 from dcgan.errors import BadDataError, UsageError
 from dcgan.inference.service import images, v2
+from dcgan.inference.service.batching import Batcher
 from dcgan.inference.service.errors import RequestError
 from dcgan.inference.service.limits import Limits
 from dcgan.inference.service.metrics import CONTENT_TYPE, Metrics
@@ -91,9 +92,8 @@ def _add_images(app: FastAPI, model: ServedModel, limits: Limits) -> None:
     }
     described = {200: {"content": content, "description": "As the Accept header asks; a PNG grid by default."}}
 
-    async def answer(order: images.Order, accept: str) -> Response:
+    async def answer(batcher: Batcher, order: images.Order, accept: str) -> Response:
         media_type, encode = images.encoder_for(accept)
-        batcher = model.batcher
         drawn = await batcher.draw(order.latents, order.labels)
         samples = order.to_samples(drawn.pixels, batcher.generator)
         encoded = await asyncio.to_thread(encode, samples) if media_type != "application/x-npy" else encode(samples)
@@ -102,12 +102,14 @@ def _add_images(app: FastAPI, model: ServedModel, limits: Limits) -> None:
     @app.post("/v1/images", responses=described, response_class=Response, tags=["digits"])  # type: ignore[arg-type]
     async def _images(request: images.ImagesRequest, accept: Annotated[str, Header()] = "*/*") -> Response:
         """Draw digits."""
-        return await answer(images.order_images(request, model.generator, most=limits.max_images), accept)
+        batcher = model.batcher
+        return await answer(batcher, images.order_images(request, batcher.generator, most=limits.max_images), accept)
 
     @app.post("/v1/walks", responses=described, response_class=Response, tags=["digits"])  # type: ignore[arg-type]
     async def _walks(request: images.WalkRequest, accept: Annotated[str, Header()] = "*/*") -> Response:
         """Draw a walk between the digits of two seeds."""
-        return await answer(images.order_walk(request, model.generator, most=limits.max_images), accept)
+        batcher = model.batcher
+        return await answer(batcher, images.order_walk(request, batcher.generator, most=limits.max_images), accept)
 
 
 def _add_v2(app: FastAPI, model: ServedModel, limits: Limits, readiness: Readiness) -> None:

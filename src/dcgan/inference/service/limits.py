@@ -15,6 +15,8 @@ class Limits:
 
     max_body_bytes: int = 4 * 2**20
     """Of a request, after which 413 answers; a v2 request of 1,000 latents in JSON has about 2 MB."""
+    max_buffered_bytes: int = 64 * 2**20
+    """Of all requests that have not come whole yet, over which 429 answers."""
     max_images: int = 1000
     """Digits a request, over which 422 answers."""
     max_requests: int = 256

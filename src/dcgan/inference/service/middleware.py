@@ -109,6 +109,7 @@ class Guarded:
         self._app, self._limits, self._answer = app, limits, answer
         self._keys = [_digest(key) for key in keys]
         self._in_work = 0
+        self._buffered = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with its whole body, or answer why not."""
@@ -117,17 +118,15 @@ class Guarded:
             return
         try:
             self._require_key(scope)
-            if self._in_work >= self._limits.max_requests:
+            body = await self._whole_body(scope, receive)
+            if self._in_work >= self._limits.max_requests:  # counted only now: slow clients take nobody's place
                 raise RequestError(429, f"{self._in_work} requests are in work already; try again in a second")
         except RequestError as error:
             await self._answer(error)(scope, receive, send)
             return
         self._in_work += 1
         try:
-            body = await self._whole_body(scope, receive)
             await self._app(scope, _replaying(body, receive), send)
-        except RequestError as error:
-            await self._answer(error)(scope, receive, send)
         finally:
             self._in_work -= 1
 
@@ -156,13 +155,19 @@ class Guarded:
                     message = await receive()
                     if message["type"] == "http.disconnect":
                         raise RequestError(400, "the client went away before its body was whole")
-                    body += message.get("body", b"")
+                    part = message.get("body", b"")
+                    body += part
+                    self._buffered += len(part)
                     if len(body) > most:
                         raise too_large
+                    if self._buffered > self._limits.max_buffered_bytes:
+                        raise RequestError(429, "too much is being sent at once; try again in a second")
                     if not message.get("more_body", False):
                         return bytes(body)
         except TimeoutError:
             raise RequestError(408, f"the body was not whole after {self._limits.request_seconds:g} seconds") from None
+        finally:
+            self._buffered -= len(body)
 
 
 def _replaying(body: bytes, receive: Receive) -> Receive:
