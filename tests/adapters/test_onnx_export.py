@@ -176,7 +176,7 @@ from dcgan.core.config import ModelConfig
 from dcgan.core.networks import build_generator
 assert Path(dcgan.__file__).is_relative_to({str(tmp_path)!r}), dcgan.__file__
 config = ModelConfig(architecture="dcgan", conditional=True, latent_dim=16, latent_distribution="normal",
-                     generator_channels=8, discriminator_channels=8)
+                     generator_channels=8, generator_refinements=1, discriminator_channels=8)
 generator = build_generator(config)
 load_weights(Path("weights.safetensors"), generator, made_by="train")
 content = export_generator(generator, conditional=True, latent_dim=16, opset=20, metadata={METADATA})

@@ -268,8 +268,9 @@ def test_bodies_without_end_cost_no_memory(service):
 )
 def test_what_is_no_good_request_gets_4xx_or_no_answer(service, sent):
     with service.connect() as connection:
-        connection.sendall(sent)
-        connection.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(ConnectionError):  # it hangs up on what is too long
+            connection.sendall(sent)
+            connection.shutdown(socket.SHUT_WR)
         answer = everything(connection)
     assert answer == b"" or answer.split()[1][:1] == b"4", answer[:200]
     assert service.ask()
