@@ -136,7 +136,7 @@ class Generator:
         Raises:
             UsageError, BadDataError: as `sample`.
         """
-        labels = self.labels_for(steps, digits=0 if digit is None and self.info.contract.conditional else digit)
+        labels = self.labels_for_walk(steps, digit=digit)
         return self.draw(self.walk_between(from_seed, to_seed, steps=steps, truncation=truncation), labels)
 
     def walk_between(self, from_seed: int, to_seed: int, *, steps: int, truncation: float = 1.0) -> Latents:
@@ -144,6 +144,10 @@ class Generator:
         _require(2 <= steps <= MAX_COUNT, "steps", steps, f"2 to {MAX_COUNT:,}")
         ends = (self.latents_for(1, seed=seed, truncation=truncation)[0] for seed in (from_seed, to_seed))
         return walk(*ends, steps=steps, distribution=self.info.contract.latent_distribution)
+
+    def labels_for_walk(self, steps: int, *, digit: int | None = None) -> Labels | None:
+        """The digits [steps] that `interpolate` asks for; None if the model is unconditional."""
+        return self.labels_for(steps, digits=0 if digit is None and self.info.contract.conditional else digit)
 
     def latents_for(self, count: int, *, seed: int = 0, truncation: float = 1.0) -> Latents:
         """The latents [count, latent_dim] that `sample` uses, drawn in one call."""

@@ -84,12 +84,8 @@ def build_app(
 
 
 def _add_images(app: FastAPI, model: ServedModel, limits: Limits) -> None:
-    content = {
-        "image/png": {},
-        "application/zip": {},
-        "application/x-npy": {},
-        "application/json": {"schema": {"type": "object"}},
-    }
+    content: dict[str, dict[str, Any]] = {media_type: {} for media_type in images.MEDIA_TYPES}
+    content["application/json"]["schema"] = {"type": "object"}
     described = {200: {"content": content, "description": "As the Accept header asks; a PNG grid by default."}}
 
     async def answer(batcher: Batcher, order: images.Order, accept: str) -> Response:

@@ -79,10 +79,7 @@ class Batcher:
         try:
             await job.done
         except asyncio.CancelledError:
-            if job in self._waiting:
-                self._waiting.remove(job)
-            self.queued -= len(latents) - job.taken
-            job.taken = len(latents)
+            self._withdraw(job)
             raise
         return Drawn(job.images, job.pixels)
 
@@ -141,8 +138,12 @@ class Batcher:
         self._start_batches()
 
     def _fail(self, job: _Job, error: BaseException) -> None:
+        self._withdraw(job)
+        if not job.done.done():
+            job.done.set_exception(error)
+
+    def _withdraw(self, job: _Job) -> None:
+        """Forget the rows of a request that no batch has taken yet."""
         if job in self._waiting:
             self._waiting.remove(job)
             self.queued -= len(job.latents) - job.taken
-        if not job.done.done():
-            job.done.set_exception(error)

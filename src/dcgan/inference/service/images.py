@@ -86,12 +86,11 @@ def order_images(request: ImagesRequest, generator: Generator, *, most: int) -> 
 def order_walk(request: WalkRequest, generator: Generator, *, most: int) -> Order:
     """The latents and labels of a walk; errors as `order_images`."""
     require_at_most(request.steps, most, "steps")
-    digit = 0 if request.digit is None and generator.info.contract.conditional else request.digit
     return Order(
         latents=generator.walk_between(
             request.from_seed, request.to_seed, steps=request.steps, truncation=request.truncation
         ),
-        labels=generator.labels_for(request.steps, digits=digit),
+        labels=generator.labels_for_walk(request.steps, digit=request.digit),
         seed=request.from_seed,
         truncation=request.truncation,
     )
