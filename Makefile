@@ -8,7 +8,7 @@ export VIRTUAL_ENV := $(CURDIR)/.venv
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo repro test check format ui bench ablation lock deps image pretrained serve-check clean
+.PHONY: help setup demo repro test check format ui bench ablation zoo lock deps image pretrained serve-check clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -54,6 +54,10 @@ bench: $(READY)  ## measure the speed of training and of the exported generator
 
 ablation: $(READY)  ## train and judge the rows of experiments/ablation.yaml that are not in ablation.csv
 	python experiments/ablation.py
+
+zoo: $(READY)  ## train every member of the family under one budget and write docs/zoo.md
+	dvc repro validate train_classifier
+	python experiments/zoo.py
 
 lock: $(READY)  ## resolve the dependencies anew and write requirements/
 	requirements/lock.sh

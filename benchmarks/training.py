@@ -56,7 +56,7 @@ def seconds_per_step(config: GanConfig, *, device: torch.device, steps: int) -> 
     pixels = torch.randint(0, 256, (10_000, 28, 28), generator=rng, dtype=torch.uint8)
     data = LabelledImages(pixels, torch.arange(10_000) % 10)
     batches = Batches(data, batch_size=config.train.batch_size, seed=0, device=device)
-    state = build_state(config.model, config.train, device=device)
+    state = build_state(config, device=device)
     step_rng = torch.Generator(device)
     for step in range(WARM_UP_STEPS + steps):
         if step == WARM_UP_STEPS:

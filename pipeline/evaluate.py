@@ -7,8 +7,7 @@ from dcgan.adapters.figures.evaluation import save_discriminator, save_quality
 from dcgan.adapters.inception import load_inception, measure_fid
 from dcgan.adapters.mlflow_tracker import load_run_reference, resume_run
 from dcgan.adapters.params_file import load_params
-from dcgan.adapters.weights import restored
-from dcgan.core.classifier import Classifier
+from dcgan.adapters.weights import load_classifier, restored
 from dcgan.core.devices import prepare_device
 from dcgan.core.evaluation.discriminator import judge_discriminator
 from dcgan.core.evaluation.quality import measure_quality
@@ -28,8 +27,9 @@ def main() -> None:
     device, config = prepare_device(params.train), params.evaluate
     dataset = load_dataset(Path("data/dataset.safetensors"), report_path=REPORTS / "validation.json")
     generator = restored(build_generator(params.model), MODELS / "generator.safetensors", device=device)
-    discriminator = restored(build_discriminator(params.model), MODELS / "discriminator.safetensors", device=device)
-    classifier = restored(Classifier(), CLASSIFIER, device=device, made_by="train_classifier")
+    untrained = build_discriminator(params.model, spectral_norm=params.penalties.spectral_norm)
+    discriminator = restored(untrained, MODELS / "discriminator.safetensors", device=device)
+    classifier = load_classifier(CLASSIFIER, device=device)
     inception = load_inception(Path(config.inception_weights), device=device) if config.inception_weights else None
 
     source = source_of(generator, params.model)

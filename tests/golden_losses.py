@@ -44,12 +44,12 @@ def losses(config: GanConfig) -> dict[str, list[float]]:
     images = torch.randint(0, 256, (1024, 28, 28), generator=rng, dtype=torch.uint8)
     images[:, :8] = 0  # like MNIST's images, mostly background
     data = LabelledImages(images, torch.arange(1024) % 10)
-    state, tracker = build_state(config.model, config.train, device=CPU), RecordingTracker()
+    state, tracker = build_state(config, device=CPU), RecordingTracker()
     for network in (state.generator, state.discriminator, state.generator_ema):
         # In float32 the last digits, in which machines differ, grow to percents within ten steps.
         network.double().register_forward_pre_hook(_in_float64)
     batches = Batches(data, batch_size=config.train.batch_size, seed=0, device=CPU)
-    train(state, batches, config, seed=0, tracker=tracker, on_checkpoint=lambda _state: None)
+    train(state, batches, config, tracker=tracker, on_checkpoint=lambda _state: None)
     return {key: [row[key] for row in tracker.metrics.values() if key in row] for key in KEYS}
 
 

@@ -6,9 +6,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 import yaml
 
 from dcgan.adapters.dataset_file import save_dataset
+from dcgan.adapters.weights import save_weights
+from dcgan.core.classifier import Classifier
 from dcgan.files import write_json
 from tiny_data import tiny_arrays
 
@@ -42,9 +45,12 @@ def write_dataset(folder: Path, *, per_class: int = 20) -> None:
 
 
 def new_workspace(folder: Path, **sections: dict) -> Path:
-    """A folder in which the stages after `validate` can run."""
+    """A folder in which the stages after `validate` can run; its classifier has learnt nothing yet."""
     write_params(folder, **sections)
     write_dataset(folder)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        save_weights(folder / "models", classifier=Classifier())
     return folder
 
 

@@ -1,4 +1,4 @@
-"""`dcgan`: digits from a trained generator on the command line; only `dcgan evaluate` needs PyTorch.
+"""`dcgan`: digits from a trained generator on the command line; only `evaluate` and `project` need PyTorch.
 
 What needs numpy or ONNX Runtime is imported inside the commands, which keeps `--help` fast.
 """
@@ -93,6 +93,34 @@ def evaluate(
     except ModuleNotFoundError as error:
         raise UnavailableError(f"dcgan evaluate needs {error.name}; install dcgan-mnist[train]") from error
     evaluate_model(model or default_model(), classifier_path=classifier, out=out)
+
+
+@app.command()
+def project(
+    *,
+    images: Annotated[
+        list[Path],
+        typer.Option("--image", metavar="PATH", help="A picture, 28x28, white on black, or a folder; repeatable."),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where pictures and figures go.")],
+    model: Annotated[
+        Path,
+        typer.Option("--model", metavar="FILE", help="The weights; params.yaml in this folder says what they are of."),
+    ] = Path("models/generator.safetensors"),
+    digits: Annotated[
+        list[int] | None,
+        typer.Option("--digit", metavar="D", min=0, max=9, help="The picture's digit, or each one's. [default: found]"),
+    ] = None,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Of the search.")] = 300,
+    restarts: Annotated[int, typer.Option("--restarts", min=1, help="Starts of the search for each digit.")] = 4,
+    seed: Annotated[int, typer.Option("--seed", min=0, metavar="S", help="Of the starts.")] = 0,
+) -> None:
+    """Find the latents whose images come nearest to pictures; of two pictures, also draw the walk between them."""
+    try:
+        from dcgan.projection import project_images
+    except ModuleNotFoundError as error:
+        raise UnavailableError(f"dcgan project needs {error.name}; install dcgan-mnist[train]") from error
+    project_images(images, weights=model, labels=digits, out=out, steps=steps, restarts=restarts, seed=seed)
 
 
 @app.command()

@@ -10,8 +10,7 @@ from torch import Tensor
 from dcgan.adapters.dataset_file import load_dataset
 from dcgan.adapters.inception import load_inception, measure_fid
 from dcgan.adapters.params_file import load_params
-from dcgan.adapters.weights import restored
-from dcgan.core.classifier import Classifier
+from dcgan.adapters.weights import load_classifier
 from dcgan.core.config import NUM_CLASSES
 from dcgan.core.devices import prepare_device
 from dcgan.core.evaluation.quality import measure_quality
@@ -53,7 +52,7 @@ def judge_model(model_path: Path, classifier_path: Path) -> dict[str, Any]:
     generator = Generator.load(model_path)
     source = source_from(generator)
     dataset = load_dataset(Path("data/dataset.safetensors"), report_path=Path("reports/validation.json"))
-    classifier = restored(Classifier(), classifier_path, device=device, made_by="train_classifier")
+    classifier = load_classifier(classifier_path, device=device)
     inception = load_inception(Path(weights), device=device) if weights else None
     quality = measure_quality(source, classifier, dataset, params.evaluate, classifier_config=params.classifier)
     fid = measure_fid(inception, quality, dataset)

@@ -16,7 +16,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def state(gan_config):
-    return build_state(gan_config.model, gan_config.train, device=CPU)
+    return build_state(gan_config, device=CPU)
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_the_newest_checkpoint_is_restored_and_older_ones_are_pruned(folder, sta
     with torch.no_grad():
         next(state.generator.parameters()).fill_(0.5)
     save_at(folder, state, 30)
-    fresh = build_state(gan_config.model, gan_config.train, device=CPU)
+    fresh = build_state(gan_config, device=CPU)
     folder.restore(fresh)
     assert fresh.step == 30
     assert all(torch.equal(found, tensors_of(state)[name]) for name, found in tensors_of(fresh).items())
@@ -44,6 +44,36 @@ def test_the_newest_checkpoint_is_restored_and_older_ones_are_pruned(folder, sta
         "step-00000030.safetensors",
     ]
     assert len(list(folder.path.iterdir())) == 4
+
+
+def test_the_best_checkpoint_outlives_newer_ones_and_is_chosen_if_asked(folder, state):
+    with torch.no_grad():
+        weight = next(state.generator_ema.parameters())
+        weight.fill_(0.5)
+        state.best_step = 10
+        save_at(folder, state, 10)
+        weight.fill_(0.9)
+        save_at(folder, state, 20, 30, 40)
+    steps = sorted(int(path.stem.removeprefix("step-")) for path in folder.path.glob("*.safetensors"))
+    assert steps == [10, 30, 40]
+    folder.choose(state, "last")
+    assert (weight == 0.9).all()
+    folder.choose(state, "best")
+    assert (weight == 0.5).all()
+
+
+def test_where_nothing_was_judged_the_last_is_chosen(folder, state):
+    save_at(folder, state, 10)
+    folder.choose(state, "best")
+    assert state.step == 10
+
+
+def test_a_damaged_best_is_told_and_nothing_is_chosen_in_its_place(folder, state):
+    state.best_step = 10
+    save_at(folder, state, 10, 20)
+    damage_by_flip(folder.path / "step-00000010.safetensors")
+    with pytest.raises(BadDataError, match=r"step-00000010\.safetensors: sha256 is .* delete .* to train afresh"):
+        folder.choose(state, "best")
 
 
 def test_no_checkpoint_leaves_the_state_as_it_is(folder, state):
@@ -109,11 +139,14 @@ def test_a_finished_run_leaves_nothing(folder, state):
     assert not folder.path.exists()
 
 
-def test_the_fingerprint_follows_parameters_data_and_threads(gan_config, monkeypatch):
-    fingerprint = run_fingerprint(gan_config, dataset_sha256="a")
-    assert fingerprint == run_fingerprint(gan_config, dataset_sha256="a")
+def test_the_fingerprint_follows_parameters_inputs_and_threads(gan_config, tmp_path, monkeypatch):
+    data, classifier = tmp_path / "data", tmp_path / "classifier"
+    data.write_text("a")
+    classifier.write_text("b")
+    fingerprint = run_fingerprint(gan_config, [data, classifier])
+    assert fingerprint == run_fingerprint(gan_config, [data, classifier])
     reseeded = dataclasses.replace(gan_config, train=dataclasses.replace(gan_config.train, seed=1))
-    others = {run_fingerprint(reseeded, dataset_sha256="a"), run_fingerprint(gan_config, dataset_sha256="b")}
+    others = {run_fingerprint(reseeded, [data, classifier]), run_fingerprint(gan_config, [data, data])}
     monkeypatch.setattr(torch, "get_num_threads", lambda: 99)
-    others.add(run_fingerprint(gan_config, dataset_sha256="a"))
+    others.add(run_fingerprint(gan_config, [data, classifier]))
     assert len(others | {fingerprint}) == 4

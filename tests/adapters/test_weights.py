@@ -15,13 +15,14 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def state(gan_config):
-    return build_state(gan_config.model, gan_config.train, device=CPU)
+    return build_state(gan_config, device=CPU)
 
 
 def test_weights_come_back_bit_for_bit(tmp_path, state, gan_config):
     path = tmp_path / "generator.safetensors"
     save_weights(tmp_path, generator=state.generator)
-    other = build_state(gan_config.model, dataclasses.replace(gan_config.train, seed=1), device=CPU).generator
+    reseeded = dataclasses.replace(gan_config, train=dataclasses.replace(gan_config.train, seed=1))
+    other = build_state(reseeded, device=CPU).generator
     load_weights(path, other, made_by="train")
     assert all(torch.equal(found, state.generator.state_dict()[name]) for name, found in other.state_dict().items())
 

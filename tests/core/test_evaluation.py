@@ -19,7 +19,7 @@ from dcgan.core.evaluation.quality import Quality, digit_rows, measure_quality
 from dcgan.core.evaluation.report import describe, headline, headlines, numbers_in
 from dcgan.core.gates import Judgement, apply_gates
 from dcgan.core.metrics.frechet import feature_statistics, frechet_distance
-from dcgan.core.networks import build_discriminator
+from dcgan.core.networks import Verdict, build_discriminator
 from dcgan.errors import BadDataError, UsageError
 from tiny_source import source
 
@@ -235,7 +235,7 @@ def test_a_discriminator_that_learnt_the_training_images_by_heart_has_a_gap(mode
             self.maps = torch.nn.Conv2d(1, 2, 1)
 
         def forward(self, images, _labels):
-            return images.mean(dim=(1, 2, 3))
+            return Verdict(images.mean(dim=(1, 2, 3)))
 
     brighter = dataclasses.replace(
         dataset, train=LabelledImages(dataset.train.images.clamp(min=51), dataset.train.labels)

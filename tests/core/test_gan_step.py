@@ -16,7 +16,7 @@ def bytes_of(network) -> dict[str, bytes]:
 
 
 def new_state(config) -> GanState:
-    return build_state(config.model, config.train, device=CPU)
+    return build_state(config, device=CPU)
 
 
 def take_steps(state, config, data, count):
@@ -60,7 +60,7 @@ def test_frozen_keeps_weights_gradients_and_statistics_but_lets_gradients_pass(g
     before = bytes_of(discriminator)
     images = torch.rand(16, 1, 28, 28, requires_grad=True)
     with frozen(discriminator):
-        discriminator(images, torch.arange(16) % 10).sum().backward()
+        discriminator(images, torch.arange(16) % 10).logits.sum().backward()
     assert bytes_of(discriminator) == before
     assert all(weight.grad is None for weight in discriminator.parameters())
     assert images.grad.abs().sum() > 0
@@ -70,9 +70,9 @@ def test_frozen_keeps_weights_gradients_and_statistics_but_lets_gradients_pass(g
 def test_frozen_judges_as_the_training_discriminator_does(gan_config):
     discriminator = new_state(gan_config).discriminator
     images, labels = torch.rand(16, 1, 28, 28), torch.arange(16) % 10
-    expected = copy.deepcopy(discriminator)(images, labels)
+    expected = copy.deepcopy(discriminator)(images, labels).logits
     with frozen(discriminator):
-        assert torch.equal(discriminator(images, labels), expected)
+        assert torch.equal(discriminator(images, labels).logits, expected)
 
 
 def test_the_discriminators_loss_sends_nothing_to_the_generator(gan_config, striped_images):

@@ -1,9 +1,12 @@
 import dataclasses
+import math
 
 import pytest
 import torch
+from torch import nn
 
-from dcgan.core.networks import build_discriminator, build_generator
+from dcgan.core.networks import ARCHITECTURES, build_discriminator, build_generator
+from dcgan.core.networks.recognition import CODES, LABELS
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 7])
@@ -22,7 +25,7 @@ def test_discriminator_gives_one_float32_logit_an_image(model_config, conditiona
     config = dataclasses.replace(model_config, conditional=conditional)
     labels = torch.arange(batch_size) if conditional else None
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        logits = build_discriminator(config).eval()(torch.zeros(batch_size, 1, 28, 28), labels)
+        logits = build_discriminator(config).eval()(torch.zeros(batch_size, 1, 28, 28), labels).logits
     assert logits.shape == (batch_size,)
     assert logits.dtype == torch.float32
 
@@ -31,7 +34,7 @@ def test_labels_change_what_is_drawn_and_how_it_is_judged(model_config):
     generator, discriminator = build_generator(model_config).eval(), build_discriminator(model_config).eval()
     latents, digits = torch.randn(1, model_config.latent_dim).expand(10, -1), torch.arange(10)
     assert len(generator(latents, digits).flatten(1).unique(dim=0)) == 10
-    assert len(discriminator(torch.zeros(10, 1, 28, 28), digits).unique()) == 10
+    assert len(discriminator(torch.zeros(10, 1, 28, 28), digits).logits.unique()) == 10
 
 
 def test_projection_adds_the_features_agreement_with_the_label(model_config):
@@ -40,7 +43,7 @@ def test_projection_adds_the_features_agreement_with_the_label(model_config):
     features = discriminator.maps(images).flatten(1)
     agreement = torch.stack([f @ discriminator.projection.weight[d] for f, d in zip(features, labels, strict=True)])
     expected = discriminator.head(features).squeeze(1) + agreement / features.shape[1] ** 0.5
-    torch.testing.assert_close(discriminator(images, labels), expected)
+    torch.testing.assert_close(discriminator(images, labels).logits, expected)
 
 
 def test_default_generator_has_the_recipes_size(model_config):
@@ -48,3 +51,137 @@ def test_default_generator_has_the_recipes_size(model_config):
     weights = sum(weight.numel() for weight in build_generator(config).parameters())
     linear, first, refinement, last = 110 * 6272, 128 * 64 * 16, 64 * 64 * 9, 64 * 16 + 1
     assert weights == linear + first + refinement + last + 2 * (128 + 64 + 64)  # and what the normalisations learn
+
+
+def shaped(config, **changes):
+    return dataclasses.replace(config, **changes)
+
+
+def layers_of(network, kind) -> list[tuple[int, int]]:
+    """Inputs and outputs of every layer of a kind, in order."""
+    sizes = {"Linear": ("in_features", "out_features")}
+    names = sizes.get(kind.__name__, ("in_channels", "out_channels"))
+    return [tuple(getattr(each, name) for name in names) for each in network.modules() if isinstance(each, kind)]
+
+
+def test_the_all_convolutional_pair_has_neither_fully_connected_layers_nor_pooling(model_config):
+    config = shaped(model_config, architecture="dcgan_all_conv")
+    for network in (build_generator(config), build_discriminator(config)):
+        kinds = {type(module) for module in network.modules()}
+        assert not kinds & {nn.Linear, nn.MaxPool2d, nn.AvgPool2d}
+        assert kinds & {nn.Conv2d, nn.ConvTranspose2d}
+
+
+def test_the_max_pooling_pair_has_the_layers_that_the_plan_names(model_config):
+    config = shaped(
+        model_config,
+        architecture="dcgan_maxpool",
+        latent_dim=100,
+        conditional=False,
+        generator_channels=64,
+        generator_refinements=0,
+        discriminator_channels=32,
+    )
+    generator, discriminator = build_generator(config), build_discriminator(config)
+    assert layers_of(generator, nn.Linear) == [(100, 1024), (1024, 6272)]
+    assert layers_of(generator, nn.ConvTranspose2d) == [(128, 64), (64, 1)]
+    assert layers_of(discriminator, nn.Conv2d) == [(1, 32), (32, 64)]
+    assert [each.kernel_size for each in discriminator.modules() if isinstance(each, nn.Conv2d)] == [(5, 5)] * 2
+    assert sum(isinstance(each, nn.MaxPool2d) for each in discriminator.modules()) == 2
+    assert layers_of(discriminator, nn.Linear) == [(64 * 7 * 7, 1024), (1024, 1)]
+
+
+def test_the_fully_connected_pair_has_the_layers_that_the_plan_names(model_config):
+    config = shaped(
+        model_config,
+        architecture="mlp",
+        latent_dim=100,
+        conditional=False,
+        generator_channels=256,
+        discriminator_channels=256,
+        discriminator_dropout=0.3,
+    )
+    generator, discriminator = build_generator(config), build_discriminator(config)
+    assert layers_of(generator, nn.Linear) == [(100, 256), (256, 512), (512, 1024), (1024, 784)]
+    assert layers_of(discriminator, nn.Linear) == [(784, 1024), (1024, 512), (512, 256), (256, 1)]
+    assert [each.p for each in discriminator.modules() if isinstance(each, nn.Dropout)] == [0.3] * 3
+
+
+@pytest.mark.parametrize("architecture", ["dcgan", "dcgan_all_conv", "dcgan_maxpool", "acgan", "infogan"])
+@pytest.mark.parametrize(("name", "kind"), [("batch", nn.BatchNorm2d), ("layer", nn.GroupNorm), ("none", None)])
+def test_the_discriminator_is_normalised_as_asked(model_config, architecture, name, kind):
+    config = shaped(model_config, architecture=architecture, discriminator_normalization=name)
+    discriminator = build_discriminator(config)
+    found = {type(each) for each in discriminator.modules()} & {nn.BatchNorm2d, nn.GroupNorm}
+    assert found == ({kind} if kind else set())
+    convolutions = [each for each in discriminator.maps if isinstance(each, nn.Conv2d)]
+    assert (convolutions[1].bias is None) == (kind is not None)
+
+
+def test_layer_normalisation_judges_each_image_by_itself(model_config):
+    discriminator = build_discriminator(shaped(model_config, discriminator_normalization="layer"))
+    images, labels = torch.rand(4, 1, 28, 28), torch.arange(4)
+    together = discriminator(images, labels).logits
+    alone = torch.cat([discriminator(images[i : i + 1], labels[i : i + 1]).logits for i in range(4)])
+    torch.testing.assert_close(together, alone)
+
+
+@pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
+def test_spectral_norm_divides_every_layer_by_its_largest_singular_value(model_config, architecture):
+    config = shaped(model_config, architecture=architecture, discriminator_normalization="none")
+    discriminator = build_discriminator(config, spectral_norm=True)
+    weighted = [each for each in discriminator.modules() if isinstance(each, nn.Conv2d | nn.Linear | nn.Embedding)]
+    assert weighted
+    with torch.no_grad():
+        for _ in range(100):  # its power iteration takes one step a pass
+            discriminator(torch.rand(2, 1, 28, 28), torch.arange(2))
+        for layer in weighted:
+            largest = torch.linalg.matrix_norm(layer.weight.flatten(1), ord=2)
+            assert largest.item() == pytest.approx(1, abs=0.05)
+
+
+def test_only_readers_guess_and_who_guesses_the_label_is_not_told_it(model_config):
+    images, labels = torch.rand(3, 1, 28, 28), torch.arange(3)
+    for name, architecture in ARCHITECTURES.items():
+        config = shaped(model_config, architecture=name, conditional=name != "infogan")
+        discriminator = build_discriminator(config).eval()
+        verdict = discriminator(images, labels)
+        if architecture.recognition is None:
+            assert verdict.guess is None
+        else:
+            assert verdict.guess.shape == (3, architecture.recognition.num_guesses)
+            assert torch.equal(discriminator(images, labels + 1).logits, verdict.logits)
+
+
+def test_of_infogans_first_ten_latents_only_the_largest_counts(model_config):
+    generator = build_generator(shaped(model_config, architecture="infogan", conditional=False)).eval()
+    latents = torch.randn(1, model_config.latent_dim)
+    latents[0, 3] = 5.0
+    scaled, another = latents.clone(), latents.clone()
+    scaled[:, :10] *= 0.3
+    another[0, 7] = 6.0
+    drawn = [generator(each, None) for each in (latents, scaled, another)]
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])
+
+
+def test_label_loss_is_the_cross_entropy_of_the_labels():
+    guess, labels = torch.randn(6, 10), torch.arange(6)
+    expected = -torch.distributions.Categorical(logits=guess).log_prob(labels).mean()
+    torch.testing.assert_close(LABELS.loss(guess, None, labels), expected)
+
+
+def test_code_loss_is_the_unlikelihood_of_the_codes_up_to_a_constant():
+    guess, latents = torch.randn(6, 12), torch.randn(6, 16)
+    category = torch.distributions.Categorical(logits=guess[:, :10]).log_prob(latents[:, :10].argmax(dim=1))
+    codes = torch.distributions.Normal(guess[:, 10:], 1).log_prob(latents[:, 10:12]).sum(dim=1)
+    expected = -(category + codes + math.log(2 * math.pi)).mean()
+    torch.testing.assert_close(CODES.loss(guess, latents, None), expected)
+
+
+def test_an_autoencoders_logit_is_minus_its_mean_error(model_config):
+    discriminator = build_discriminator(shaped(model_config, architecture="began", conditional=False))
+    images = torch.rand(3, 1, 28, 28)
+    redrawn = discriminator.redraw(discriminator.squeeze(discriminator.maps(images).flatten(1)))
+    expected = -(images - redrawn).abs().flatten(1).mean(dim=1)
+    torch.testing.assert_close(discriminator(images, None).logits, expected)

@@ -6,6 +6,7 @@ import torch
 
 from dcgan.core import training
 from dcgan.core.batches import Batches
+from dcgan.core.config import StopRule
 from dcgan.core.state import build_state, tensors_of
 from dcgan.core.tracking import NullTracker, RecordingTracker
 from dcgan.core.training import is_due, set_learning_rates, total_steps, train
@@ -17,7 +18,7 @@ END = 12
 
 
 def new_run(config, data):
-    state = build_state(config.model, config.train, device=CPU)
+    state = build_state(config, device=CPU)
     batches = Batches(data, batch_size=config.train.batch_size, seed=config.train.seed, device=CPU)
     return state, batches
 
@@ -26,16 +27,25 @@ def snapshot(state):
     return {name: tensor.clone() for name, tensor in tensors_of(state).items()}
 
 
-def run(config, data, *, state=None, tracker=None, on_checkpoint=lambda state: None, stop_requested=lambda: False):
+def run(
+    config,
+    data,
+    *,
+    state=None,
+    tracker=None,
+    on_checkpoint=lambda state: None,
+    judge=None,
+    stop_requested=lambda: False,
+):
     fresh, batches = new_run(config, data)
     state = state or fresh
     train(
         state,
         batches,
         config,
-        seed=config.train.seed,
         tracker=tracker or NullTracker(),
         on_checkpoint=on_checkpoint,
+        judge=judge,
         stop_requested=stop_requested,
     )
     return state
@@ -154,6 +164,101 @@ def test_both_rates_fall_linearly_to_zero_over_the_second_half(gan_config, strip
         set_learning_rates(state, gan_config.train, end=100)
         rates.append([o.param_groups[0]["lr"] for o in (state.generator_optimizer, state.discriminator_optimizer)])
     assert rates == [pytest.approx([1e-3 * f, 5e-4 * f]) for f in (1, 1, 0.5, 0.02, 0)]
+
+
+def judging(*values):
+    """A judge that finds these fcd, one a judgement."""
+    found = iter(values)
+    return lambda _generator: {"train/fcd": next(found), "train/misread": 0.5}
+
+
+def with_train(config, **changes):
+    return dataclasses.replace(config, train=dataclasses.replace(config.train, **changes))
+
+
+def test_samples_are_judged_once_an_epoch_and_at_both_ends_or_as_often_as_asked(gan_config, striped_images):
+    for judge_every, steps in ((None, [0, 6, 12]), (5, [0, 5, 10, 12])):
+        tracker = RecordingTracker()
+        config = with_train(gan_config, judge_every=judge_every)
+        run(config, striped_images, tracker=tracker, judge=judging(*range(9, 0, -1)))
+        assert [step for step, row in tracker.metrics.items() if "train/fcd" in row] == steps
+
+
+def test_the_best_state_is_saved_beside_those_that_are_due(gan_config, striped_images):
+    """Judged at 0, 3, 6, 9 and 12; best at 3, then again at 9."""
+    saved = []
+    config = with_train(gan_config, judge_every=3)
+    state = run(
+        config,
+        striped_images,
+        judge=judging(9.0, 5.0, 6.0, 4.0, 7.0),
+        on_checkpoint=lambda state: saved.append((state.step, state.best_step)),
+    )
+    assert saved == [(3, 3), (4, 3), (8, 3), (9, 9), (12, 9)]
+    assert (state.best_step, state.best_fcd) == (9, 4.0)
+
+
+def test_training_stops_when_the_rule_held_often_enough_in_a_row(gan_config, striped_images):
+    rule = StopRule(metric="train/fcd", below=5.0, checks=2)
+    saved = []
+    config = with_train(gan_config, judge_every=2, stop_when=rule)
+    state = run(
+        config,
+        striped_images,
+        judge=judging(9.0, 4.0, 6.0, 4.0, 3.0),
+        on_checkpoint=lambda state: saved.append(state.step),
+    )
+    assert state.step == 8
+    assert saved[-1] == 8
+
+
+def test_a_run_interrupted_between_two_checks_stops_where_the_straight_one_does(gan_config, striped_images):
+    rule = StopRule(metric="train/misread", below=0.6, checks=3)
+    config = with_train(gan_config, judge_every=2, stop_when=rule)
+    straight = run(config, striped_images, judge=judging(*[1.0] * 9))
+    stopped = run(config, striped_images, judge=judging(*[1.0] * 9), stop_requested=iter([False] * 3 + [True]).__next__)
+    resumed = run(config, striped_images, state=stopped, judge=judging(*[1.0] * 9))
+    assert straight.step == resumed.step == 4
+    assert snapshot(straight).keys() == snapshot(resumed).keys()
+    assert all(torch.equal(tensor, snapshot(resumed)[name]) for name, tensor in snapshot(straight).items())
+
+
+def test_a_judgement_that_is_not_finite_ends_the_run(gan_config, striped_images):
+    with pytest.raises(DivergedError, match=r"train/fcd is nan at step 6"):
+        run(gan_config, striped_images, judge=judging(9.0, math.nan))
+
+
+def test_judging_changes_no_weight(gan_config, striped_images):
+    judged, alone = run(gan_config, striped_images, judge=judging(*range(9))), run(gan_config, striped_images)
+    mine = {name: tensor for name, tensor in snapshot(judged).items() if "best" not in name}
+    assert all(torch.equal(tensor, snapshot(alone)[name]) for name, tensor in mine.items())
+
+
+def test_the_generator_learns_at_every_so_many_th_step(gan_config, striped_images):
+    tracker = RecordingTracker()
+    run(with_train(gan_config, discriminator_steps=3, report_every=1), striped_images, tracker=tracker)
+    assert [step for step, row in tracker.metrics.items() if "generator/loss" in row] == [3, 6, 9, 12]
+    assert all("discriminator/loss" in row for row in tracker.metrics.values())
+
+
+def test_dropout_is_a_function_of_the_step(gan_config, striped_images):
+    model = dataclasses.replace(gan_config.model, discriminator_dropout=0.3)
+    config = dataclasses.replace(gan_config, model=model)
+    straight = run(config, striped_images)
+    stopped = run(config, striped_images, stop_requested=iter([False] * 5 + [True]).__next__)
+    torch.rand(11)
+    resumed = snapshot(run(config, striped_images, state=stopped))
+    assert [name for name, tensor in snapshot(straight).items() if not torch.equal(tensor, resumed[name])] == []
+
+
+def test_the_optimiser_is_the_one_asked_for(gan_config, striped_images):
+    """Weight decay of AdamW pulls the weights towards 0; Adam has none."""
+    lengths = {}
+    for optimizer, decay in (("adam", 0.0), ("adamw", 0.0), ("adamw", 10.0)):
+        state = run(with_train(gan_config, optimizer=optimizer, weight_decay=decay), striped_images)
+        lengths[optimizer, decay] = sum(weight.detach().norm().item() for weight in state.generator.parameters())
+    assert lengths["adam", 0.0] == pytest.approx(lengths["adamw", 0.0], rel=1e-6)
+    assert lengths["adamw", 10.0] < 0.99 * lengths["adamw", 0.0]
 
 
 def test_the_number_of_steps_is_that_of_the_epochs_unless_capped(gan_config):

@@ -46,11 +46,13 @@ def start_training(workspace) -> subprocess.Popen:
 def test_it_leaves_what_dvc_yaml_declares_and_no_checkpoints(trained):
     for out in ("models/generator.safetensors", "models/discriminator.safetensors", "models/run.json"):
         assert (trained / out).stat().st_size > 0
-    for out in ("history.jsonl", "plots/training.csv", "plots/training.png", "samples/step-0000000.png"):
+    plots = [f"plots/{name}" for name in ("training.csv", "judged.csv", "training.png")]
+    for out in ("history.jsonl", *plots, "samples/step-0000000.png"):
         assert (trained / "reports" / out).stat().st_size > 0
     assert [path.name for path in (trained / ".checkpoints").iterdir()] == ["lock"]
-    steps = [json.loads(line)["step"] for line in (trained / "reports/history.jsonl").read_text().splitlines()]
-    assert steps == list(range(2, 25, 2))
+    history = [json.loads(line) for line in (trained / "reports/history.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in history if "generator/loss" in row] == list(range(2, 25, 2))
+    assert [row["step"] for row in history if "train/fcd" in row] == [0, 12, 24]
 
 
 def test_equal_params_give_equal_bytes_in_another_folder(trained, tmp_path):
@@ -101,7 +103,7 @@ def test_a_second_trainer_is_told_who_is_at_work(tmp_path):
         done = train_in(workspace)
     assert done.returncode == 75
     assert "locked by pid" in done.stderr
-    assert not (workspace / "models").exists()
+    assert not (workspace / "models/run.json").exists()
 
 
 @pytest.mark.parametrize(
@@ -111,6 +113,12 @@ def test_a_second_trainer_is_told_who_is_at_work(tmp_path):
         ({"train": {"epoch": 1}}, 64, "unknown parameter train.epoch; did you mean train.epochs?"),
         ({"train": {"batch_size": 500}}, 64, "batch_size: 500 is more than the 200 training images"),
         ({"train": {"device": "cuda"}}, 64, "PyTorch finds no GPU"),
+        ({"model": {"architecture": "dcgna"}}, 64, "model.architecture: expected one of dcgan, "),
+        ({"loss": {"name": "hing"}}, 64, "did you mean hinge?"),
+        ({"model": {"architecture": "infogan"}}, 64, "model.conditional: infogan finds classes by itself"),
+        ({"penalties": {"gradient_penalty": 10}}, 64, "set model.discriminator_normalization layer"),
+        ({"train": {"stop_when": {"metric": "train/fdc", "below": 1.0}}}, 64, "did you mean train/fcd?"),
+        ({"train": {"stop_when": {"metric": "train/fcd"}}}, 64, "missing parameter train.stop_when.below"),
     ],
 )
 def test_a_users_mistake_is_one_line_with_its_exit_code(tmp_path, sections, exit_code, message):
@@ -119,6 +127,29 @@ def test_a_users_mistake_is_one_line_with_its_exit_code(tmp_path, sections, exit
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "models/generator.safetensors").exists()
+
+
+def test_what_is_kept_is_the_last_or_the_best_as_asked(tmp_path):
+    """At such a rate the samples get worse again."""
+    kept = {}
+    for keep in ("last", "best"):
+        (tmp_path / keep).mkdir()
+        workspace = new_workspace(tmp_path / keep, train={"keep": keep, "epochs": 6, "generator_learning_rate": 2.0})
+        assert train_in(workspace).returncode == 0
+        kept[keep] = weights_in(workspace)["generator.safetensors"]
+        history = [json.loads(line) for line in (workspace / "reports/history.jsonl").read_text().splitlines()]
+    judged = {row["step"]: row["train/fcd"] for row in history if "train/fcd" in row}
+    best, last = min(judged, key=judged.get), max(judged)
+    assert best < last, "the two cannot be told apart"
+    assert kept["last"] != kept["best"]
+
+
+def test_a_missing_classifier_is_told_with_the_stage_that_makes_it(tmp_path):
+    workspace = new_workspace(tmp_path)
+    (workspace / "models/classifier.safetensors").unlink()
+    done = train_in(workspace)
+    assert done.returncode == 65
+    assert "dvc repro train_classifier" in done.stderr
 
 
 def test_a_changed_data_set_is_never_trained_on(tmp_path):

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
 
+from dcgan.core.combinations import refuse_misfits
 from dcgan.core.config import Params
 from dcgan.errors import UsageError
 
@@ -31,8 +32,8 @@ def load_params(path: Path) -> Params:
     """The parameters in the YAML file `path`.
 
     Raises:
-        UsageError: the file is missing or not YAML, or a parameter is unknown, missing, of the wrong type or out of
-            range; the message names the parameter by its dotted path.
+        UsageError: the file is missing or not YAML, or a parameter is unknown, missing, of the wrong type, out of
+            range or does not go with the others; the message names the parameter by its dotted path.
     """
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506 a SafeLoader
@@ -41,15 +42,29 @@ def load_params(path: Path) -> Params:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     try:
-        return _section(Params, content, "")
+        params = _section(Params, content, "")
+        refuse_misfits(params.gan)
     except ValueError as error:
         raise UsageError(f"{path}: {error}") from error
+    return params
 
 
 def params_sha256(params: Params) -> str:
-    """SHA-256 of the parameters that shape the trained generator, in canonical JSON."""
-    shaping = {"data.name": params.data.name, **dataclasses.asdict(params.gan)}
+    """SHA-256 of the parameters that shape the trained generator, in canonical JSON.
+
+    Optional ones count only where they differ from their default, so a new one changes no older recipe's hash.
+    """
+    gan = params.gan
+    shaping: dict[str, Any] = {field.name: _chosen(getattr(gan, field.name)) for field in dataclasses.fields(gan)}
+    shaping["data.name"] = params.data.name
     return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
+
+
+def _chosen(section: Any) -> dict[str, Any]:
+    """The values of a section that are required, or not their default."""
+    values = dataclasses.asdict(section)
+    defaults = {field.name: field.default for field in dataclasses.fields(section)}
+    return {name: value for name, value in values.items() if value != defaults[name]}
 
 
 def _section(kind: type[Section], content: object, path: str) -> Section:
@@ -74,10 +89,10 @@ def _section(kind: type[Section], content: object, path: str) -> Section:
 
 def _value(kind: Any, value: object, path: str) -> object:
     """`value` as the annotation `kind` wants it."""
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        return _section(kind, value, path)
     options = get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
     for option in options:
+        if dataclasses.is_dataclass(option) and isinstance(option, type) and isinstance(value, Mapping):
+            return _section(option, value, path)
         try:
             return _plain_value(option, value)
         except TypeError:
@@ -112,6 +127,8 @@ def _number(value: object) -> float:
 
 
 def _described(kind: Any) -> str:
+    if dataclasses.is_dataclass(kind):
+        return "a mapping of parameters"
     if get_origin(kind) is Literal:
         return "one of " + ", ".join(get_args(kind))
     return _KINDS[get_origin(kind) or kind]

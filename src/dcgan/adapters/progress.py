@@ -9,12 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+SHOWN = {
+    "discriminator/loss": "D {:.3f}",
+    "generator/loss": "G {:.3f}",
+    "train/fcd": "fcd {:.2f}",
+    "train/images_per_second": "{:,.0f} images/s",
+}
+
 
 class ProgressBar:
     """A bar over `end` steps; where stderr is no terminal, a plain line every half minute."""
 
     def __init__(self, description: str, *, start: int = 0, end: int | None = None) -> None:
         interval = 0.1 if sys.stderr.isatty() else 30.0
+        self._newest: dict[str, float] = {}
         self._bar = tqdm(desc=description, total=end, initial=start, unit="step", mininterval=interval, delay=0.1)
 
     def __enter__(self) -> Self:
@@ -33,12 +41,10 @@ class ProgressBar:
         self._bar.update(step - self._bar.n)
 
     def log_metrics(self, metrics: Mapping[str, float], *, step: int) -> None:
-        """Show both losses and the speed."""
-        self._bar.set_postfix_str(
-            f"D {metrics['discriminator/loss']:.3f}, G {metrics['generator/loss']:.3f},"
-            f" {metrics['train/images_per_second']:,.0f} images/s",
-            refresh=False,
-        )
+        """Show the newest losses, judgement and speed."""
+        self._newest |= metrics
+        shown = [form.format(self._newest[key]) for key, form in SHOWN.items() if key in self._newest]
+        self._bar.set_postfix_str(", ".join(shown), refresh=False)
         self.advance_to(step)
 
     def log_samples(self, pixels: NDArray[np.uint8], *, step: int) -> None:

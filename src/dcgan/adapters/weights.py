@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from dcgan.core.classifier import Classifier
 from dcgan.errors import BadDataError
 from dcgan.files import write_bytes
 
@@ -45,6 +46,15 @@ def load_weights(path: Path, network: nn.Module, *, made_by: str) -> None:
         network.load_state_dict(tensors)
     except RuntimeError as error:
         raise BadDataError(f"{path}: holds another network than params.yaml describes; {repair}") from error
+
+
+def load_classifier(path: Path, *, device: torch.device) -> Classifier:
+    """The classifier that the stage train_classifier wrote, on `device` and in evaluation mode.
+
+    Raises:
+        BadDataError: as `load_weights`.
+    """
+    return restored(Classifier(), path, device=device, made_by="train_classifier")
 
 
 def restored(network: Network, path: Path, *, device: torch.device, made_by: str = "train") -> Network:

@@ -12,9 +12,19 @@ DatasetName = Literal["mnist", "fashion_mnist", "kmnist", "digits"]
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "bf16", "fp32"]
 LatentDistribution = Literal["normal", "uniform"]
+Architecture = Literal["dcgan", "dcgan_all_conv", "dcgan_maxpool", "mlp", "acgan", "infogan", "began"]
+Normalization = Literal["batch", "layer", "none"]
+LossName = Literal[
+    "non_saturating", "minimax", "least_squares", "hinge", "wasserstein", "relativistic", "boundary_equilibrium"
+]
+Optimizer = Literal["adam", "adamw"]
+Kept = Literal["last", "best"]
+Judged = Literal["train/fcd", "train/misread"]
 
 IMAGE_SIZE = 28
 NUM_CLASSES = 10
+NUM_CODES = NUM_CLASSES + 2
+"""Latents that infogan reads as codes: a category of ten, and two continuous ones."""
 MIN_SAMPLES = 100
 """Fewer tell nothing: ten a digit."""
 
@@ -32,43 +42,83 @@ class DataConfig:
 class ModelConfig:
     """The shape of both networks."""
 
-    architecture: Literal["dcgan"]
+    architecture: Architecture
+    """docs/zoo.md shows what each draws."""
     conditional: bool
     """Whether both networks are told which digit to draw or to judge."""
     latent_dim: int
     latent_distribution: LatentDistribution
     """Standard normal, or uniform in [-1, 1]."""
     generator_channels: int
-    """Channels of the generator's 14x14 maps; its 7x7 maps have twice as many."""
-    generator_refinements: int
-    """Further convolutions on the generator's 14x14 maps; the plain DCGAN has none."""
+    """Channels of the generator's 14x14 maps, twice as many at 7x7; mlp: units of its first layer, then twice more."""
+    generator_refinements: int = 0
+    """Further convolutions on the generator's 14x14 maps; the plain DCGAN has none, mlp and began have no such maps."""
     discriminator_channels: int
-    """Channels of the discriminator's 14x14 maps; then twice and four times as many."""
+    """Channels of the discriminator's 14x14 maps, more further down; mlp: units of its last layer, more before."""
+    discriminator_normalization: Normalization = "batch"
+    """Between the discriminator's convolutions; mlp and began have none of their own."""
+    discriminator_dropout: float = 0.0
+    """Share of the discriminator's activations that are dropped at random after each hidden layer."""
 
     def __post_init__(self) -> None:
         _require_positive(self, "latent_dim", "generator_channels", "discriminator_channels")
         _require(self.generator_refinements >= 0, "generator_refinements", self.generator_refinements, "0 or more")
+        dropout = self.discriminator_dropout
+        _require(0 <= dropout < 1, "discriminator_dropout", dropout, "in [0, 1)")
 
 
 @dataclass(frozen=True, kw_only=True)
 class LossConfig:
     """The adversarial objective."""
 
-    name: Literal["non_saturating"]
+    name: LossName
+    recognition: float = 1.0
+    """Weight of reading the label (acgan) or the codes (infogan) off the images; others have nothing to read."""
+    diversity: float = 0.5
+    """γ of boundary_equilibrium, the wanted ratio of the fakes' error to the real images': less is less varied."""
+    balance_gain: float = 0.001
+    """λ of boundary_equilibrium: how far a step moves the balance for an error of 1."""
+
+    def __post_init__(self) -> None:
+        _require_positive(self, "recognition", "balance_gain")
+        _require(0 < self.diversity <= 1, "diversity", self.diversity, "in (0, 1]")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PenaltiesConfig:
-    """Terms that keep the discriminator smooth."""
+    """Terms that keep the discriminator smooth, and one on the generator; 0 switches a term off."""
 
     r1: float
-    """γ of the zero-centred gradient penalty on real images, γ/2·|∇D|²; 0 switches it off."""
+    """γ of the zero-centred gradient penalty on real images, γ/2·|∇D|²."""
+    r2: float = 0.0
+    """The same on generated images."""
+    gradient_penalty: float = 0.0
+    """λ of WGAN-GP's penalty between real and generated images, λ·(|∇D| - 1)²."""
     every: int
-    """Steps between two penalties; each is weighted by this, which keeps the average strength."""
+    """Steps between two of the penalties above; each is weighted by this, which keeps the average strength."""
+    weight_clipping: float = 0.0
+    """WGAN's bound: after every update, the discriminator's weights are cut to ± this."""
+    spectral_norm: bool = False
+    """Whether each of the discriminator's layers is divided by its largest singular value."""
+    moment_kl: float = 0.0
+    """Weight, in the generator's loss, of the divergence between the pixels' mean and spread and the data's."""
 
     def __post_init__(self) -> None:
         _require_positive(self, "every")
-        _require(self.r1 >= 0, "r1", self.r1, "0 or more")
+        for name in ("r1", "r2", "gradient_penalty", "weight_clipping", "moment_kl"):
+            _require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StopRule:
+    """When training may end before its last epoch: `checks` times in a row, `metric` was less than `below`."""
+
+    metric: Judged
+    below: float
+    checks: int = 1
+
+    def __post_init__(self) -> None:
+        _require_positive(self, "below", "checks")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +134,11 @@ class TrainConfig:
     """Share of the run after which both rates fall linearly to zero; 1 keeps them constant."""
     beta1: float
     beta2: float
+    optimizer: Optimizer = "adam"
+    weight_decay: float = 0.0
+    """Of adamw: share of a weight, times the learning rate, that every update takes away."""
+    discriminator_steps: int = 1
+    """The generator learns at every so many-th step, the discriminator at each."""
     ema_halflife_kimg: float
     """Half-life of the averaged generator in thousands of images; 0 copies the generator itself."""
     device: Device
@@ -97,16 +152,22 @@ class TrainConfig:
     """Steps between two sample grids; None: one an epoch."""
     report_every: int
     """Steps that one row of the history averages over."""
+    judge_every: int | None = None
+    """Steps between two quick judgements of the samples; None: one an epoch."""
+    keep: Kept = "last"
+    """The networks that training hands on: its last, or those of the quick judgement with the least fcd."""
+    stop_when: StopRule | None = None
     max_steps: int | None = None
     """Stop after so many steps, whatever `epochs` says; for trials and tests."""
 
     def __post_init__(self) -> None:
         _require_positive(self, "epochs", "generator_learning_rate", "discriminator_learning_rate")
-        _require_positive(self, "checkpoint_every", "report_every")
-        _require_positive_or_none(self, "threads", "sample_every", "max_steps")
+        _require_positive(self, "checkpoint_every", "report_every", "discriminator_steps")
+        _require_positive_or_none(self, "threads", "sample_every", "judge_every", "max_steps")
         _require_seed(self.seed)
         _require_batch_size(self.batch_size)
         _require(self.ema_halflife_kimg >= 0, "ema_halflife_kimg", self.ema_halflife_kimg, "≥ 0")
+        _require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
         for name in ("beta1", "beta2"):
             _require(0 <= getattr(self, name) < 1, name, getattr(self, name), "in [0, 1)")
         share = self.learning_rate_decay_from
@@ -200,7 +261,11 @@ class GanConfig:
     def summary(self) -> str:
         """The configuration in one sentence for people."""
         kind = "Conditional" if self.model.conditional else "Unconditional"
-        penalty = f", R1 γ {self.penalties.r1} every {self.penalties.every} steps" if self.penalties.r1 else ""
+        named = {"R1 γ": "r1", "R2 γ": "r2", "gradient penalty": "gradient_penalty"}
+        weights = {title: getattr(self.penalties, name) for title, name in named.items()}
+        penalty = "".join(
+            f", {title} {weight} every {self.penalties.every} steps" for title, weight in weights.items() if weight
+        )
         return (
             f"{kind} {self.model.architecture}, {self.loss.name.replace('_', '-')} loss{penalty},"
             f" {self.train.epochs} epochs in batches of {self.train.batch_size}, seed {self.train.seed},"

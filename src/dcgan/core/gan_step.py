@@ -1,16 +1,20 @@
 """One step of the game."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import ParametrizationList
 
 from dcgan.core.batches import sample_labels, sample_latents
 from dcgan.core.config import GanConfig
 from dcgan.core.losses import LOSSES
-from dcgan.core.penalties import r1_penalty
+from dcgan.core.networks import Verdict
+from dcgan.core.penalties import clip_weights
 from dcgan.core.state import GanState, average
+from dcgan.core.terms import Judge, Term, Turn, discriminator_terms, generator_terms
 
 Measurements = dict[str, Tensor]
 """Detached scalars on the device, by tracker key."""
@@ -22,33 +26,42 @@ def gan_step(
     """Let both players learn once from `real` images [B, 1, 28, 28] in [-1, 1] with `labels` [B].
 
     The fakes are drawn once, before either player moves. Real and fake images pass the discriminator as separate
-    batches, because BatchNorm must not mix them.
+    batches, because BatchNorm must not mix them. The generator sits out the steps that `train.discriminator_steps`
+    leaves to the discriminator. Its loss sees the real images' logits as they were before the discriminator moved.
     """
-    generator, discriminator, loss = state.generator, state.discriminator, LOSSES[config.loss.name]
+    loss, judge = LOSSES[config.loss.name], _judge(state, config)
     fake_labels = sample_labels(len(real), config.model, rng=rng)
+    latents = sample_latents(len(real), config.model, rng=rng)
     with arithmetic(state.device, config.train.precision):
-        fake = generator(sample_latents(len(real), config.model, rng=rng), fake_labels)
+        fake = state.generator(latents, fake_labels)
 
-    is_penalised = config.penalties.r1 > 0 and state.step % config.penalties.every == 0
-    real.requires_grad_(is_penalised)
-    with arithmetic(state.device, config.train.precision):
-        real_logits = discriminator(real, labels)
-        fake_logits = discriminator(fake.detach(), fake_labels)
-    measured = {"discriminator/loss": loss.discriminator(real_logits, fake_logits)}
-    objective = measured["discriminator/loss"]
-    if is_penalised:
-        measured["discriminator/r1"] = r1_penalty(real_logits, real)
-        objective = objective + config.penalties.r1 * config.penalties.every * measured["discriminator/r1"]
-    _descend(state.discriminator_optimizer, objective)
+    # The discriminator's turn
+    terms = discriminator_terms(config, step=state.step)
+    real.requires_grad_(any(term.name == "r1" for term in terms))
+    seen = fake.detach().requires_grad_(any(term.name == "r2" for term in terms))
+    turn = Turn(
+        real=real, real_labels=labels, real_verdict=judge(real, labels),
+        fake=seen, fake_labels=fake_labels, fake_verdict=judge(seen, fake_labels),
+        latents=latents, judge=judge, rng=rng,
+    )  # fmt: skip
+    real_logits, fake_logits = turn.real_verdict.logits, turn.fake_verdict.logits
+    measured = {"discriminator/loss": loss.discriminator(real_logits, state.balance * fake_logits)}
+    _descend(state.discriminator_optimizer, _objective("discriminator", terms, turn, measured))
+    if config.penalties.weight_clipping:
+        clip_weights(state.discriminator, config.penalties.weight_clipping)
+    state.balance, figures = loss.rebalance(state.balance, real_logits, fake_logits, config.loss)
 
-    with frozen(discriminator), arithmetic(state.device, config.train.precision):
-        measured["generator/loss"] = loss.generator(discriminator(fake, fake_labels))
-    _descend(state.generator_optimizer, measured["generator/loss"])
+    # The generator's turn
+    if (state.step + 1) % config.train.discriminator_steps == 0:
+        with frozen(state.discriminator):
+            turn = replace(turn, fake=fake, fake_verdict=judge(fake, fake_labels))
+        measured["generator/loss"] = loss.generator(real_logits.detach(), turn.fake_verdict.logits)
+        _descend(state.generator_optimizer, _objective("generator", generator_terms(config), turn, measured))
 
     average(state, batch_size=len(real), halflife_kimg=config.train.ema_halflife_kimg)
     state.step += 1
-    measured["discriminator/real_logits"] = real_logits.mean()
-    measured["discriminator/fake_logits"] = fake_logits.mean()
+    measured |= figures
+    measured |= {"discriminator/real_logits": real_logits.mean(), "discriminator/fake_logits": fake_logits.mean()}
     return {key: value.detach() for key, value in measured.items()}
 
 
@@ -59,17 +72,45 @@ def arithmetic(device: torch.device, precision: str) -> torch.autocast:
 
 @contextmanager
 def frozen(network: nn.Module) -> Iterator[None]:
-    """Let gradients pass through `network` without reaching it; BatchNorm's running statistics rest too."""
+    """Let gradients pass through `network` without reaching it; what it keeps about its inputs rests too.
+
+    These are BatchNorm's running statistics, and the vectors by which spectral normalisation finds singular values.
+    """
     normalisations = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+    reparametrised = [layer for layer in network.modules() if isinstance(layer, ParametrizationList)]
     network.requires_grad_(False)
     for layer in normalisations:
         layer.track_running_stats = False
+    for each in reparametrised:
+        each.eval()
     try:
         yield
     finally:
         network.requires_grad_(True)
         for layer in normalisations:
             layer.track_running_stats = True
+        for each in reparametrised:
+            each.train()
+
+
+def _judge(state: GanState, config: GanConfig) -> Judge:
+    """The discriminator, in the run's arithmetic."""
+
+    def judge(images: Tensor, labels: Tensor | None) -> Verdict:
+        with arithmetic(state.device, config.train.precision):
+            verdict: Verdict = state.discriminator(images, labels)
+        return verdict
+
+    return judge
+
+
+def _objective(player: str, terms: Sequence[Term], turn: Turn, measured: Measurements) -> Tensor:
+    """The player's loss with its terms, which are put on record as `player/term`."""
+    objective = measured[f"{player}/loss"]
+    for term in terms:
+        measured[f"{player}/{term.name}"] = term.compute(turn)
+        objective = objective + term.weight * measured[f"{player}/{term.name}"]
+    return objective
 
 
 def _descend(optimizer: torch.optim.Optimizer, objective: Tensor) -> None:

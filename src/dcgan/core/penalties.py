@@ -1,15 +1,59 @@
-"""Penalties that keep the discriminator smooth."""
+"""Penalties: terms that keep the discriminator smooth, bounds on its weights, and one term on the generator."""
+
+from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
-def r1_penalty(real_logits: Tensor, real: Tensor) -> Tensor:
-    """½·E[|∇ₓD(x)|²] at real images, per unit of γ (Mescheder et al. 2018, arXiv:1801.04406).
+def zero_centred_penalty(logits: Tensor, images: Tensor) -> Tensor:
+    """½·E[|∇ₓD(x)|²], per unit of γ: R1 at real images, R2 at generated ones (Mescheder et al. 2018, arXiv:1801.04406).
 
     Args:
-        real_logits: [B], computed from `real`.
-        real: images [B, 1, 28, 28] that require a gradient.
+        logits: [B], computed from `images`.
+        images: [B, 1, 28, 28] that require a gradient.
     """
-    (gradient,) = torch.autograd.grad(real_logits.sum(), real, create_graph=True)
-    return 0.5 * gradient.square().sum(dim=(1, 2, 3)).mean()
+    return 0.5 * _slopes(logits, images).square().sum(dim=(1, 2, 3)).mean()
+
+
+def gradient_penalty(judge: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, *, rng: torch.Generator) -> Tensor:
+    """E[(|∇ₓD(x)| - 1)²] between real and generated images, per unit of λ (Gulrajani et al. 2017, arXiv:1704.00028).
+
+    Args:
+        judge: images [B, 1, 28, 28] to logits [B], each of its own image alone.
+        real: images [B, 1, 28, 28].
+        fake: as many.
+        rng: draws where between the two each penalised image lies.
+    """
+    share = torch.rand((len(real), 1, 1, 1), generator=rng, device=rng.device)
+    between = torch.lerp(real.detach(), fake.detach().to(real.dtype), share).requires_grad_()
+    lengths: Tensor = torch.linalg.vector_norm(_slopes(judge(between), between).flatten(1), dim=1)
+    return (lengths - 1).square().mean()
+
+
+def moment_kl(fake: Tensor, real: Tensor) -> Tensor:
+    """KL(N(μ, σ²) ‖ N(μ', σ'²)) in nats, with mean and spread of all pixels of `fake` and (primed) of `real`.
+
+    log(σ'/σ) + (σ² + (μ - μ')²) / 2σ'² - ½; zero only if both agree. It sees the ink's amount and contrast alone.
+
+    Args:
+        fake: images [B, 1, 28, 28].
+        real: images of any number.
+    """
+    fake, real = fake.float(), real.detach().float()
+    ratio = fake.var(correction=0) / real.var(correction=0)
+    shift = (fake.mean() - real.mean()).square() / real.var(correction=0)
+    return 0.5 * (ratio + shift - 1 - torch.log(ratio))
+
+
+@torch.no_grad()
+def clip_weights(network: nn.Module, limit: float) -> None:
+    """Cut every weight to ± `limit` (Arjovsky et al. 2017, arXiv:1701.07875)."""
+    for weight in network.parameters():
+        weight.clamp_(-limit, limit)
+
+
+def _slopes(logits: Tensor, images: Tensor) -> Tensor:
+    """Each logit's gradient by its own image, [B, 1, 28, 28]."""
+    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    return gradient

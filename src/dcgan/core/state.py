@@ -1,27 +1,37 @@
 """The only mutable thing in training, and therefore what a checkpoint holds."""
 
 import copy
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam
+from torch.optim import Adam, AdamW
 
-from dcgan.core.config import ModelConfig, TrainConfig
+from dcgan.core.config import GanConfig, TrainConfig
+from dcgan.core.losses import LOSSES
 from dcgan.core.networks import build_discriminator, build_generator
 
 
 @dataclass
 class GanState:
-    """Both players, the averaged generator, both optimisers, and how many steps were taken."""
+    """Both players, the averaged generator, both optimisers, and how far they are."""
 
     generator: nn.Module
     discriminator: nn.Module
     generator_ema: nn.Module
     generator_optimizer: Adam
     discriminator_optimizer: Adam
+    balance: Tensor
+    """How much the fakes' logits count in the discriminator's loss; a scalar that some losses steer."""
     step: int = 0
+    best_fcd: float = math.inf
+    """The least that a quick judgement found."""
+    best_step: int = 0
+    """Where it found that."""
+    checks_held: int = 0
+    """Quick judgements in a row, up to the last one, at which `train.stop_when` held."""
 
     @property
     def device(self) -> torch.device:
@@ -29,11 +39,13 @@ class GanState:
         return next(self.generator.parameters()).device
 
 
-def build_state(model: ModelConfig, train: TrainConfig, *, device: torch.device) -> GanState:
+def build_state(config: GanConfig, *, device: torch.device) -> GanState:
     """The state before the first step; its weights are drawn on the CPU, so they are the same on every device."""
+    model, train = config.model, config.train
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(train.seed)
-        generator, discriminator = build_generator(model), build_discriminator(model)
+        generator = build_generator(model)
+        discriminator = build_discriminator(model, spectral_norm=config.penalties.spectral_norm)
     # channels_last lets the convolutions use the hardware's matrix units without a transposition each.
     generator.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     discriminator.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -41,8 +53,9 @@ def build_state(model: ModelConfig, train: TrainConfig, *, device: torch.device)
         generator=generator,
         discriminator=discriminator,
         generator_ema=copy.deepcopy(generator).eval().requires_grad_(False),
-        generator_optimizer=_adam(generator, train.generator_learning_rate, train),
-        discriminator_optimizer=_adam(discriminator, train.discriminator_learning_rate, train),
+        generator_optimizer=_optimizer(generator, train.generator_learning_rate, train),
+        discriminator_optimizer=_optimizer(discriminator, train.discriminator_learning_rate, train),
+        balance=torch.tensor(LOSSES[config.loss.name].initial_balance, device=device),
     )
 
 
@@ -65,7 +78,13 @@ def average(state: GanState, *, batch_size: int, halflife_kimg: float) -> None:
 
 def tensors_of(state: GanState) -> dict[str, Tensor]:
     """Every tensor of the state under a unique name such as `generator/stem.0.weight`."""
-    tensors = {"step": torch.tensor(state.step)}
+    tensors = {
+        "step": torch.tensor(state.step),
+        "balance": state.balance,
+        "best_fcd": torch.tensor(state.best_fcd, dtype=torch.float64),
+        "best_step": torch.tensor(state.best_step),
+        "checks_held": torch.tensor(state.checks_held),
+    }
     for player, network in _networks(state).items():
         tensors |= {f"{player}/{name}": tensor for name, tensor in network.state_dict().items()}
     for player, optimizer in _optimizers(state).items():
@@ -89,11 +108,18 @@ def load_tensors(state: GanState, tensors: Mapping[str, Tensor]) -> None:
             index, _, moment = name.partition("/")
             moments.setdefault(int(index), {})[moment] = _laid_out_like(weights[int(index)], tensor)
         optimizer.load_state_dict(optimizer.state_dict() | {"state": moments})
+    state.balance = tensors["balance"].to(state.device)
     state.step = int(tensors["step"])
+    state.best_fcd = float(tensors["best_fcd"])
+    state.best_step = int(tensors["best_step"])
+    state.checks_held = int(tensors["checks_held"])
 
 
-def _adam(network: nn.Module, learning_rate: float, config: TrainConfig) -> Adam:
-    return Adam(network.parameters(), learning_rate, (config.beta1, config.beta2), fused=True)
+def _optimizer(network: nn.Module, learning_rate: float, config: TrainConfig) -> Adam:
+    betas = (config.beta1, config.beta2)
+    if config.optimizer == "adamw":  # Loshchilov & Hutter 2019, arXiv:1711.05101
+        return AdamW(network.parameters(), learning_rate, betas, weight_decay=config.weight_decay, fused=True)
+    return Adam(network.parameters(), learning_rate, betas, fused=True)
 
 
 def _networks(state: GanState) -> dict[str, nn.Module]:

@@ -1,16 +1,18 @@
 """The training loop: maintenance first, then the step, so that the first and the last state are both on record."""
 
+import math
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from dcgan.core.batches import Batches, mixed_seed
-from dcgan.core.config import GanConfig, TrainConfig
+from dcgan.core.config import GanConfig, StopRule, TrainConfig
 from dcgan.core.gan_step import Measurements, gan_step
 from dcgan.core.sampling import GRID_COLUMNS, image_grid, sample_from_seed, to_pixels
 from dcgan.core.state import GanState
@@ -18,6 +20,11 @@ from dcgan.core.tracking import Tracker
 from dcgan.errors import DivergedError
 
 PREVIEW_SEED = 20
+DROPOUT = 1
+"""Keeps dropout's randomness apart from that of batches and latents."""
+
+Judge = Callable[[nn.Module], Mapping[str, float]]
+"""The averaged generator → figures by tracker key, `train/fcd` among them."""
 
 
 def train(
@@ -25,34 +32,47 @@ def train(
     batches: Batches,
     config: GanConfig,
     *,
-    seed: int,
     tracker: Tracker,
     on_checkpoint: Callable[[GanState], None],
+    judge: Judge | None = None,
     stop_requested: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Train `state` in place until the last step, or until `stop_requested`; the step decides all randomness.
+    """Train `state` in place until the last step, or until told to stop; the step decides all randomness.
+
+    PyTorch's global randomness, which dropout draws from, is seeded anew at every step.
 
     Args:
         state: the state to go on from; a restored checkpoint ends in the same weights as an uninterrupted run.
         batches: the training set.
-        config: `train.precision` must be resolved.
-        seed: of everything drawn from here on.
+        config: `train.precision` must be resolved; `train.seed` is that of everything drawn from here on.
         tracker: is told the averages of every `report_every` steps, and shown a grid of samples when due.
-        on_checkpoint: is handed the state every `checkpoint_every` steps, and when the run ends or is stopped.
+        on_checkpoint: is handed the state every `checkpoint_every` steps, when `judge` finds it the best so far, and
+            when the run ends or is stopped.
+        judge: looks at the samples every `judge_every` steps; without one, `stop_when` does not apply.
         stop_requested: asked before each step.
 
     Raises:
-        DivergedError: a measurement or a weight is not finite; it is named with its step, before anything is saved.
+        DivergedError: a measurement, a judgement or a weight is not finite; it is named with its step, before
+            anything is saved.
     """
     end = total_steps(config.train, steps_per_epoch=batches.steps_per_epoch)
     sample_every = config.train.sample_every or batches.steps_per_epoch
+    judge_every = config.train.judge_every or batches.steps_per_epoch
     rng = torch.Generator(state.device)
     window = Window()
     resumed_at = state.step
 
     while True:
-        is_last = state.step >= end or stop_requested()
         is_new = state.step > resumed_at or resumed_at == 0
+
+        # Judge
+        if judge and is_new and is_due(state.step, judge_every, is_last=state.step >= end):
+            with window.paused():
+                figures = judge(state.generator_ema)
+            check_figures(figures, step=state.step)
+            tracker.log_metrics(figures, step=state.step)
+            take_note(state, figures, config.train.stop_when)
+        is_last = state.step >= end or is_good_enough(state, config.train.stop_when) or stop_requested()
 
         # Report
         if window.length and is_due(state.step, config.train.report_every, is_last=is_last):
@@ -72,7 +92,8 @@ def train(
             tracker.log_samples(preview(state, config), step=state.step)
 
         # Save
-        if is_new and state.step and is_due(state.step, config.train.checkpoint_every, is_last=is_last):
+        is_wanted = is_last or state.step == state.best_step
+        if is_new and state.step and is_due(state.step, config.train.checkpoint_every, is_last=is_wanted):
             window.means()  # raises if one of them is not finite
             check_weights(state)
             on_checkpoint(state)
@@ -83,7 +104,8 @@ def train(
 
         # Step
         set_learning_rates(state, config.train, end=end)
-        rng.manual_seed(mixed_seed(seed, state.step))
+        rng.manual_seed(mixed_seed(config.train.seed, state.step))
+        torch.manual_seed(mixed_seed(config.train.seed, state.step, DROPOUT))
         real, labels = batches.batch(state.step)
         window.add(gan_step(state, real, labels, rng=rng, config=config), step=state.step)
 
@@ -122,6 +144,26 @@ def preview(state: GanState, config: GanConfig) -> NDArray[np.uint8]:
     return image_grid(to_pixels(images), columns=GRID_COLUMNS)
 
 
+def take_note(state: GanState, figures: Mapping[str, float], rule: StopRule | None) -> None:
+    """Let the state remember a judgement."""
+    if rule is not None:
+        state.checks_held = state.checks_held + 1 if figures[rule.metric] < rule.below else 0
+    if figures["train/fcd"] < state.best_fcd:
+        state.best_fcd, state.best_step = figures["train/fcd"], state.step
+
+
+def is_good_enough(state: GanState, rule: StopRule | None) -> bool:
+    """Whether the rule has held often enough for training to end."""
+    return rule is not None and state.checks_held >= rule.checks
+
+
+def check_figures(figures: Mapping[str, float], *, step: int) -> None:
+    """Raise DivergedError if a figure is not finite."""
+    for key, value in figures.items():
+        if not math.isfinite(value):
+            raise diverged(key, value, step=step)
+
+
 def check_weights(state: GanState) -> None:
     """Raise DivergedError if a weight of either player is not finite."""
     for player, network in (("generator", state.generator), ("discriminator", state.discriminator)):
@@ -152,6 +194,13 @@ class Window:
             self._values[key].append(value)
             self._steps[key].append(step)
         self.length += 1
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Let the time in this block not count."""
+        started = time.perf_counter()
+        yield
+        self._opened += time.perf_counter() - started
 
     def steps_per_second(self) -> float:
         """How fast the window filled."""

@@ -151,7 +151,7 @@ def _logits(discriminator: nn.Module, pixels: Tensor, labels: Tensor | None) -> 
     for start in range(0, len(pixels), CHUNK):
         chosen = slice(start, start + CHUNK)
         asked = None if labels is None else labels[chosen].to(device)
-        logits.append(discriminator(to_images(pixels[chosen].to(device)), asked))
+        logits.append(discriminator(to_images(pixels[chosen].to(device)), asked).logits)
     judged: NDArray[np.float64] = torch.cat(logits).double().cpu().numpy()
     if not np.isfinite(judged).all():
         raise BadDataError("the discriminator's logits are not finite; run `dvc repro --force train`")

@@ -88,16 +88,22 @@ def draw_samples(source: Source, *, count: int, seed: int, purpose: str = "sampl
 
 
 def draw_interpolations(source: Source, *, seed: int, rows: int = 10) -> Samples:
-    """Walks of `WALK_STEPS` samples between two latents, `rows` of them, digit by digit if conditional.
+    """Walks of `WALK_STEPS` samples between two latents, `rows` of them, digit by digit if conditional."""
+    ends = sample_latents(2 * rows, source, rng=evaluation_rng(seed, "interpolations"))
+    pairs = zip(ends[:rows], ends[rows:], strict=True)
+    latents = torch.cat([walk_between(*pair, source.latent_distribution) for pair in pairs])
+    labels = (torch.arange(rows) % NUM_CLASSES).repeat_interleave(WALK_STEPS) if source.conditional else None
+    return Samples(pixels=source.draw(latents, labels), labels=labels)
+
+
+def walk_between(start: Tensor, end: Tensor, distribution: LatentDistribution) -> Tensor:
+    """`WALK_STEPS` latents [WALK_STEPS, latent_dim] from one to another.
 
     Normal latents are walked on a great circle, which keeps the length that the generator is used to (Shoemake 1985;
     White 2016, arXiv:1609.04468); uniform ones on a line.
     """
-    ends = sample_latents(2 * rows, source, rng=evaluation_rng(seed, "interpolations"))
-    walk = spherical_walk if source.latent_distribution == "normal" else linear_walk
-    latents = torch.cat([walk(*pair, steps=WALK_STEPS) for pair in zip(ends[:rows], ends[rows:], strict=True)])
-    labels = (torch.arange(rows) % NUM_CLASSES).repeat_interleave(WALK_STEPS) if source.conditional else None
-    return Samples(pixels=source.draw(latents, labels), labels=labels)
+    walk = spherical_walk if distribution == "normal" else linear_walk
+    return walk(start, end, steps=WALK_STEPS)
 
 
 def linear_walk(start: Tensor, end: Tensor, *, steps: int) -> Tensor:

@@ -1,0 +1,140 @@
+"""One trial: train a variant of the recipe, draw samples, judge them; and the table that trials end up in."""
+
+import csv
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from dcgan.adapters.dataset_file import load_dataset
+from dcgan.adapters.params_file import params_sha256
+from dcgan.adapters.weights import load_classifier
+from dcgan.core.batches import Batches
+from dcgan.core.config import Params
+from dcgan.core.dataset import Dataset
+from dcgan.core.devices import prepare_device, resolve
+from dcgan.core.evaluation.judge import Judge, Scores
+from dcgan.core.evaluation.samples import Samples, draw_samples, source_of
+from dcgan.core.quick_judge import QuickJudge
+from dcgan.core.state import build_state
+from dcgan.core.tracking import Tracker
+from dcgan.core.training import total_steps, train
+from dcgan.files import sha256_of
+
+CLASSIFIER = Path("models/classifier.safetensors")
+FIGURES = ("fcd", "precision", "recall", "coverage", "read_as_asked")
+FIGURE_COLUMNS = tuple(name for figure in FIGURES for name in (figure, f"{figure}_floor"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Yardstick:
+    """The workspace's data set, and its classifier having read it."""
+
+    dataset: Dataset
+    judge: Judge
+    params: Params
+    """Of the first trial; the judging is the same in all."""
+
+    @classmethod
+    def load(cls, params: Params) -> "Yardstick":
+        """Read what `dvc repro validate train_classifier` leaves in the current folder."""
+        dataset = load_dataset(Path("data/dataset.safetensors"), report_path=Path("reports/validation.json"))
+        classifier = load_classifier(CLASSIFIER, device=prepare_device(params.train))
+        judge = Judge(classifier, dataset, num_samples=params.evaluate.num_samples, seed=params.evaluate.seed)
+        return cls(dataset=dataset, judge=judge, params=params)
+
+    def quick_judge(self, params: Params) -> QuickJudge:
+        """What looks at the samples of a training of `params` while it runs."""
+        device = prepare_device(params.train)
+        return QuickJudge(load_classifier(CLASSIFIER, device=device), self.dataset.train, params.model)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """What came of one variant."""
+
+    seconds: float
+    images_seen: int
+    samples: Samples
+    scores: Scores
+
+
+def num_steps(params: Params, dataset: Dataset) -> int:
+    """Steps that a training of `params` takes."""
+    return total_steps(params.train, steps_per_epoch=len(dataset.train) // params.train.batch_size)
+
+
+def run_trial(
+    params: Params, yardstick: Yardstick, *, tracker: Tracker, quick_judge: QuickJudge | None = None
+) -> Trial:
+    """Train one variant and score its samples of the first sampling seed.
+
+    Raises:
+        DivergedError: as `train`.
+    """
+    dataset, device = yardstick.dataset, prepare_device(params.train)
+    config = resolve(params.gan, device)
+    state = build_state(config, device=device)
+    batches = Batches(dataset.train, batch_size=config.train.batch_size, seed=config.train.seed, device=device)
+    started = time.monotonic()
+    train(state, batches, config, tracker=tracker, on_checkpoint=lambda _state: None, judge=quick_judge)
+    seconds = time.monotonic() - started
+    source = source_of(state.generator_ema, params.model)
+    samples = draw_samples(source, count=params.evaluate.num_samples, seed=params.evaluate.seed)
+    return Trial(
+        seconds=seconds,
+        images_seen=state.step * batches.batch_size,
+        samples=samples,
+        scores=yardstick.judge.score(samples, yardstick.judge.read(samples.pixels)),
+    )
+
+
+def figures_of(trial: Trial, floor: Scores) -> dict[str, object]:
+    """The row of a trial: every figure beside its floor."""
+    row: dict[str, object] = {
+        "num_samples": len(trial.samples),
+        "fcd_over_floor": round(trial.scores.fcd / floor.fcd, 2),
+        "threads": torch.get_num_threads(),
+    }
+    for figure in FIGURES:
+        row |= {figure: _rounded(getattr(trial.scores, figure)), f"{figure}_floor": _rounded(getattr(floor, figure))}
+    return row
+
+
+def origin_of(name: str, params: Params) -> dict[str, str]:
+    """What tells a row from all others: its name and seed, its recipe and its judge."""
+    return {
+        "row": name,
+        "seed": str(params.train.seed),
+        "recipe": params_sha256(params)[:8],
+        "classifier": sha256_of(CLASSIFIER)[:8],
+    }
+
+
+def rows_in(results: Path) -> list[dict[str, str]]:
+    """The rows of a table of results; none if there is no such file."""
+    if not results.exists():
+        return []
+    with results.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def is_finished(origin: Mapping[str, str], results: Path) -> bool:
+    """Whether a row of that origin is on file."""
+    return any(origin.items() <= row.items() for row in rows_in(results))
+
+
+def append(row: Mapping[str, object], results: Path, columns: tuple[str, ...]) -> None:
+    """Add a row to a table of results."""
+    is_new = not results.exists()
+    with results.open("a", newline="") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        if is_new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)

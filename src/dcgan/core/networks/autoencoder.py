@@ -1,0 +1,58 @@
+"""BEGAN's pair (Berthelot et al. 2017, arXiv:1703.10717): the discriminator redraws images, the real ones better."""
+
+from torch import Tensor, nn
+
+from dcgan.core.config import ModelConfig
+from dcgan.core.networks.players import Discriminator, Generator, Verdict, num_inputs
+
+NUM_HIDDEN = 64
+"""Numbers that an image is squeezed through."""
+
+
+class AutoencoderDiscriminator(Discriminator):
+    """Its logit is minus the mean absolute error of its redrawing, so real images have the higher one."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        width = config.discriminator_channels
+        self.maps = nn.Sequential(
+            nn.Conv2d(1, width, 4, stride=2, padding=1),  # 14x14
+            nn.ELU(),
+            nn.Conv2d(width, 2 * width, 4, stride=2, padding=1),  # 7x7
+            nn.ELU(),
+        )
+        self.squeeze = nn.Linear(2 * width * 7 * 7, NUM_HIDDEN)
+        self.redraw = nn.Sequential(_spread(NUM_HIDDEN, width), _decode(width))
+
+    def forward(self, images: Tensor, labels: Tensor | None) -> Verdict:
+        """Judge images [B, 1, 28, 28] in [-1, 1]; labels are not looked at."""
+        del labels
+        redrawn = self.redraw(self.squeeze(self.maps(images).flatten(1)))
+        return Verdict(-(images - redrawn).abs().float().mean(dim=(1, 2, 3)))
+
+
+def began_generator(config: ModelConfig) -> Generator:
+    """The discriminator's decoder, from latents."""
+    width = config.generator_channels
+    return Generator(config, stem=_spread(num_inputs(config), width), upsample=_decode(width).append(nn.Tanh()))
+
+
+def _spread(inputs: int, width: int) -> nn.Sequential:
+    """Numbers to 7x7 maps."""
+    return nn.Sequential(nn.Linear(inputs, 2 * width * 7 * 7), nn.Unflatten(1, (2 * width, 7, 7)))
+
+
+def _decode(width: int) -> nn.Sequential:
+    """7x7 maps to images by doubling twice; nothing is normalised.
+
+    Without a bound on the output: most pixels are black, and where tanh is flat an autoencoder would draw them all so.
+    """
+    return nn.Sequential(
+        nn.Conv2d(2 * width, 2 * width, 3, padding=1),
+        nn.ELU(),
+        nn.Upsample(scale_factor=2),  # 14x14
+        nn.Conv2d(2 * width, width, 3, padding=1),
+        nn.ELU(),
+        nn.Upsample(scale_factor=2),  # 28x28
+        nn.Conv2d(width, 1, 3, padding=1),
+    )

@@ -1,0 +1,108 @@
+"""What every generator and every discriminator has in common."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dcgan.core.config import NUM_CLASSES, ModelConfig
+
+
+class Verdict(NamedTuple):
+    """What a discriminator makes of B images."""
+
+    logits: Tensor
+    """Float32 [B], positive for real."""
+    guess: Tensor | None = None
+    """Float32 [B, G]: what it believes the generator was asked for; only acgan and infogan guess."""
+
+
+class Generator(nn.Module):
+    """(latents [B, latent_dim], labels [B] or None) → images [B, 1, 28, 28] in [-1, 1]."""
+
+    def __init__(self, config: ModelConfig, *, stem: nn.Module, upsample: nn.Module) -> None:
+        """Put together a generator.
+
+        Args:
+            config: says whether it is conditional.
+            stem: takes latents, beside the one-hot label if conditional, to the first maps.
+            upsample: takes these to the images.
+        """
+        super().__init__()
+        self.conditional = config.conditional
+        self.stem = stem
+        self.upsample = upsample
+
+    def forward(self, latents: Tensor, labels: Tensor | None) -> Tensor:
+        """Draw images [B, 1, 28, 28] in [-1, 1] from latents [B, latent_dim] and labels [B]."""
+        if self.conditional:
+            assert labels is not None, "a conditional generator needs labels"
+            latents = torch.cat([latents, functional.one_hot(labels, NUM_CLASSES).to(latents.dtype)], dim=1)
+        images: Tensor = self.upsample(self.stem(latents))
+        return images
+
+
+class Discriminator(nn.Module):
+    """(images [B, 1, 28, 28] in [-1, 1], labels [B] or None) → Verdict."""
+
+    maps: nn.Module
+    """All before the verdict: images to feature maps [B, C, H, W]."""
+    projection_scale: float
+    """How much a label's projection counts."""
+
+
+class HeadedDiscriminator(Discriminator):
+    """Maps, then a head for the logit, plus the label's projection if conditional, beside a head for the guess if any.
+
+    The projection is that of Miyato & Koyama 2018 (arXiv:1802.05637).
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        *,
+        maps: nn.Module,
+        num_features: int,
+        head: nn.Module | None = None,
+        guesser: nn.Module | None = None,
+    ) -> None:
+        """Put together a discriminator.
+
+        Args:
+            config: says whether it is conditional.
+            maps: images to feature maps with `num_features` numbers an image.
+            num_features: see `maps`.
+            head: features [B, num_features] to [B, 1]; None: a linear one.
+            guesser: features [B, num_features] to the guess [B, G]; who guesses the label is not told it.
+        """
+        super().__init__()
+        self.maps = maps
+        self.num_features = num_features
+        self.head = head or nn.Linear(num_features, 1)
+        is_told = config.conditional and guesser is None
+        self.projection = nn.Embedding(NUM_CLASSES, num_features) if is_told else None
+        self.projection_scale = 1 / math.sqrt(num_features)
+        self.guesser = guesser
+
+    def forward(self, images: Tensor, labels: Tensor | None) -> Verdict:
+        """Judge images [B, 1, 28, 28] in [-1, 1] with labels [B]."""
+        features: Tensor = self.maps(images).flatten(1)
+        logits: Tensor = self.head(features).squeeze(1)
+        if self.projection is not None:
+            assert labels is not None, "a conditional discriminator needs labels"
+            agreement = (features * self.projection(labels)).sum(dim=1)
+            logits = logits + self.projection_scale * agreement
+        guess = None if self.guesser is None else self.guesser(features).float()
+        return Verdict(logits.float(), guess)
+
+
+def num_inputs(config: ModelConfig) -> int:
+    """Numbers that a generator's first layer sees: the latent, beside the one-hot label if conditional."""
+    return config.latent_dim + (NUM_CLASSES if config.conditional else 0)
+
+
+def dropout(config: ModelConfig) -> list[nn.Module]:
+    """The layer that follows a discriminator's hidden layer, if any."""
+    return [nn.Dropout(config.discriminator_dropout)] if config.discriminator_dropout else []

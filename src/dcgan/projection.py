@@ -1,0 +1,163 @@
+"""`dcgan project`: the latents whose images come nearest to given pictures."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from dcgan.adapters.figures.drawing import save_grid
+from dcgan.adapters.figures.projection import save_curves
+from dcgan.adapters.params_file import load_params
+from dcgan.adapters.progress import ProgressBar
+from dcgan.adapters.weights import restored
+from dcgan.core.batches import to_images
+from dcgan.core.config import IMAGE_SIZE, ModelConfig
+from dcgan.core.devices import prepare_device
+from dcgan.core.evaluation.samples import WALK_STEPS, walk_between
+from dcgan.core.inversion import Projection, project
+from dcgan.core.networks import Generator, build_generator
+from dcgan.core.sampling import image_grid, sample_images, to_pixels
+from dcgan.errors import BadDataError, UsageError
+from dcgan.files import write_atomically, write_json
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
+COLUMNS = 10
+"""Pictures side by side in projections.png."""
+
+
+def project_images(
+    sources: Sequence[Path],
+    *,
+    weights: Path,
+    labels: Sequence[int] | None,
+    out: Path,
+    steps: int,
+    restarts: int,
+    seed: int,
+) -> None:
+    """Project pictures and write what was found into the folder `out`.
+
+    Leaves projections.json (PSNR in dB and the digit of each), latents.npz, projections.png (what was given, what the
+    search began with, what it found), curves.png and, of exactly two pictures, walk.png from the one to the other.
+
+    Args:
+        sources: pictures of 28x28, white ink on black, or folders of them.
+        weights: generator.safetensors as the stage `train` wrote it, described by params.yaml in the current folder.
+        labels: the digit of each picture, or one for all; None: it is found.
+        out: a folder; it is created.
+        steps: of the search.
+        restarts: starts of the search for each digit.
+        seed: of the starts.
+
+    Raises:
+        UsageError: `weights` is an ONNX file, or the labels do not go with the pictures or the generator.
+        BadDataError: a picture is missing, not 28x28 or not grey, or the weights are damaged.
+    """
+    if weights.suffix == ".onnx":
+        raise UsageError(f"{weights}: nothing flows back through ONNX Runtime; give the weights, *.safetensors")
+    params = load_params(Path("params.yaml"))
+    device, model = prepare_device(params.train), params.model
+    paths = pictures_in(sources)
+    asked = labels_for(paths, labels, model)
+    targets = torch.stack([read_picture(path) for path in paths])
+    generator = restored(build_generator(model), weights, device=device)
+    out.mkdir(parents=True, exist_ok=True)
+    found = []
+    with ProgressBar("project", end=len(paths)) as bar:
+        for path, target, label in zip(paths, targets, asked, strict=True):
+            done = project(generator, model, target, label=label, steps=steps, restarts=restarts, seed=seed)
+            found.append(done)
+            bar.advance_to(len(found))
+            digit = "" if done.label is None else f", digit {done.label}"
+            print(f"{path}: PSNR {done.psnr:.1f} dB{digit}", flush=True)
+    save_report(out, paths, found)
+    save_pictures(out, paths, targets, found)
+    if len(found) == 2:
+        save_grid(out / "walk.png", walk(found[0], found[1], generator, model), scale=3)
+    print(f"{out}: median PSNR {np.median([each.psnr for each in found]):.1f} dB of {len(found)}")
+
+
+def pictures_in(sources: Sequence[Path]) -> list[Path]:
+    """The pictures named, and those in the folders named, in order."""
+    paths: list[Path] = []
+    for source in sources:
+        if not source.exists():
+            raise BadDataError(f"{source}: missing; name a picture or a folder of them")
+        inside = sorted(path for path in source.iterdir() if path.suffix.lower() in SUFFIXES) if source.is_dir() else []
+        if source.is_dir() and not inside:
+            raise BadDataError(f"{source}: holds no picture ({', '.join(SUFFIXES)})")
+        paths += inside or [source]
+    return paths
+
+
+def labels_for(paths: Sequence[Path], labels: Sequence[int] | None, model: ModelConfig) -> list[int | None]:
+    """The digit of each picture."""
+    if not labels:
+        return [None] * len(paths)
+    if not model.conditional:
+        raise UsageError("--digit: the generator in params.yaml is not told digits; leave it out")
+    if len(labels) not in (1, len(paths)):
+        raise UsageError(f"--digit: {len(labels)} given for {len(paths)} pictures; give one for each, or one for all")
+    return [*labels] if len(labels) == len(paths) else [labels[0]] * len(paths)
+
+
+def read_picture(path: Path) -> torch.Tensor:
+    """A picture as an image float32 [1, 28, 28] in [-1, 1].
+
+    Raises:
+        BadDataError: it is no picture, not 28x28, or not grey.
+    """
+    try:
+        with Image.open(path) as picture:
+            size, mode = picture.size, picture.mode
+            pixels = np.asarray(picture.convert("L")) if size == (IMAGE_SIZE, IMAGE_SIZE) else None
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise BadDataError(f"{path}: not a picture that can be read ({error})") from error
+    if pixels is None or mode not in ("1", "L", "P"):
+        wanted = f"{IMAGE_SIZE}x{IMAGE_SIZE} in grey, white ink on black, is needed"
+        raise BadDataError(f"{path}: {size[0]}x{size[1]} in mode {mode}; {wanted}")
+    return to_images(torch.from_numpy(pixels.copy()).unsqueeze(0))[0]
+
+
+def save_report(out: Path, paths: Sequence[Path], found: Sequence[Projection]) -> None:
+    """Write projections.json and latents.npz."""
+    rows = [
+        {"image": str(path), "psnr": each.psnr, "error": float(each.errors[-1]), "digit": each.label}
+        for path, each in zip(paths, found, strict=True)
+    ]
+    write_json(out / "projections.json", {"projections": rows})
+    arrays = {"latents": torch.stack([each.latents for each in found]).numpy()}
+    if found[0].label is not None:
+        arrays["labels"] = np.array([each.label for each in found])
+    write_atomically(out / "latents.npz", lambda file: np.savez(file, allow_pickle=False, **arrays))
+
+
+def save_pictures(out: Path, paths: Sequence[Path], targets: torch.Tensor, found: Sequence[Projection]) -> None:
+    """Write projections.png and curves.png."""
+    images = [targets, torch.stack([each.start for each in found]), torch.stack([each.found for each in found])]
+    save_grid(out / "projections.png", before_and_after(*(to_pixels(each) for each in images)), scale=3)
+    save_curves(out / "curves.png", {path.name: each.errors.tolist() for path, each in zip(paths, found, strict=True)})
+
+
+def before_and_after(given: torch.Tensor, started: torch.Tensor, found: torch.Tensor) -> NDArray[np.uint8]:
+    """Blocks of three rows: pictures [N, 28, 28] as given, as drawn at the start, and as found."""
+    columns = min(COLUMNS, len(given))
+    short = -len(given) % columns
+    padded = [torch.nn.functional.pad(each, (0, 0, 0, 0, 0, short)) for each in (given, started, found)]
+    blocks = torch.stack([each.reshape(-1, columns, IMAGE_SIZE, IMAGE_SIZE) for each in padded], dim=1)
+    return image_grid(blocks.flatten(0, 2), columns=columns)
+
+
+def walk(start: Projection, end: Projection, generator: Generator, model: ModelConfig) -> NDArray[np.uint8]:
+    """Pictures between two projections, one row for each digit that they are."""
+    latents = walk_between(start.latents, end.latents, model.latent_distribution)
+    digits = list(dict.fromkeys([start.label, end.label]))
+    device = next(generator.parameters()).device
+    rows = []
+    for digit in digits:
+        labels = None if digit is None else torch.full((WALK_STEPS,), digit, device=device)
+        rows.append(to_pixels(sample_images(generator, latents.to(device), labels)).cpu())
+    return image_grid(torch.cat(rows), columns=WALK_STEPS)

@@ -1,0 +1,133 @@
+import dataclasses
+import itertools
+
+import pytest
+import torch
+
+from dcgan.adapters.onnx_export import examine, export_generator
+from dcgan.core.batches import Batches
+from dcgan.core.combinations import refuse_misfits
+from dcgan.core.config import GanConfig
+from dcgan.core.gan_step import gan_step
+from dcgan.core.losses import LOSSES
+from dcgan.core.networks import ARCHITECTURES
+from dcgan.core.state import build_state
+
+CPU = torch.device("cpu")
+
+
+def changed(config: GanConfig, changes: dict[str, object]) -> GanConfig:
+    """The configuration with values changed by their dotted path."""
+    for dotted, value in changes.items():
+        section, name = dotted.split(".")
+        part = dataclasses.replace(getattr(config, section), **{name: value})
+        config = dataclasses.replace(config, **{section: part})
+    return config
+
+
+BEGAN = {"model.architecture": "began", "loss.name": "boundary_equilibrium", "model.conditional": False}
+REFUSED = {("acgan", False), ("infogan", True), ("began", True)}
+"""Architectures that are not, or not un-, conditional."""
+MISFITS = {
+    "model.conditional: acgan": {"model.architecture": "acgan", "model.conditional": False},
+    "model.conditional: infogan": {"model.architecture": "infogan"},
+    "model.conditional: began": BEGAN | {"model.conditional": True},
+    "model.latent_dim: infogan": {
+        "model.architecture": "infogan", "model.conditional": False, "model.latent_dim": 12,
+    },
+    "model.discriminator_dropout: began": BEGAN | {"model.discriminator_dropout": 0.1},
+    "loss.name: began needs": BEGAN | {"loss.name": "hinge"},
+    "loss.name: boundary_equilibrium": {"loss.name": "boundary_equilibrium"},
+    "loss.name: wasserstein needs": {"loss.name": "wasserstein", "penalties.r1": 0.0},
+    "penalties.weight_clipping: it belongs": {"penalties.weight_clipping": 0.1, "model.conditional": False},
+    "penalties.weight_clipping: cut weights": {"penalties.weight_clipping": 0.1, "loss.name": "wasserstein"},
+    "penalties.gradient_penalty": {"penalties.gradient_penalty": 10.0},
+    "penalties.spectral_norm": {"penalties.spectral_norm": True},
+    "train.weight_decay": {"train.weight_decay": 0.1},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("message", MISFITS)
+def test_what_does_not_go_together_is_refused_by_the_parameter_to_change(gan_config, message):
+    refuse_misfits(gan_config)
+    with pytest.raises(ValueError, match=f"^{message}"):
+        refuse_misfits(changed(gan_config, MISFITS[message]))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"loss.name": "wasserstein"},
+        {"loss.name": "wasserstein", "penalties.weight_clipping": 0.1, "model.conditional": False},
+        {"penalties.gradient_penalty": 10.0, "model.discriminator_normalization": "layer"},
+        {"penalties.gradient_penalty": 10.0, "model.architecture": "mlp"},
+        {"penalties.spectral_norm": True, "model.discriminator_normalization": "none"},
+        {"train.weight_decay": 0.1, "train.optimizer": "adamw"},
+    ],
+)
+def test_what_goes_together_is_let_through_and_steps(gan_config, striped_images, changes):
+    assert_it_steps(changed(gan_config, changes), striped_images)
+
+
+def allowed(config: GanConfig) -> bool:
+    try:
+        refuse_misfits(config)
+    except ValueError:
+        return False
+    return True
+
+
+def assert_it_steps(config: GanConfig, data) -> None:
+    refuse_misfits(config)
+    state = build_state(config, device=CPU)
+    before = {name: weight.clone() for name, weight in state.generator.named_parameters()}
+    batches, rng = Batches(data, batch_size=16, seed=0, device=CPU), torch.Generator()
+    for _ in range(2):
+        rng.manual_seed(state.step)
+        real, labels = batches.batch(state.step)
+        measured = gan_step(state, real, labels, rng=rng, config=config)
+    assert all(torch.isfinite(value) for value in measured.values())
+    assert any(not torch.equal(weight, before[name]) for name, weight in state.generator.named_parameters())
+
+
+@pytest.mark.parametrize(
+    ("architecture", "conditional", "distribution"),
+    list(itertools.product(ARCHITECTURES, [True, False], ["normal", "uniform"])),
+)
+def test_every_allowed_shape_steps_under_every_loss(
+    gan_config, striped_images, architecture, conditional, distribution
+):
+    shape = {
+        "model.architecture": architecture,
+        "model.conditional": conditional,
+        "model.latent_distribution": distribution,
+    }
+    variants = [changed(gan_config, shape | {"loss.name": name}) for name in LOSSES]
+    steppable = [config for config in variants if allowed(config)]
+    expected = 1 if architecture == "began" else len(LOSSES) - 1
+    expected *= (architecture, conditional) not in REFUSED
+    assert len(steppable) == expected
+    for config in steppable:
+        assert_it_steps(config, striped_images)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "conditional"),
+    [each for each in itertools.product(ARCHITECTURES, [True, False]) if each not in REFUSED],
+)
+def test_every_allowed_generator_exports_with_the_same_contract(gan_config, architecture, conditional, tmp_path):
+    loss = "boundary_equilibrium" if architecture == "began" else "non_saturating"
+    shape = {"model.architecture": architecture, "model.conditional": conditional, "loss.name": loss}
+    config = changed(gan_config, shape)
+    generator = build_state(config, device=CPU).generator_ema
+    metadata = {"num_classes": "10" if conditional else "0", "latent_distribution": "normal"}
+    content = export_generator(generator, conditional=conditional, latent_dim=16, opset=20, metadata=metadata)
+    assert examine(content, generator, config.model)["parity"]["max_difference"] < 1e-4
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    assert [each.name for each in session.get_inputs()] == ["latents", *(["labels"] if conditional else [])]
+    assert [(each.name, each.shape[1:]) for each in session.get_outputs()] == [
+        ("images", [1, 28, 28]),
+        ("pixels", [28, 28]),
+    ]

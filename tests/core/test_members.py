@@ -1,0 +1,94 @@
+"""Every member of experiments/zoo.yaml, made small, is trained: `make zoo` does the same with all of MNIST."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from dcgan.core.batches import Batches
+from dcgan.core.classifier import Classifier, train_classifier
+from dcgan.core.combinations import refuse_misfits
+from dcgan.core.config import ClassifierConfig, GanConfig
+from dcgan.core.gan_step import gan_step
+from dcgan.core.quick_judge import QuickJudge
+from dcgan.core.state import GanState, build_state, load_tensors, tensors_of
+from dcgan.core.tracking import RecordingTracker
+from dcgan.core.training import train
+from recipe_changes import changed_params
+
+CPU = torch.device("cpu")
+ROOT = Path(__file__).parents[2]
+PLAN = yaml.safe_load((ROOT / "experiments/zoo.yaml").read_text())
+STEPS = 300
+
+
+@pytest.fixture(scope="module")
+def classifier(striped_images) -> Classifier:
+    config = ClassifierConfig(seed=0, epochs=5, batch_size=20, learning_rate=3e-3)
+    return train_classifier(striped_images, config, device=CPU, on_step=lambda _step, _end: None)
+
+
+@pytest.fixture(params=PLAN["members"])
+def config(request, gan_config, monkeypatch) -> GanConfig:
+    """A member with a quarter of its channels, in small batches, at rates that let it learn in 300 steps."""
+    monkeypatch.chdir(ROOT)
+    member = changed_params(PLAN["base"] | PLAN["members"][request.param]["params"]).gan
+    sizes = {name: getattr(member.model, name) // 4 for name in ("generator_channels", "discriminator_channels")}
+    model = dataclasses.replace(member.model, latent_dim=16, **sizes)
+    schedule = {
+        name: getattr(gan_config.train, name) for name in ("batch_size", "ema_halflife_kimg", "device", "precision")
+    }
+    rates = {"generator_learning_rate": 4e-3, "discriminator_learning_rate": 4e-3}
+    train = dataclasses.replace(member.train, epochs=1000, max_steps=STEPS, report_every=50, **schedule, **rates)
+    return dataclasses.replace(member, model=model, train=train)
+
+
+def step(state: GanState, config: GanConfig, data) -> dict[str, torch.Tensor]:
+    batches = Batches(data, batch_size=config.train.batch_size, seed=0, device=CPU)
+    real, labels = batches.batch(state.step)
+    torch.manual_seed(state.step)
+    return gan_step(state, real, labels, rng=torch.Generator().manual_seed(state.step), config=config)
+
+
+def test_300_steps_stay_finite_and_beat_the_untrained_generator(config, classifier, striped_images):
+    refuse_misfits(config)
+    state, tracker = build_state(config, device=CPU), RecordingTracker()
+    judge = QuickJudge(classifier, striped_images, config.model)
+    before = judge(state.generator_ema)["train/fcd"]
+    batches = Batches(striped_images, batch_size=config.train.batch_size, seed=0, device=CPU)
+    train(state, batches, config, tracker=tracker, on_checkpoint=lambda _state: None)
+    assert judge(state.generator_ema)["train/fcd"] < 0.97 * before
+    assert {"discriminator/loss", "generator/loss"} <= tracker.metrics[STEPS].keys()
+
+
+@pytest.mark.parametrize(("player", "other"), [("generator", "discriminator"), ("discriminator", "generator")])
+def test_gradients_reach_only_the_player_whose_turn_it_is(config, striped_images, player, other):
+    state = build_state(config, device=CPU)
+    state.step = config.train.discriminator_steps - 1  # a step at which both learn
+    seen = {}
+
+    def record(*_):
+        for name in (player, other):
+            weights = getattr(state, name).parameters()
+            seen[name] = any(weight.grad is not None and bool(weight.grad.any()) for weight in weights)
+
+    # The other one neither moves nor keeps what its own turn gave it.
+    getattr(state, f"{other}_optimizer").step = lambda: getattr(state, other).zero_grad(set_to_none=True)
+    getattr(state, f"{player}_optimizer").step = record
+    step(state, config, striped_images)
+    assert seen == {player: True, other: False}
+
+
+def test_a_restored_member_goes_on_to_the_same_bytes(config, striped_images):
+    straight = build_state(config, device=CPU)
+    for _ in range(3):
+        step(straight, config, striped_images)
+    restored = build_state(config, device=CPU)
+    load_tensors(restored, {name: tensor.clone() for name, tensor in tensors_of(straight).items()})
+    for state in (straight, restored):
+        for _ in range(3):
+            step(state, config, striped_images)
+    expected, found = tensors_of(straight), tensors_of(restored)
+    assert [name for name in expected if not torch.equal(found[name], expected[name])] == []

@@ -1,0 +1,81 @@
+import dataclasses
+import math
+
+import pytest
+import torch
+
+from dcgan.core.batches import to_images
+from dcgan.core.classifier import train_classifier
+from dcgan.core.config import ClassifierConfig
+from dcgan.core.metrics.frechet import feature_statistics, frechet_distance
+from dcgan.core.quick_judge import QuickJudge
+from dcgan.core.state import build_state
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def classifier(striped_images):
+    config = ClassifierConfig(seed=0, epochs=10, batch_size=20, learning_rate=3e-3)
+    return train_classifier(striped_images, config, device=CPU, on_step=lambda _step, _end: None)
+
+
+@pytest.fixture
+def judge(classifier, striped_images, model_config):
+    return QuickJudge(classifier, striped_images, model_config)
+
+
+class Copier(torch.nn.Module):
+    """Draws, for each digit asked for, a data image of the digit that `read_as` says."""
+
+    def __init__(self, data, read_as=lambda digits: digits):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self._images = torch.stack([to_images(data.images[data.labels == digit])[0] for digit in range(10)])
+        self._read_as = read_as
+
+    def forward(self, latents, labels):
+        return self._images[self._read_as(labels)]
+
+
+def test_digits_of_the_data_are_read_as_asked_and_near_it(judge, striped_images):
+    figures = judge(Copier(striped_images).eval())
+    assert figures["train/misread"] == 0
+    assert figures["train/digits_drawn"] == 10
+    assert figures["train/fcd_floor"] == judge.floor > 0
+
+
+def test_one_digit_for_all_is_seen(judge, striped_images):
+    one = Copier(striped_images, lambda labels: torch.full_like(labels, 3)).eval()
+    figures = judge(one)
+    assert figures["train/digits_drawn"] == 1
+    assert figures["train/misread"] == pytest.approx(0.9)
+    assert figures["train/fcd"] > 5 * judge(Copier(striped_images).eval())["train/fcd"]
+
+
+def test_an_unconditional_generator_is_asked_for_nothing(classifier, striped_images, unconditional_config):
+    judge = QuickJudge(classifier, striped_images, unconditional_config.model)
+    assert "train/misread" not in judge(build_state(unconditional_config, device=CPU).generator_ema)
+
+
+def test_the_same_generator_gets_the_same_figures_whatever_was_drawn_before(judge, gan_config):
+    generator = build_state(gan_config, device=CPU).generator_ema
+    first = judge(generator)
+    torch.rand(7)
+    assert judge(generator) == first
+    assert all(math.isfinite(value) for value in first.values())
+
+
+def test_the_floor_is_the_distance_of_two_halves_of_a_small_data_set(judge, classifier, striped_images):
+    """The halves overlap nowhere: with the same images in both the floor would be 0."""
+    features = classifier(to_images(striped_images.images)).features.detach()
+    whole = feature_statistics(features)
+    assert judge.floor > frechet_distance(whole, whole) + 1e-6
+
+
+def test_a_generator_that_draws_no_numbers_has_no_finite_figure(judge, gan_config):
+    generator = build_state(dataclasses.replace(gan_config), device=CPU).generator_ema
+    with torch.no_grad():
+        for weight in generator.parameters():
+            weight.fill_(math.nan)
+    assert not math.isfinite(judge(generator)["train/fcd"])

@@ -1,0 +1,174 @@
+"""What bounds a request, who may ask, and what is told about it."""
+
+import asyncio
+import dataclasses
+import json
+import logging
+from typing import Any
+
+import pytest
+
+from dcgan.errors import BadDataError
+from dcgan.inference.generator import Generator
+from dcgan.inference.service.metrics import Metrics
+from dcgan.inference.service.middleware import Guarded
+from dcgan.inference.service.model import ServedModel
+from service_client import LIMITS, Service
+from tiny_onnx import build_model, write_model
+
+
+def test_a_body_that_is_too_large_is_413_whether_it_says_so_or_not(service):
+    headers = {"content-type": "application/json"}
+    assert service.post("/v1/images", content=b" " * 50_001, headers=headers).status_code == 413
+    chunks = (b" " * 10_000 for _ in range(6))
+    assert service.post("/v1/images", content=chunks, headers=headers).status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("bound", "refused", "told"),
+    [
+        ("max_buffered_bytes", 2, "too much is being sent at once"),
+        ("max_requests", 1, "1 requests are in work already"),
+    ],
+)
+def test_more_than_the_service_can_hold_is_429_and_leaves_nothing_behind(bound, refused, told):
+    refusals, scope = [], {"type": "http", "path": "/v1/images", "headers": []}
+
+    async def play() -> None:
+        release = asyncio.Event()
+
+        async def work(_scope, _receive, _send) -> None:
+            await release.wait()
+
+        def answer(error):
+            async def respond(_scope, _receive, _send) -> None:
+                refusals.append(error)
+
+            return respond
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": b"{ }", "more_body": False}
+
+        guarded = Guarded(work, limits=dataclasses.replace(LIMITS, **{bound: 1}), keys=(), answer=answer)
+        first = asyncio.get_running_loop().create_task(guarded(scope, receive, None))
+        await asyncio.sleep(0.01)
+        await guarded(scope, receive, None)
+        release.set()
+        await first
+        assert (guarded._buffered, guarded._in_work) == (0, 0)
+
+    asyncio.run(play())
+    assert [error.status for error in refusals] == [429] * refused
+    assert told in refusals[-1].message
+
+
+def test_a_compressed_body_is_not_taken(service):
+    answer = service.post("/v1/images", content=b"bomb", headers={"content-encoding": "gzip"})
+    assert answer.status_code == 415
+
+
+def test_what_does_not_exist_is_told_in_json(service):
+    assert service.get("/nothing").json() == {"error": "Not Found"}
+    answer = service.get("/v1/images")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+
+
+@pytest.mark.parametrize("header", [{"authorization": "Bearer two"}, {"x-api-key": "one"}])
+def test_one_of_the_keys_lets_in(model, header):
+    with Service(model, keys=["one", "two"]) as service:
+        assert service.post("/v1/images", json={"count": 1}, headers=header).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "header", [{}, {"authorization": "Bearer three"}, {"authorization": "Basic two"}, {"x-api-key": ""}]
+)
+def test_without_a_key_only_the_page_and_health_answer(model, header, caplog):
+    caplog.set_level(logging.INFO)
+    with Service(model, keys=["one", "two"]) as service:
+        for method, path in (("POST", "/v1/images"), ("GET", "/metrics"), ("GET", "/v2/models/generator")):
+            answer = service.request(method, path, headers=header)
+            assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+        for path in ("/", "/page/app.js", "/v2/health/live", "/v2/health/ready"):
+            assert service.get(path, headers=header).status_code == 200
+    assert "three" not in caplog.text
+
+
+def test_every_request_has_an_id_and_a_line_of_json_in_the_log(service, caplog):
+    caplog.set_level(logging.INFO, logger="dcgan.access")
+    given = service.get("/v2/health/live", headers={"x-request-id": "mine-1"})
+    made = service.get("/v2/health/live?key=secret", headers={"x-request-id": "not; good"})
+    assert given.headers["x-request-id"] == "mine-1"
+    assert len(made.headers["x-request-id"]) == 32
+    first, second = (json.loads(record.message) for record in caplog.records if record.name == "dcgan.access")
+    assert (first["request_id"], first["method"], first["path"], first["status"]) == (
+        "mine-1",
+        "GET",
+        "/v2/health/live",
+        200,
+    )
+    assert first["bytes"] == len(given.content)
+    assert first["ms"] > 0
+    assert "secret" not in json.dumps(second)
+
+
+def test_prometheus_sees_requests_batches_and_refusals(service):
+    service.images(count=70)
+    service.images(count=-1)
+    service.request("BREW", "/nothing")
+    told = service.get("/metrics").text
+    assert 'dcgan_requests_total{method="POST",route="/v1/images",status="200"} 1.0' in told
+    assert 'dcgan_requests_total{method="POST",route="/v1/images",status="422"} 1.0' in told
+    assert 'dcgan_requests_total{method="other",route="unmatched",status="404"} 1.0' in told
+    assert "dcgan_batch_images_sum 70.0" in told
+    assert "dcgan_batch_images_count 2.0" in told
+    assert "dcgan_queued_images 0.0" in told
+    assert 'dcgan_request_seconds_count{route="/v1/images"} 2.0' in told
+
+
+def test_a_failure_of_ours_is_500_without_its_insides(service, monkeypatch, caplog):
+    monkeypatch.setattr(Generator, "latents_for", lambda *_arguments, **_options: 1 / 0)
+    answer = service.images(count=1)
+    assert answer.status_code == 500
+    assert answer.json()["error"].startswith("internal error; the log tells more under request id ")
+    assert "division" not in answer.text
+    assert "ZeroDivisionError" in caplog.text
+    assert 'route="/v1/images",status="500"' in service.get("/metrics").text
+
+
+def test_pages_carry_headers_for_browsers(service):
+    for path in ("/", "/docs", "/page/style.css"):
+        answer = service.get(path)
+        assert answer.status_code == 200
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+# Reload
+
+
+def test_a_reload_takes_the_new_model_and_a_bad_one_changes_nothing(model):
+    metrics = Metrics()
+    content = model.read_bytes()
+
+    async def play() -> list[str]:
+        served = ServedModel(lambda: Generator.load(model, providers="cpu"), LIMITS, metrics, threads=1)
+        seen = [served.generator.info.sha256]
+        model.write_bytes(content[: len(content) // 2])
+        await served.reload()
+        seen.append(served.generator.info.sha256)
+        write_model(model, build_model(dataset="other"))
+        await served.reload()
+        seen.append(served.generator.info.sha256)
+        served.close()
+        return seen
+
+    first, kept, new = asyncio.run(play())
+    assert first == kept != new
+    told = metrics.text().decode()
+    assert 'dcgan_reloads_total{outcome="refused"} 1.0' in told
+    assert 'dcgan_reloads_total{outcome="done"} 1.0' in told
+
+
+def test_a_model_that_is_missing_is_not_served(tmp_path):
+    with pytest.raises(BadDataError, match="missing"):
+        Service(tmp_path / "none.onnx")

@@ -1,0 +1,90 @@
+"""`dcgan project`, as typed, in a workspace with a generator that has learnt nothing."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dcgan.adapters.params_file import load_params
+from dcgan.adapters.weights import restored, save_weights
+from dcgan.core.networks import build_generator
+from dcgan.core.sampling import sample_from_seed, to_pixels
+from tiny_workspace import new_workspace
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    folder = new_workspace(tmp_path)
+    model = load_params(folder / "params.yaml").model
+    torch.manual_seed(0)
+    save_weights(folder / "models", generator=build_generator(model))
+    generator = restored(build_generator(model), folder / "models/generator.safetensors", device=torch.device("cpu"))
+    pictures = folder / "pictures"
+    pictures.mkdir()
+    images, _ = sample_from_seed(generator, model, count=3, seed=1)
+    for number, pixels in enumerate(to_pixels(images).numpy()):
+        Image.fromarray(pixels).save(pictures / f"{number}.png")
+    return folder
+
+
+def dcgan(folder, *arguments):
+    command = [sys.executable, "-c", "from dcgan.cli import main; main()", "project", *map(str, arguments)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def size_of(path):
+    with Image.open(path) as picture:
+        return picture.size
+
+
+def test_a_folder_of_pictures_leaves_latents_figures_and_pictures(workspace):
+    done = dcgan(workspace, "--image", "pictures", "--out", "found", "--steps", 60, "--restarts", 1)
+    assert done.returncode == 0, done.stderr
+    found = workspace / "found"
+    rows = json.loads((found / "projections.json").read_text())["projections"]
+    assert [row["image"] for row in rows] == [f"pictures/{number}.png" for number in range(3)]
+    assert all(row["psnr"] > 20 for row in rows)
+    assert f"median PSNR {np.median([row['psnr'] for row in rows]):.1f} dB of 3" in done.stdout
+    with np.load(found / "latents.npz") as arrays:
+        assert arrays["latents"].shape == (3, 16)
+        assert arrays["labels"].tolist() == [row["digit"] for row in rows]
+    assert size_of(found / "projections.png") == (3 * (3 * 30 + 2), 3 * (3 * 30 + 2))
+    assert (found / "curves.png").stat().st_size > 0
+    assert not (found / "walk.png").exists()
+
+
+def test_two_pictures_are_walked_between(workspace):
+    pictures = ("--image", "pictures/0.png", "--image", "pictures/1.png")
+    done = dcgan(workspace, *pictures, "--out", "found", "--steps", 5, "--restarts", 1, "--digit", 4, "--digit", 5)
+    assert done.returncode == 0, done.stderr
+    assert size_of(workspace / "found/walk.png") == (3 * (12 * 30 + 2), 3 * (2 * 30 + 2))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "message"),
+    [
+        (["--image", "missing.png"], 65, "missing.png: missing"),
+        (["--image", "empty"], 65, "empty: holds no picture"),
+        (["--image", "wide.png"], 65, "wide.png: 30x28 in mode L; 28x28 in grey"),
+        (["--image", "colour.png"], 65, "colour.png: 28x28 in mode RGB; 28x28 in grey"),
+        (["--image", "text.png"], 65, "text.png: not a picture"),
+        (["--image", "pictures", "--model", "models/generator.onnx"], 64, "give the weights"),
+        (["--image", "pictures", "--model", "nothing.safetensors"], 65, "nothing.safetensors: missing"),
+        (["--image", "pictures", "--digit", 1, "--digit", 2], 64, "2 given for 3 pictures"),
+        (["--image", "pictures", "--digit", 11], 64, "11"),
+    ],
+)
+def test_mistakes_are_told_in_one_line_and_leave_nothing(workspace, arguments, exit_code, message):
+    (workspace / "empty").mkdir()
+    Image.new("L", (30, 28)).save(workspace / "wide.png")
+    Image.new("RGB", (28, 28)).save(workspace / "colour.png")
+    (workspace / "text.png").write_text("no picture")
+    done = dcgan(workspace, *arguments, "--out", "found")
+    assert done.returncode == exit_code, done.stderr
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (workspace / "found").exists()

@@ -1,0 +1,47 @@
+"""A client of the service's application, in this process; what the tests of the service share."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from starlette.testclient import TestClient
+
+from dcgan.inference.generator import Generator
+from dcgan.inference.service.app import Readiness, build_app
+from dcgan.inference.service.limits import Limits
+from dcgan.inference.service.metrics import Metrics
+from dcgan.inference.service.model import ServedModel
+from tiny_onnx import LATENT_DIM
+
+LIMITS = Limits(max_body_bytes=50_000, max_images=100)
+
+
+class Service(TestClient):
+    """A client of an application, with the application's parts."""
+
+    def __init__(self, path: Path, **options: Any) -> None:
+        self.readiness, self.metrics = Readiness(), Metrics()
+        self.served = ServedModel(lambda: Generator.load(path, providers="cpu"), LIMITS, self.metrics, threads=2)
+        app = build_app(self.served, limits=LIMITS, metrics=self.metrics, readiness=self.readiness, **options)
+        super().__init__(app, raise_server_exceptions=False)
+
+    @property
+    def generator(self) -> Generator:
+        return self.served.generator
+
+    def images(self, accept: str = "*/*", **request: Any) -> Any:
+        return self.post("/v1/images", json=request, headers={"accept": accept})
+
+    def infer(self, **request: Any) -> Any:
+        return self.post("/v2/models/generator/infer", json=request)
+
+
+def tensor(name: str, datatype: str, values: Any, shape: list[int] | None = None) -> dict[str, Any]:
+    array = np.asarray(values)
+    return {"name": name, "datatype": datatype, "shape": shape or list(array.shape), "data": array.ravel().tolist()}
+
+
+def inputs(count: int = 3, **changes: dict[str, Any]) -> list[dict[str, Any]]:
+    latents = np.random.default_rng(0).normal(size=(count, LATENT_DIM))
+    both = {"latents": tensor("latents", "FP32", latents), "labels": tensor("labels", "INT64", np.arange(count))}
+    return [each | changes.get(name, {}) for name, each in both.items()]
