@@ -74,6 +74,7 @@ def run_trial(
     Raises:
         DivergedError: as `train`.
     """
+    assert params.train.keep == "last", "a trial keeps no checkpoints to choose from"
     dataset, device = yardstick.dataset, prepare_device(params.train)
     config = resolve(params.gan, device)
     state = build_state(config, device=device)

@@ -6,12 +6,15 @@ has are skipped, so the command can be stopped and started again. In the end doc
 """
 
 import os
+import statistics
+import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
+import torch
 import typer
 import yaml
 
@@ -19,8 +22,11 @@ from dcgan.adapters.figures.drawing import save_grid
 from dcgan.adapters.mlflow_tracker import open_run
 from dcgan.adapters.provenance import training_tags
 from dcgan.core.config import Params, TrackingConfig
+from dcgan.core.devices import prepare_device, resolve
 from dcgan.core.evaluation.samples import Samples
+from dcgan.core.gan_step import gan_step
 from dcgan.core.sampling import image_grid
+from dcgan.core.state import build_state
 from dcgan.entry import new_app, run_app
 from dcgan.errors import DivergedError, UsageError
 from dcgan.files import write_bytes
@@ -34,6 +40,7 @@ COLUMNS = (
     "row", "seed", "images_seen", "images_per_second", "num_samples", "fcd_over_floor",
     *FIGURE_COLUMNS, "threads", "recipe", "classifier",
 )  # fmt: skip
+SPEED_STEPS = 40
 GRID = (10, 4)
 """Columns and rows of a member's picture."""
 
@@ -52,11 +59,12 @@ def main(
     recipes = {name: params_of(name, plan) for name in names or plan["members"]}
     origins = {name: origin_of(name, params) for name, params in recipes.items()}
     missing = {name: recipes[name] for name, origin in origins.items() if not is_finished(origin, RESULTS)}
+    speeds = {name: measure_speed(params) for name, params in missing.items()}  # while nothing else runs
     with ProcessPoolExecutor(max_workers=os.cpu_count(), mp_context=get_context("spawn")) as pool:
         running = {pool.submit(train_member, name, params): name for name, params in missing.items()}
         for done in as_completed(running):
             name = running[done]
-            append(origins[name] | done.result(), RESULTS, COLUMNS)
+            append(origins[name] | {"images_per_second": speeds[name]} | done.result(), RESULTS, COLUMNS)
             print(f"{name}: {done.result().get('fcd_over_floor', 'diverged')} times the floor", flush=True)
     write_bytes(PAGE, page(plan, {row["row"]: row for row in rows_in(RESULTS)}).encode())
 
@@ -90,8 +98,21 @@ def train_member(name: str, params: Params) -> dict[str, object]:
             figures = figures_of(trial, yardstick.judge.floor)
             run.log_metrics({f"evaluation/{key}": value for key, value in figures.items() if isinstance(value, float)})
             run.log_artifacts(picture, folder="evaluation")
-    speed = {"images_seen": trial.images_seen, "images_per_second": round(trial.images_seen / trial.seconds)}
-    return speed | figures
+    return {"images_seen": trial.images_seen} | figures
+
+
+def measure_speed(params: Params) -> int:
+    """Images a second of training: the mean of the middle half of some steps, which have penalties now and then."""
+    device = prepare_device(params.train)
+    config = resolve(params.gan, device)
+    state, rng = build_state(config, device=device), torch.Generator(device)
+    real, labels = torch.rand(config.train.batch_size, 1, 28, 28) * 2 - 1, torch.arange(config.train.batch_size) % 10
+    seconds = []
+    for _ in range(SPEED_STEPS):
+        started = time.perf_counter()
+        gan_step(state, real.detach().clone(), labels, rng=rng, config=config)
+        seconds.append(time.perf_counter() - started)
+    return round(config.train.batch_size / statistics.fmean(sorted(seconds)[SPEED_STEPS // 4 : -SPEED_STEPS // 4]))
 
 
 def shown(samples: Samples) -> Any:

@@ -113,7 +113,7 @@ def project(
     ] = None,
     steps: Annotated[int, typer.Option("--steps", min=1, help="Of the search.")] = 300,
     restarts: Annotated[int, typer.Option("--restarts", min=1, help="Starts of the search for each digit.")] = 4,
-    seed: Annotated[int, typer.Option("--seed", min=0, metavar="S", help="Of the starts.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=2**63 - 1, metavar="S", help="Of the starts.")] = 0,
 ) -> None:
     """Find the latents whose images come nearest to pictures; of two pictures, also draw the walk between them."""
     try:

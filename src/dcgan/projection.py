@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from torch.nn.functional import one_hot
 
 from dcgan.adapters.figures.drawing import save_grid
 from dcgan.adapters.figures.projection import save_curves
@@ -14,14 +15,14 @@ from dcgan.adapters.params_file import load_params
 from dcgan.adapters.progress import ProgressBar
 from dcgan.adapters.weights import restored
 from dcgan.core.batches import to_images
-from dcgan.core.config import IMAGE_SIZE, ModelConfig
+from dcgan.core.config import IMAGE_SIZE, NUM_CLASSES, ModelConfig
 from dcgan.core.devices import prepare_device
-from dcgan.core.evaluation.samples import WALK_STEPS, walk_between
+from dcgan.core.evaluation.samples import WALK_STEPS, linear_walk, walk_between
 from dcgan.core.inversion import Projection, project
 from dcgan.core.networks import Generator, build_generator
-from dcgan.core.sampling import image_grid, sample_images, to_pixels
+from dcgan.core.sampling import image_grid, to_pixels
 from dcgan.errors import BadDataError, UsageError
-from dcgan.files import write_atomically, write_json
+from dcgan.files import storage_error, write_atomically, write_json
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
 COLUMNS = 10
@@ -40,8 +41,8 @@ def project_images(
 ) -> None:
     """Project pictures and write what was found into the folder `out`.
 
-    Leaves projections.json (PSNR in dB and the digit of each), latents.npz, projections.png (what was given, what the
-    search began with, what it found), curves.png and, of exactly two pictures, walk.png from the one to the other.
+    Leaves latents.npz, projections.png (what was given, what the search began with, what it found), curves.png, of
+    exactly two pictures walk.png from the one found to the other, and last projections.json (PSNR in dB and digits).
 
     Args:
         sources: pictures of 28x28, white ink on black, or folders of them.
@@ -55,6 +56,7 @@ def project_images(
     Raises:
         UsageError: `weights` is an ONNX file, or the labels do not go with the pictures or the generator.
         BadDataError: a picture is missing, not 28x28 or not grey, or the weights are damaged.
+        CannotCreateError, StorageError: the folder cannot be created or written to.
     """
     if weights.suffix == ".onnx":
         raise UsageError(f"{weights}: nothing flows back through ONNX Runtime; give the weights, *.safetensors")
@@ -64,7 +66,12 @@ def project_images(
     asked = labels_for(paths, labels, model)
     targets = torch.stack([read_picture(path) for path in paths])
     generator = restored(build_generator(model), weights, device=device)
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name in ("projections.json", "walk.png"):  # of an earlier search
+            (out / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise storage_error(error, out) from error
     found = []
     with ProgressBar("project", end=len(paths)) as bar:
         for path, target, label in zip(paths, targets, asked, strict=True):
@@ -73,10 +80,10 @@ def project_images(
             bar.advance_to(len(found))
             digit = "" if done.label is None else f", digit {done.label}"
             print(f"{path}: PSNR {done.psnr:.1f} dB{digit}", flush=True)
-    save_report(out, paths, found)
     save_pictures(out, paths, targets, found)
     if len(found) == 2:
         save_grid(out / "walk.png", walk(found[0], found[1], generator, model), scale=3)
+    save_report(out, paths, found)
     print(f"{out}: median PSNR {np.median([each.psnr for each in found]):.1f} dB of {len(found)}")
 
 
@@ -114,32 +121,41 @@ def read_picture(path: Path) -> torch.Tensor:
         with Image.open(path) as picture:
             size, mode = picture.size, picture.mode
             pixels = np.asarray(picture.convert("L")) if size == (IMAGE_SIZE, IMAGE_SIZE) else None
+            is_grey = mode in ("1", "L") or (mode == "P" and _is_grey(picture))
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise BadDataError(f"{path}: not a picture that can be read ({error})") from error
-    if pixels is None or mode not in ("1", "L", "P"):
+    if pixels is None or not is_grey:
         wanted = f"{IMAGE_SIZE}x{IMAGE_SIZE} in grey, white ink on black, is needed"
         raise BadDataError(f"{path}: {size[0]}x{size[1]} in mode {mode}; {wanted}")
     return to_images(torch.from_numpy(pixels.copy()).unsqueeze(0))[0]
 
 
+def _is_grey(picture: Image.Image) -> bool:
+    """Whether a picture with a palette has only greys in it."""
+    red, green, blue = (np.asarray(channel) for channel in picture.convert("RGB").split())
+    return bool((red == green).all() and (green == blue).all())
+
+
 def save_report(out: Path, paths: Sequence[Path], found: Sequence[Projection]) -> None:
-    """Write projections.json and latents.npz."""
+    """Write latents.npz and projections.json."""
     rows = [
         {"image": str(path), "psnr": each.psnr, "error": float(each.errors[-1]), "digit": each.label}
         for path, each in zip(paths, found, strict=True)
     ]
-    write_json(out / "projections.json", {"projections": rows})
     arrays = {"latents": torch.stack([each.latents for each in found]).numpy()}
     if found[0].label is not None:
         arrays["labels"] = np.array([each.label for each in found])
     write_atomically(out / "latents.npz", lambda file: np.savez(file, allow_pickle=False, **arrays))
+    write_json(out / "projections.json", {"projections": rows})
 
 
 def save_pictures(out: Path, paths: Sequence[Path], targets: torch.Tensor, found: Sequence[Projection]) -> None:
     """Write projections.png and curves.png."""
     images = [targets, torch.stack([each.start for each in found]), torch.stack([each.found for each in found])]
     save_grid(out / "projections.png", before_and_after(*(to_pixels(each) for each in images)), scale=3)
-    save_curves(out / "curves.png", {path.name: each.errors.tolist() for path, each in zip(paths, found, strict=True)})
+    save_curves(
+        out / "curves.png", [(str(path), each.errors.tolist()) for path, each in zip(paths, found, strict=True)]
+    )
 
 
 def before_and_after(given: torch.Tensor, started: torch.Tensor, found: torch.Tensor) -> NDArray[np.uint8]:
@@ -151,13 +167,13 @@ def before_and_after(given: torch.Tensor, started: torch.Tensor, found: torch.Te
     return image_grid(blocks.flatten(0, 2), columns=columns)
 
 
+@torch.no_grad()
 def walk(start: Projection, end: Projection, generator: Generator, model: ModelConfig) -> NDArray[np.uint8]:
-    """Pictures between two projections, one row for each digit that they are."""
+    """Pictures from one projection to another; where their digits differ, one fades into the other."""
     latents = walk_between(start.latents, end.latents, model.latent_distribution)
-    digits = list(dict.fromkeys([start.label, end.label]))
+    if start.label is not None and end.label is not None:
+        ends = one_hot(torch.tensor([start.label, end.label]), NUM_CLASSES).float()
+        latents = torch.cat([latents, linear_walk(ends[0], ends[1], steps=WALK_STEPS)], dim=1)
     device = next(generator.parameters()).device
-    rows = []
-    for digit in digits:
-        labels = None if digit is None else torch.full((WALK_STEPS,), digit, device=device)
-        rows.append(to_pixels(sample_images(generator, latents.to(device), labels)).cpu())
-    return image_grid(torch.cat(rows), columns=WALK_STEPS)
+    images = generator.upsample(generator.stem(latents.to(device)))
+    return image_grid(to_pixels(images), columns=WALK_STEPS)

@@ -151,3 +151,18 @@ def test_the_hash_follows_what_shapes_the_generator_only(load, content):
     assert params_sha256(load(content)) == before
     content["train"]["seed"] = 99
     assert params_sha256(load(content)) != before
+
+
+def test_the_packaged_generator_was_trained_by_these_parameters():
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(ROOT / "src/dcgan/inference/pretrained.onnx")
+    metadata = {each.key: each.value for each in model.metadata_props}
+    assert params_sha256(load_params(ROOT / "params.yaml")) == metadata["params_sha256"]
+
+
+def test_an_optional_parameter_counts_only_where_it_is_not_its_default(load, content):
+    before = params_sha256(load(content))
+    del content["penalties"]["r2"]
+    assert params_sha256(load(content)) == before
+    content["penalties"]["r2"] = 0.1
+    assert params_sha256(load(content)) != before

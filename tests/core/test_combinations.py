@@ -7,7 +7,7 @@ import torch
 from dcgan.adapters.onnx_export import examine, export_generator
 from dcgan.core.batches import Batches
 from dcgan.core.combinations import refuse_misfits
-from dcgan.core.config import GanConfig
+from dcgan.core.config import GanConfig, StopRule
 from dcgan.core.gan_step import gan_step
 from dcgan.core.losses import LOSSES
 from dcgan.core.networks import ARCHITECTURES
@@ -43,6 +43,9 @@ MISFITS = {
     "penalties.weight_clipping: cut weights": {"penalties.weight_clipping": 0.1, "loss.name": "wasserstein"},
     "penalties.gradient_penalty": {"penalties.gradient_penalty": 10.0},
     "penalties.spectral_norm": {"penalties.spectral_norm": True},
+    "train.stop_when.metric": {
+        "train.stop_when": StopRule(metric="train/misread", below=0.1), "model.conditional": False,
+    },
     "train.weight_decay": {"train.weight_decay": 0.1},
 }  # fmt: skip
 

@@ -6,6 +6,7 @@ import torch
 
 from dcgan.core.batches import Batches
 from dcgan.core.gan_step import frozen, gan_step
+from dcgan.core.networks import build_discriminator
 from dcgan.core.state import GanState, average, build_state, load_tensors, tensors_of
 
 CPU = torch.device("cpu")
@@ -55,8 +56,9 @@ def test_a_player_with_rate_zero_is_unchanged_bit_for_bit(gan_config, striped_im
         optimizer.param_groups[0]["lr"] = 1e-3
 
 
-def test_frozen_keeps_weights_gradients_and_statistics_but_lets_gradients_pass(gan_config):
-    discriminator = new_state(gan_config).discriminator
+@pytest.mark.parametrize("spectral_norm", [False, True])
+def test_frozen_keeps_weights_gradients_and_statistics_but_lets_gradients_pass(model_config, spectral_norm):
+    discriminator = build_discriminator(model_config, spectral_norm=spectral_norm)
     before = bytes_of(discriminator)
     images = torch.rand(16, 1, 28, 28, requires_grad=True)
     with frozen(discriminator):

@@ -39,7 +39,7 @@ class CheckpointFolder:
                 old.unlink()
 
     def choose(self, state: GanState, kept: Kept) -> None:
-        """Make the last state the one that training hands on: itself, or the best on the way to it.
+        """Make the last state the one that training hands on: itself, or the best on the way to it, which is told.
 
         Raises:
             BadDataError: the best is damaged.
@@ -50,6 +50,7 @@ class CheckpointFolder:
                 _load(best, state)
             except UNREADABLE as error:
                 raise BadDataError(f"{best}: {error}; delete {self.path} to train afresh") from error
+            print(f"{best}: kept, the best of the run, after step {state.step}")
 
     def restore(self, state: GanState) -> None:
         """Load the newest valid checkpoint into `state`, if there is one; warn of newer ones that are damaged.

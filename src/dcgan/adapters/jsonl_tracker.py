@@ -34,8 +34,9 @@ class JsonlTracker:
                 empties before the training.
         """
         self._folders = [folder] if publish_to is None else [folder, publish_to]
-        kept = [row for row in read_history(folder / HISTORY) if row["step"] <= resume_from_step]
-        grids = {path.name: path.read_bytes() for path in _grids(folder) if _step_of(path) <= resume_from_step}
+        last = resume_from_step or -1  # what was recorded at step 0 comes again if training starts there
+        kept = [row for row in read_history(folder / HISTORY) if row["step"] <= last]
+        grids = {path.name: path.read_bytes() for path in _grids(folder) if _step_of(path) <= last}
         for each in self._folders:
             write_bytes(each / HISTORY, "".join(map(_line, kept)).encode())
             for stale in _grids(each):

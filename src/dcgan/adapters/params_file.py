@@ -18,6 +18,9 @@ from dcgan.errors import UsageError
 
 Section = TypeVar("Section")
 
+ALWAYS_HASHED = {"generator_refinements", "max_steps"}
+"""Optional parameters that were hashed at their default before optional ones were left out."""
+
 _KINDS = {
     bool: "true or false",
     int: "a whole number",
@@ -64,7 +67,7 @@ def _chosen(section: Any) -> dict[str, Any]:
     """The values of a section that are required, or not their default."""
     values = dataclasses.asdict(section)
     defaults = {field.name: field.default for field in dataclasses.fields(section)}
-    return {name: value for name, value in values.items() if value != defaults[name]}
+    return {name: value for name, value in values.items() if value != defaults[name] or name in ALWAYS_HASHED}
 
 
 def _section(kind: type[Section], content: object, path: str) -> Section:

@@ -12,7 +12,7 @@ def refuse_misfits(config: GanConfig) -> None:
     for is_misfit, name, reason in (
         *_within_the_model(model),
         *_between_sections(model, loss, penalties),
-        *_within_training(config.train),
+        *_within_training(model, config.train),
     ):
         if is_misfit:
             raise ValueError(f"{name}: {reason}")
@@ -78,6 +78,14 @@ def _between_sections(model: ModelConfig, loss: LossConfig, penalties: Penalties
     )
 
 
-def _within_training(train: TrainConfig) -> tuple[Misfit, ...]:
-    """What the optimiser does not go with."""
-    return ((train.weight_decay > 0 and train.optimizer == "adam", "train.weight_decay", "adam has none; take adamw"),)
+def _within_training(model: ModelConfig, train: TrainConfig) -> tuple[Misfit, ...]:
+    """What the optimiser and the rule to stop do not go with."""
+    rule = train.stop_when
+    return (
+        (train.weight_decay > 0 and train.optimizer == "adam", "train.weight_decay", "adam has none; take adamw"),
+        (
+            rule is not None and rule.metric == "train/misread" and not model.conditional,
+            "train.stop_when.metric",
+            "an unconditional model is not asked for digits that could be misread: take train/fcd",
+        ),
+    )

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from dcgan.core.batches import sample_latents
 from dcgan.core.config import NUM_CLASSES, ModelConfig
+from dcgan.errors import BadDataError
 
 SCOUT_STEPS = 50
 """Steps that every start and every digit gets before the best of them go on."""
@@ -48,9 +49,9 @@ def project(
 ) -> Projection:
     """Look for the latents, and the digit if it is not given, whose image has the least squared error.
 
-    Every digit is tried from `restarts` starts for 50 steps; the best `restarts` of them all go on to `steps`. Latents
-    stay where the generator knows them: normal ones on the sphere of radius √latent_dim, close to which nearly all of
-    them lie, uniform ones in their cube.
+    Every digit, and every category of infogan's, is tried from `restarts` starts for 50 steps; the best `restarts` of
+    them all go on to `steps`. Latents stay where the generator knows them: normal ones on the sphere of radius
+    √latent_dim, close to which nearly all of them lie, uniform ones in their cube.
 
     Args:
         generator: in evaluation mode.
@@ -61,13 +62,18 @@ def project(
         restarts: starts a digit.
         learning_rate: of Adam, falling to 0 along a cosine.
         seed: of the starts.
+
+    Raises:
+        BadDataError: the generator draws values that are not finite.
     """
     assert not generator.training, "BatchNorm would make the images depend on their neighbours"
     device = next(generator.parameters()).device
+    starts = sample_latents(restarts, model, rng=torch.Generator().manual_seed(seed)).to(device)
+    if model.architecture == "infogan":
+        starts = torch.cat([_of_category(starts, category) for category in range(NUM_CLASSES)])
     digits = [label] if label is not None or not model.conditional else list(range(NUM_CLASSES))
-    rng = torch.Generator().manual_seed(seed)
-    latents = sample_latents(restarts, model, rng=rng).to(device).repeat(len(digits), 1)
     labels = torch.tensor(digits, device=device).repeat_interleave(restarts) if model.conditional else None
+    latents = starts.repeat(len(digits), 1)
     search = _Search(generator, model, target.to(device), latents, labels, learning_rate=learning_rate, steps=steps)
     scouting = min(SCOUT_STEPS, steps)
     search.run(0, scouting)
@@ -95,8 +101,11 @@ class _Search:
         self._free = unshape(latents).requires_grad_()
         self._optimizer = torch.optim.Adam([self._free], learning_rate)
         self._first_rate, self._steps = learning_rate, steps
+        self._num_fixed = NUM_CLASSES if model.architecture == "infogan" else 0
         with torch.no_grad():
             self._starts = self._draw()
+        if not torch.isfinite(self._starts).all():
+            raise BadDataError("the generator draws values that are not finite; run `dvc repro --force train`")
         self._curve: list[float] = []
 
     def run(self, start: int, end: int) -> None:
@@ -108,6 +117,7 @@ class _Search:
             self._optimizer.zero_grad(set_to_none=True)
             # The sum: no candidate slows another one down.
             (self._free.grad,) = torch.autograd.grad(errors.sum(), self._free)
+            self._free.grad[:, : self._num_fixed] = 0  # no slope leads from one category to another
             self._optimizer.step()
             self._curve.append(float(errors.detach().min()))
 
@@ -144,6 +154,15 @@ class _Search:
 
     def _errors(self, images: Tensor) -> Tensor:
         return (images - self._target).square().mean(dim=(1, 2, 3))
+
+
+def _of_category(latents: Tensor, category: int) -> Tensor:
+    """Latents [N, latent_dim] with the largest of the first ten, by which infogan knows the category, put in place."""
+    moved, rows = latents.clone(), torch.arange(len(latents), device=latents.device)
+    largest = latents[:, :NUM_CLASSES].argmax(dim=1)
+    moved[rows, largest] = latents[:, category]
+    moved[:, category] = latents[rows, largest]
+    return moved
 
 
 def _on_sphere(free: Tensor) -> Tensor:

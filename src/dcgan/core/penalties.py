@@ -54,6 +54,6 @@ def clip_weights(network: nn.Module, limit: float) -> None:
 
 
 def _slopes(logits: Tensor, images: Tensor) -> Tensor:
-    """Each logit's gradient by its own image, [B, 1, 28, 28]."""
+    """The gradient of the logits' sum by each image, [B, 1, 28, 28]: its own logit's where no BatchNorm mixes."""
     (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
     return gradient

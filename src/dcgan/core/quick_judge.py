@@ -11,6 +11,7 @@ from dcgan.core.config import ModelConfig
 from dcgan.core.dataset import LabelledImages
 from dcgan.core.metrics.frechet import feature_statistics, frechet_distance
 from dcgan.core.sampling import sample_from_seed, to_pixels
+from dcgan.errors import BadDataError
 
 NUM_SAMPLES = 2_000
 NUM_REFERENCES = 10_000
@@ -28,6 +29,9 @@ class QuickJudge:
             classifier: in evaluation mode.
             data: the training split; a small one is shared out, as many references as samples.
             model: what the generator draws from.
+
+        Raises:
+            BadDataError: the classifier's features are not finite.
         """
         self._classifier, self._model = classifier, model
         order = torch.randperm(len(data), generator=torch.Generator().manual_seed(mixed_seed(SEED)))
@@ -61,4 +65,9 @@ class QuickJudge:
         return figures
 
     def _read(self, images: torch.Tensor) -> Reading:
-        return read_images(self._classifier, images.to(next(self._classifier.parameters()).device))
+        reading = read_images(self._classifier, images.to(next(self._classifier.parameters()).device))
+        if not all(torch.isfinite(part).all() for part in reading):
+            raise BadDataError(
+                "the classifier reads values that are not finite; run `dvc repro --force train_classifier`"
+            )
+        return reading

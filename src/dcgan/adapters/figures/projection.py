@@ -1,6 +1,6 @@
 """Pictures of searches for latents."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -10,11 +10,11 @@ from dcgan.adapters.figures.drawing import finish, save_figure
 MOST_NAMED = 10
 
 
-def save_curves(path: Path, errors: Mapping[str, Sequence[float]]) -> None:
-    """Draw the mean squared error of every search by its step; more than ten are not named."""
+def save_curves(path: Path, errors: Sequence[tuple[str, Sequence[float]]]) -> None:
+    """Draw the mean squared error of every search, with its name, by its step; more than ten are not named."""
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    for name, curve in errors.items():
+    for name, curve in errors:
         axes.plot(curve, label=name, linewidth=1)
     axes.set_yscale("log")
     finish(axes, title="Squared error of the best candidate", x="step", y="mean over the pixels, in [-1, 1]")

@@ -25,7 +25,7 @@ def save_history(folder: Path, history_path: Path) -> None:
     history = read_history(history_path)
     judged = [row for row in history if "train/fcd" in row]
     _save_rows(folder / "judged.csv", judged)
-    _save_rows(folder / "training.csv", [row for row in history if row not in judged])
+    _save_rows(folder / "training.csv", [row for row in history if "train/fcd" not in row])
     figure = Figure(figsize=(10, 6), layout="constrained")
     for axes, (title, keys) in zip(figure.subplots(2, 2).flat, CURVES.items(), strict=True):
         for key in keys:

@@ -28,7 +28,7 @@ class AutoencoderDiscriminator(Discriminator):
         """Judge images [B, 1, 28, 28] in [-1, 1]; labels are not looked at."""
         del labels
         redrawn = self.redraw(self.squeeze(self.maps(images).flatten(1)))
-        return Verdict(-(images - redrawn).abs().float().mean(dim=(1, 2, 3)))
+        return Verdict(-(images.float() - redrawn.float()).abs().mean(dim=(1, 2, 3)))
 
 
 def began_generator(config: ModelConfig) -> Generator:

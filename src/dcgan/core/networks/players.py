@@ -14,7 +14,7 @@ class Verdict(NamedTuple):
     """What a discriminator makes of B images."""
 
     logits: Tensor
-    """Float32 [B], positive for real."""
+    """Float32 [B], higher for real; where the zero lies is the loss's business, BEGAN's are all negative."""
     guess: Tensor | None = None
     """Float32 [B, G]: what it believes the generator was asked for; only acgan and infogan guess."""
 
