@@ -14,7 +14,7 @@ from dcgan.adapters.progress import ProgressBar
 from dcgan.entry import new_app, run_app
 from dcgan.errors import DivergedError, UsageError
 from recipe_changes import changed_params
-from trials import FIGURE_COLUMNS, Yardstick, append, figures_of, is_finished, num_steps, origin_of, run_trial
+from trials import FIGURE_COLUMNS, Yardstick, append, figures_of, num_steps, origin_of, row_of, run_trial
 
 FOLDER = Path("experiments")
 RESULTS = FOLDER / "ablation.csv"
@@ -41,7 +41,7 @@ def main(
             changes = plan["base"] | plan["rows"][name] | {"train.seed": seed, "train.threads": threads}
             params = changed_params(changes)
             origin = origin_of(name, params) | {"epochs": str(params.train.epochs)}
-            if is_finished(origin, RESULTS):
+            if row_of(origin, RESULTS):
                 continue
             yardstick = yardstick or Yardstick.load(params)
             try:

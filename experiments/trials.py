@@ -114,17 +114,12 @@ def origin_of(name: str, params: Params) -> dict[str, str]:
     }
 
 
-def rows_in(results: Path) -> list[dict[str, str]]:
-    """The rows of a table of results; none if there is no such file."""
+def row_of(origin: Mapping[str, str], results: Path) -> dict[str, str] | None:
+    """The row of that origin in a table of results; None if it is not on file."""
     if not results.exists():
-        return []
+        return None
     with results.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def is_finished(origin: Mapping[str, str], results: Path) -> bool:
-    """Whether a row of that origin is on file."""
-    return any(origin.items() <= row.items() for row in rows_in(results))
+        return next((row for row in csv.DictReader(file) if origin.items() <= row.items()), None)
 
 
 def append(row: Mapping[str, object], results: Path, columns: tuple[str, ...]) -> None:

@@ -5,6 +5,7 @@ side as there are cores, a thread each. Every member finished is appended to exp
 has are skipped, so the command can be stopped and started again. In the end docs/zoo.md is written.
 """
 
+import math
 import os
 import statistics
 import time
@@ -28,10 +29,10 @@ from dcgan.core.gan_step import gan_step
 from dcgan.core.sampling import image_grid
 from dcgan.core.state import build_state
 from dcgan.entry import new_app, run_app
-from dcgan.errors import DivergedError, UsageError
+from dcgan.errors import DcganError, UsageError
 from dcgan.files import write_bytes
 from recipe_changes import changed_params
-from trials import CLASSIFIER, FIGURE_COLUMNS, Yardstick, append, figures_of, is_finished, origin_of, rows_in, run_trial
+from trials import CLASSIFIER, FIGURE_COLUMNS, Yardstick, append, figures_of, origin_of, row_of, run_trial
 
 PLAN, RESULTS = Path("experiments/zoo.yaml"), Path("experiments/zoo.csv")
 PAGE, PICTURES = Path("docs/zoo.md"), Path("docs/images/zoo")
@@ -40,7 +41,7 @@ COLUMNS = (
     "row", "seed", "images_seen", "images_per_second", "num_samples", "fcd_over_floor",
     *FIGURE_COLUMNS, "threads", "recipe", "classifier",
 )  # fmt: skip
-SPEED_STEPS = 40
+SPEED_BLOCKS = 7
 GRID = (10, 4)
 """Columns and rows of a member's picture."""
 
@@ -56,17 +57,23 @@ def main(
     plan: Plan = yaml.safe_load(PLAN.read_text())
     if unknown := set(names or ()) - plan["members"].keys():
         raise UsageError(f"unknown member {unknown.pop()}; choose from {', '.join(plan['members'])}")
-    recipes = {name: params_of(name, plan) for name in names or plan["members"]}
+    recipes = {name: params_of(name, plan) for name in plan["members"]}
     origins = {name: origin_of(name, params) for name, params in recipes.items()}
-    missing = {name: recipes[name] for name, origin in origins.items() if not is_finished(origin, RESULTS)}
-    speeds = {name: measure_speed(params) for name, params in missing.items()}  # while nothing else runs
+    missing = [name for name in names or recipes if row_of(origins[name], RESULTS) is None]
+    speeds = {name: measure_speed(recipes[name]) for name in missing}  # while nothing else runs
     with ProcessPoolExecutor(max_workers=os.cpu_count(), mp_context=get_context("spawn")) as pool:
-        running = {pool.submit(train_member, name, params): name for name, params in missing.items()}
+        running = {pool.submit(train_member, name, recipes[name]): name for name in missing}
         for done in as_completed(running):
             name = running[done]
-            append(origins[name] | {"images_per_second": speeds[name]} | done.result(), RESULTS, COLUMNS)
-            print(f"{name}: {done.result().get('fcd_over_floor', 'diverged')} times the floor", flush=True)
-    write_bytes(PAGE, page(plan, {row["row"]: row for row in rows_in(RESULTS)}).encode())
+            try:
+                figures = done.result()
+            except DcganError as error:
+                print(f"{name}: {error}", flush=True)
+                figures = {}
+            append(origins[name] | {"images_per_second": speeds[name]} | figures, RESULTS, COLUMNS)
+            print(f"{name}: {figures.get('fcd_over_floor', 'failed')}", flush=True)
+    rows = {name: row for name, origin in origins.items() if (row := row_of(origin, RESULTS))}
+    write_bytes(PAGE, page(plan, rows).encode())
 
 
 def params_of(name: str, plan: Plan) -> Params:
@@ -75,9 +82,14 @@ def params_of(name: str, plan: Plan) -> Params:
 
 
 def train_member(name: str, params: Params) -> dict[str, object]:
-    """Train and judge one member, on record in MLflow's experiment `zoo`; its row, empty of figures if it diverged."""
-    yardstick = _yardstick(params)
-    tags = training_tags([DATASET, CLASSIFIER], device="cpu", precision=params.train.precision)
+    """Train and judge one member, on record in MLflow's experiment `zoo`; its row.
+
+    Raises:
+        DivergedError, BadDataError: as `run_trial`.
+    """
+    yardstick, device = _yardstick(params), prepare_device(params.train)
+    precision = resolve(params.gan, device).train.precision
+    tags = training_tags([DATASET, CLASSIFIER], device=str(device), precision=precision)
     with TemporaryDirectory() as folder:
         run = open_run(
             reference=Path(folder, "run.json"),
@@ -88,11 +100,7 @@ def train_member(name: str, params: Params) -> dict[str, object]:
             description=params.gan.summary,
         )
         with run:
-            try:
-                trial = run_trial(params, yardstick, tracker=run, quick_judge=yardstick.quick_judge(params))
-            except DivergedError as error:
-                print(f"{name}: {error}")
-                return {"images_seen": 0}
+            trial = run_trial(params, yardstick, tracker=run, quick_judge=yardstick.quick_judge(params))
             picture = PICTURES / f"{name}.png"
             save_grid(picture, image_grid(shown(trial.samples), columns=GRID[0]))
             figures = figures_of(trial, yardstick.judge.floor)
@@ -102,17 +110,20 @@ def train_member(name: str, params: Params) -> dict[str, object]:
 
 
 def measure_speed(params: Params) -> int:
-    """Images a second of training: the mean of the middle half of some steps, which have penalties now and then."""
+    """Images a second of training on noise: the median of blocks with every kind of step equally often in them."""
     device = prepare_device(params.train)
     config = resolve(params.gan, device)
+    size, block = config.train.batch_size, math.lcm(config.penalties.every, config.train.discriminator_steps)
     state, rng = build_state(config, device=device), torch.Generator(device)
-    real, labels = torch.rand(config.train.batch_size, 1, 28, 28) * 2 - 1, torch.arange(config.train.batch_size) % 10
+    real, labels = torch.rand(size, 1, 28, 28, device=device) * 2 - 1, torch.arange(size, device=device) % 10
     seconds = []
-    for _ in range(SPEED_STEPS):
+    for _ in range(SPEED_BLOCKS + 1):
         started = time.perf_counter()
-        gan_step(state, real.detach().clone(), labels, rng=rng, config=config)
+        for _ in range(block):
+            measured = gan_step(state, real.detach(), labels, rng=rng, config=config)
+        measured["discriminator/loss"].item()  # waits for the device
         seconds.append(time.perf_counter() - started)
-    return round(config.train.batch_size / statistics.fmean(sorted(seconds)[SPEED_STEPS // 4 : -SPEED_STEPS // 4]))
+    return round(block * size / statistics.median(seconds[1:]))
 
 
 def shown(samples: Samples) -> Any:
@@ -123,12 +134,12 @@ def shown(samples: Samples) -> Any:
 def page(plan: Plan, rows: dict[str, dict[str, str]]) -> str:
     """docs/zoo.md: the plan's introduction, the table, and a section for every member."""
     members = [name for name in plan["members"] if name in rows]
-    ranked = sorted(members, key=lambda name: float(rows[name]["fcd_over_floor"] or "inf"))
+    ranked = sorted(members, key=lambda name: float(rows[name]["fcd"] or "inf"))
     lines = [
         plan["introduction"].rstrip(),
         "",
-        "| member | fcd ÷ floor | precision | recall | read as asked | images/s | what it changes |",
-        "|---|---|---|---|---|---|---|",
+        "| member | fcd | fcd ÷ floor | precision | recall | read as asked | images/s | what it changes |",
+        "|---|---|---|---|---|---|---|---|",
         *(f"| {table_row(name, rows[name], plan['members'][name])} |" for name in ranked),
         "",
         "## Pictures",
@@ -136,18 +147,23 @@ def page(plan: Plan, rows: dict[str, dict[str, str]]) -> str:
     for name in ranked:
         member = plan["members"][name]
         lines += ["", f"### {name}", "", f"{sentence(member['idea'])} {sentence(member['source'])}"]
-        lines += ["", f"![{name}]({PICTURES.relative_to('docs')}/{name}.png)", "", sentence(member["expect"])]
+        if rows[name]["fcd"]:
+            lines += ["", f"![{name}]({PICTURES.relative_to('docs')}/{name}.png)"]
+        lines += ["", sentence(member["expect"])]
     return "\n".join(lines) + "\n"
 
 
 def table_row(name: str, row: dict[str, str], member: dict[str, Any]) -> str:
     """A row of the table, without its outer bars."""
-    figures = [row["fcd_over_floor"], *(two_places(row[key]) for key in ("precision", "recall", "read_as_asked"))]
+    if not row["fcd"]:
+        return " | ".join([f"[{name}](#{name})", "failed", *[""] * 4, row["images_per_second"], member["idea"]])
+    shares = (two_places(row[key]) for key in ("precision", "recall", "read_as_asked"))
+    figures = [two_places(row["fcd"]), row["fcd_over_floor"], *shares]
     return " | ".join([f"[{name}](#{name})", *figures, row["images_per_second"], member["idea"]])
 
 
 def two_places(value: str) -> str:
-    """A share for people."""
+    """A figure for people."""
     return f"{float(value):.2f}" if value else "–"
 
 

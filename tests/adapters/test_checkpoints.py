@@ -46,7 +46,7 @@ def test_the_newest_checkpoint_is_restored_and_older_ones_are_pruned(folder, sta
     assert len(list(folder.path.iterdir())) == 4
 
 
-def test_the_best_checkpoint_outlives_newer_ones_and_is_chosen_if_asked(folder, state):
+def test_the_best_checkpoint_outlives_newer_ones_and_is_chosen_if_asked(folder, state, capsys):
     with torch.no_grad():
         weight = next(state.generator_ema.parameters())
         weight.fill_(0.5)
@@ -60,6 +60,7 @@ def test_the_best_checkpoint_outlives_newer_ones_and_is_chosen_if_asked(folder, 
     assert (weight == 0.9).all()
     folder.choose(state, "best")
     assert (weight == 0.5).all()
+    assert "kept, the best of the run, after step 10" in capsys.readouterr().out
 
 
 def test_where_nothing_was_judged_the_last_is_chosen(folder, state):

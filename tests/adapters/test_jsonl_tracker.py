@@ -47,9 +47,9 @@ def test_what_came_after_the_checkpoint_is_dropped_and_recorded_again(tmp_path):
 
 
 def test_a_fresh_start_drops_everything(tmp_path):
-    record(tmp_path, [10, 20], resume_from_step=0)
-    record(tmp_path, [5], resume_from_step=0)
-    assert recorded(tmp_path) == ([5], ["step-0000005.png"])
+    record(tmp_path, [0, 10, 20], resume_from_step=0)
+    record(tmp_path, [0, 5], resume_from_step=0)
+    assert recorded(tmp_path) == ([0, 5], ["step-0000000.png", "step-0000005.png"])
 
 
 def test_a_torn_last_line_is_dropped(tmp_path):

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from dcgan.core.inversion import project
+from dcgan.errors import BadDataError
 
 
 class Sketcher(nn.Module):
@@ -70,6 +71,33 @@ def test_latents_stay_where_the_generator_knows_them(generator, model):
         assert found.latents.norm().item() == pytest.approx(math.sqrt(model.latent_dim), rel=1e-5)
     else:
         assert found.latents.abs().max() <= 1
+
+
+def test_every_category_of_infogan_is_tried_and_kept(model):
+    """Its generator is blind to all but which of the first ten latents is largest."""
+
+    class Categories(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.shade = nn.Parameter(torch.linspace(-0.9, 0.9, 10))
+
+        def forward(self, latents, _labels):
+            shades = self.shade[latents[:, :10].argmax(dim=1)] + 0.01 * latents[:, 10].tanh()
+            return shades.reshape(-1, 1, 1, 1).expand(-1, 1, 28, 28)
+
+    infogan = dataclasses.replace(model, architecture="infogan", conditional=False)
+    for category in range(10):
+        target = torch.full((1, 28, 28), float(torch.linspace(-0.9, 0.9, 10)[category]))
+        found = project(Categories().eval(), infogan, target, steps=20, restarts=1)
+        assert found.latents[:10].argmax() == category
+        assert found.psnr > 30
+
+
+def test_a_generator_that_draws_no_numbers_is_told(generator, model):
+    with torch.no_grad():
+        generator.shade.fill_(math.nan)
+    with pytest.raises(BadDataError, match="not finite"):
+        project(generator, model, torch.zeros(1, 28, 28), steps=5)
 
 
 def test_a_given_label_is_obeyed_and_one_is_not_asked_of_an_unconditional_generator(generator, model):

@@ -5,11 +5,12 @@ import pytest
 import torch
 
 from dcgan.core.batches import to_images
-from dcgan.core.classifier import train_classifier
+from dcgan.core.classifier import Classifier, train_classifier
 from dcgan.core.config import ClassifierConfig
 from dcgan.core.metrics.frechet import feature_statistics, frechet_distance
 from dcgan.core.quick_judge import QuickJudge
 from dcgan.core.state import build_state
+from dcgan.errors import BadDataError
 
 CPU = torch.device("cpu")
 
@@ -51,6 +52,14 @@ def test_one_digit_for_all_is_seen(judge, striped_images):
     assert figures["train/digits_drawn"] == 1
     assert figures["train/misread"] == pytest.approx(0.9)
     assert figures["train/fcd"] > 5 * judge(Copier(striped_images).eval())["train/fcd"]
+
+
+def test_a_classifier_that_reads_no_numbers_is_told(striped_images, model_config):
+    broken = Classifier().eval()
+    with torch.no_grad():
+        broken.head.weight.fill_(math.nan)
+    with pytest.raises(BadDataError, match="dvc repro --force train_classifier"):
+        QuickJudge(broken, striped_images, model_config)
 
 
 def test_an_unconditional_generator_is_asked_for_nothing(classifier, striped_images, unconditional_config):

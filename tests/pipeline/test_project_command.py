@@ -11,8 +11,11 @@ from PIL import Image
 
 from dcgan.adapters.params_file import load_params
 from dcgan.adapters.weights import restored, save_weights
+from dcgan.core.inversion import project
 from dcgan.core.networks import build_generator
 from dcgan.core.sampling import sample_from_seed, to_pixels
+from dcgan.errors import BadDataError
+from dcgan.projection import read_picture, walk
 from tiny_workspace import new_workspace
 
 
@@ -62,6 +65,45 @@ def test_two_pictures_are_walked_between(workspace):
     done = dcgan(workspace, *pictures, "--out", "found", "--steps", 5, "--restarts", 1, "--digit", 4, "--digit", 5)
     assert done.returncode == 0, done.stderr
     assert size_of(workspace / "found/walk.png") == (3 * (12 * 30 + 2), 3 * (30 + 2))
+
+
+def test_a_walk_begins_and_ends_at_the_pictures_found(workspace):
+    model = load_params(workspace / "params.yaml").model
+    weights = workspace / "models/generator.safetensors"
+    generator = restored(build_generator(model), weights, device=torch.device("cpu"))
+    targets = [read_picture(workspace / f"pictures/{number}.png") for number in (0, 1)]
+    ends = [
+        project(generator, model, target, label=label, steps=5) for target, label in zip(targets, (4, 5), strict=True)
+    ]
+    grid = walk(ends[0], ends[1], generator, model)
+    first, last = grid[2:30, 2:30], grid[2:30, -30:-2]
+    for cell, end in ((first, ends[0]), (last, ends[1])):
+        drawn = to_pixels(end.found.unsqueeze(0))[0].numpy()
+        assert np.abs(cell.astype(int) - drawn.astype(int)).max() <= 1
+
+
+def test_what_an_earlier_search_left_does_not_stay_beside_the_new(workspace):
+    (workspace / "found").mkdir()
+    (workspace / "found/walk.png").write_bytes(b"of another pair")
+    done = dcgan(workspace, "--image", "pictures/0.png", "--out", "found", "--steps", 2, "--restarts", 1)
+    assert done.returncode == 0, done.stderr
+    assert not (workspace / "found/walk.png").exists()
+
+
+def test_a_folder_that_cannot_be_created_is_told_before_the_search(workspace):
+    done = dcgan(workspace, "--image", "pictures", "--out", "params.yaml")
+    assert done.returncode == 73
+    assert "params.yaml: cannot be written" in done.stderr
+    assert "PSNR" not in done.stdout
+
+
+def test_a_palette_of_greys_is_grey_and_one_of_colours_is_not(tmp_path):
+    grey = Image.new("L", (28, 28), 77).convert("P")
+    grey.save(tmp_path / "grey.png")
+    assert read_picture(tmp_path / "grey.png").mean().item() == pytest.approx(77 / 127.5 - 1)
+    Image.new("RGB", (28, 28), (200, 10, 10)).quantize().save(tmp_path / "red.png")
+    with pytest.raises(BadDataError, match="mode P"):
+        read_picture(tmp_path / "red.png")
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def gan_step(
     # The discriminator's turn
     terms = discriminator_terms(config, step=state.step)
     real.requires_grad_(any(term.name == "r1" for term in terms))
-    seen = fake.detach().float().requires_grad_(any(term.name == "r2" for term in terms))
+    seen = fake.detach().requires_grad_(any(term.name == "r2" for term in terms))
     turn = Turn(
         real=real, real_labels=labels, real_verdict=judge(real, labels),
         fake=seen, fake_labels=fake_labels, fake_verdict=judge(seen, fake_labels),

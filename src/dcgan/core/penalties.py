@@ -54,6 +54,6 @@ def clip_weights(network: nn.Module, limit: float) -> None:
 
 
 def _slopes(logits: Tensor, images: Tensor) -> Tensor:
-    """The gradient of the logits' sum by each image, [B, 1, 28, 28]: its own logit's where no BatchNorm mixes."""
+    """The gradient of the logits' sum by each image, float32 [B, 1, 28, 28]: its own logit's but for BatchNorm."""
     (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
-    return gradient
+    return gradient.float()  # that by a generated image is bf16 if the arithmetic is
