@@ -79,7 +79,7 @@ def project_images(
             found.append(done)
             bar.advance_to(len(found))
             digit = "" if done.label is None else f", digit {done.label}"
-            print(f"{path}: PSNR {done.psnr:.1f} dB{digit}", flush=True)
+            bar.tell(f"{path}: PSNR {done.psnr:.1f} dB{digit}")
     save_pictures(out, paths, targets, found)
     if len(found) == 2:
         save_grid(out / "walk.png", walk(found[0], found[1], generator, model), scale=3)

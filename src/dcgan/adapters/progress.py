@@ -40,6 +40,10 @@ class ProgressBar:
         self._bar.total = end or self._bar.total
         self._bar.update(step - self._bar.n)
 
+    def tell(self, line: str) -> None:
+        """Print a line without tearing the bar."""
+        self._bar.write(line, file=sys.stdout)
+
     def log_metrics(self, metrics: Mapping[str, float], *, step: int) -> None:
         """Show the newest losses, judgement and speed."""
         self._newest |= metrics
