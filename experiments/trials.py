@@ -10,7 +10,7 @@ import torch
 
 from dcgan.adapters.dataset_file import load_dataset
 from dcgan.adapters.params_file import params_sha256
-from dcgan.adapters.weights import load_classifier
+from dcgan.adapters.weights import load_classifier, load_quick_judge
 from dcgan.core.batches import Batches
 from dcgan.core.config import Params
 from dcgan.core.dataset import Dataset
@@ -48,7 +48,7 @@ class Yardstick:
     def quick_judge(self, params: Params) -> QuickJudge:
         """What looks at the samples of a training of `params` while it runs."""
         device = prepare_device(params.train)
-        return QuickJudge(load_classifier(CLASSIFIER, device=device), self.dataset.train, params.model)
+        return load_quick_judge(CLASSIFIER, self.dataset.train, params.model, device=device)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,10 +12,9 @@ from dcgan.adapters.progress import ProgressBar
 from dcgan.adapters.provenance import training_tags
 from dcgan.adapters.run_lock import exclusive
 from dcgan.adapters.stop_signals import stop_on_signals
-from dcgan.adapters.weights import load_classifier, save_weights
+from dcgan.adapters.weights import load_quick_judge, save_weights
 from dcgan.core.batches import Batches
 from dcgan.core.devices import prepare_device, resolve
-from dcgan.core.quick_judge import QuickJudge
 from dcgan.core.state import build_state
 from dcgan.core.tracking import TeeTracker
 from dcgan.core.training import total_steps, train
@@ -30,33 +29,31 @@ def main() -> None:
     params = load_params(Path("params.yaml"))
     device = prepare_device(params.train)
     config, data = resolve(params.gan, device), load_dataset(DATASET, report_path=REPORTS / "validation.json")
-    judge = QuickJudge(load_classifier(CLASSIFIER, device=device), data.train, config.model)
-    state = build_state(config, device=device)
+    judge = load_quick_judge(CLASSIFIER, data.train, config.model, device=device)
     batches = Batches(data.train, batch_size=config.train.batch_size, seed=config.train.seed, device=device)
     end = total_steps(config.train, steps_per_epoch=batches.steps_per_epoch)
-    checkpoints = CheckpointFolder(CHECKPOINTS / run_fingerprint(config, INPUTS))
+    folder = CheckpointFolder(CHECKPOINTS / run_fingerprint(config, INPUTS))
     with exclusive(CHECKPOINTS / "lock"), stop_on_signals() as stop:
-        checkpoints.restore(state)
+        state = folder.restore(build_state(config, device=device))
         run = open_run(
-            reference=checkpoints.path / "run.json",
+            reference=folder.path / "run.json",
             tracking=params.tracking,
             params=params.flattened(),
             tags=training_tags(INPUTS, device=str(device), precision=config.train.precision),
-            name=f"{data.name}-{checkpoints.path.name[:6]}",
+            name=f"{data.name}-{folder.path.name[:6]}",
             description=f"{config.summary}\n\n{len(data.train):,} images of {data.name}, {end:,} steps.",
         )
         save_run_reference(MODELS / "run.json", run)  # before the first step: fails now where nothing can be written
         run.log_dataset(name=data.name, sha256=data.sha256, path=DATASET, profile={"images": len(data.train)})
-        log = JsonlTracker(checkpoints.path, resume_from_step=state.step, publish_to=REPORTS)
-        with run, log, ProgressBar("train", start=state.step, end=end) as bar:
-            tracker, save = TeeTracker(log, run, bar), checkpoints.save
-            train(state, batches, config, tracker=tracker, on_checkpoint=save, judge=judge, stop_requested=stop)
+        log = JsonlTracker(folder.path, resume_from_step=state.step, publish_to=REPORTS)
+        with TeeTracker(log, run, ProgressBar("train", start=state.step, end=end)) as tracker:
+            train(state, batches, config, tracker=tracker, on_checkpoint=folder.save, judge=judge, stop_requested=stop)
             stop.raise_if_made(f"train: stopped and saved after step {state.step} of {end}; run it again to go on")
-            checkpoints.choose(state, config.train.keep)
+            folder.choose(state, config.train.keep)
             save_weights(MODELS, generator=state.generator_ema, discriminator=state.discriminator)
             save_history(REPORTS / "plots", REPORTS / "history.jsonl")
             run.log_artifacts(REPORTS / "validation.json", REPORTS / "plots/training.png", folder="training")
-        checkpoints.remove()
+        folder.remove()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -142,10 +143,10 @@ def save_report(out: Path, paths: Sequence[Path], found: Sequence[Projection]) -
         {"image": str(path), "psnr": each.psnr, "error": float(each.errors[-1]), "digit": each.label}
         for path, each in zip(paths, found, strict=True)
     ]
-    arrays = {"latents": torch.stack([each.latents for each in found]).numpy()}
+    arrays: dict[str, Any] = {"latents": torch.stack([each.latents for each in found]).numpy()}
     if found[0].label is not None:
         arrays["labels"] = np.array([each.label for each in found])
-    write_atomically(out / "latents.npz", lambda file: np.savez(file, allow_pickle=False, **arrays))
+    write_atomically(out / "latents.npz", lambda file: np.savez(file, **arrays))
     write_json(out / "projections.json", {"projections": rows})
 
 

@@ -52,8 +52,11 @@ class CheckpointFolder:
                 raise BadDataError(f"{best}: {error}; delete {self.path} to train afresh") from error
             print(f"{best}: kept, the best of the run, after step {state.step}")
 
-    def restore(self, state: GanState) -> None:
+    def restore(self, state: GanState) -> GanState:
         """Load the newest valid checkpoint into `state`, if there is one; warn of newer ones that are damaged.
+
+        Returns:
+            The same state.
 
         Raises:
             BadDataError: there are checkpoints, but all of them are damaged.
@@ -67,9 +70,10 @@ class CheckpointFolder:
                 print(f"warning: passed over a damaged checkpoint, {damaged[-1]}", file=sys.stderr)
             else:
                 print(f"{path}: going on after step {state.step}")
-                return
+                return state
         if damaged:
             raise BadDataError(f"every checkpoint is damaged: {'; '.join(damaged)}; delete {self.path} to start afresh")
+        return state
 
     def remove(self) -> None:
         """Delete the folder and all that is in it: the training is finished and its results are written."""

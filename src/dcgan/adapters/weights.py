@@ -11,6 +11,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from dcgan.core.classifier import Classifier
+from dcgan.core.config import ModelConfig
+from dcgan.core.dataset import LabelledImages
+from dcgan.core.quick_judge import QuickJudge
 from dcgan.errors import BadDataError
 from dcgan.files import write_bytes
 
@@ -55,6 +58,15 @@ def load_classifier(path: Path, *, device: torch.device) -> Classifier:
         BadDataError: as `load_weights`.
     """
     return restored(Classifier(), path, device=device, made_by="train_classifier")
+
+
+def load_quick_judge(path: Path, data: LabelledImages, model: ModelConfig, *, device: torch.device) -> QuickJudge:
+    """The classifier as a judge of what a training of `model` on `data` draws on its way.
+
+    Raises:
+        BadDataError: as `load_weights`; or its features are not finite.
+    """
+    return QuickJudge(load_classifier(path, device=device), data, model)
 
 
 def restored(network: Network, path: Path, *, device: torch.device, made_by: str = "train") -> Network:

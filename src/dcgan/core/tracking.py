@@ -1,7 +1,9 @@
 """Where a training run reports to: a protocol, and the trackers that need no tool."""
 
 from collections.abc import Mapping
-from typing import Protocol
+from contextlib import AbstractContextManager, ExitStack
+from types import TracebackType
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,10 +46,26 @@ class RecordingTracker:
 
 
 class TeeTracker:
-    """Passes everything on to several trackers, in order."""
+    """Passes everything on to several trackers, in order; as a context manager, it opens and closes them."""
 
     def __init__(self, *trackers: Tracker) -> None:
         self.trackers = trackers
+        self._opened = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Open the trackers that can be opened; what is opened is closed if another one fails to."""
+        with ExitStack() as opening:
+            for tracker in self.trackers:
+                if isinstance(tracker, AbstractContextManager):
+                    opening.enter_context(tracker)
+            self._opened = opening.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close them, the last one first."""
+        self._opened.__exit__(kind, error, traceback)
 
     def log_metrics(self, metrics: Mapping[str, float], *, step: int) -> None:
         """Record the metrics everywhere."""
