@@ -1,16 +1,18 @@
-"""Presets and ablation rows fit the parameters that there are."""
+"""Presets, ablation rows and members of the zoo fit the parameters that there are."""
 
+import csv
 from pathlib import Path
 
 import pytest
 import yaml
 
-from dcgan.adapters.params_file import load_params
+from dcgan.adapters.params_file import load_params, params_sha256
 from dcgan.errors import UsageError
 from recipe_changes import changed_params, write_changed
 
 ROOT = Path(__file__).parents[2]
 ABLATION = yaml.safe_load((ROOT / "experiments/ablation.yaml").read_text())
+ZOO = yaml.safe_load((ROOT / "experiments/zoo.yaml").read_text())
 PRESETS = yaml.safe_load((ROOT / "experiments/presets.yaml").read_text())
 
 
@@ -23,6 +25,27 @@ def in_root(monkeypatch):
 def test_every_row_of_the_ablation_is_a_recipe_of_its_own(row):
     changes = ABLATION["base"] | ABLATION["rows"][row]
     assert (changed_params(changes) == changed_params(ABLATION["base"])) == (row == "default")
+
+
+@pytest.mark.parametrize("member", ZOO["members"])
+def test_every_member_of_the_zoo_fits_and_is_told_about(member):
+    params = ZOO["members"][member]["params"]
+    flat = changed_params(ZOO["base"] | params).flattened()
+    assert {name: flat[name] for name in params} == params
+    assert all(ZOO["members"][member][text] for text in ("idea", "source", "expect"))
+
+
+def test_the_page_of_the_zoo_shows_every_member_as_it_was_measured():
+    """The table and the pictures are of these very recipes: a changed member has to be trained again."""
+    page = (ROOT / "docs/zoo.md").read_text()
+    with (ROOT / "experiments/zoo.csv").open(newline="") as file:
+        rows = {row["row"]: row for row in csv.DictReader(file)}
+    for name, member in ZOO["members"].items():
+        params = changed_params(ZOO["base"] | member["params"])
+        assert rows[name]["recipe"] == params_sha256(params)[:8], name
+        assert f"| [{name}](#{name}) | {float(rows[name]['fcd']):.2f} |" in page
+        assert (ROOT / f"docs/images/zoo/{name}.png").is_file()
+        assert member["idea"] in page
 
 
 @pytest.mark.parametrize("preset", PRESETS)
