@@ -87,7 +87,9 @@ def test_a_format_that_is_not_there_is_406(service):
         ({"seed": 2**63}, "seed: Input should be less than or equal to 9223372036854775807"),
         ({"truncation": 0}, "truncation: Input should be greater than 0"),
         ({"truncation": 1.5}, "truncation: Input should be less than or equal to 1"),
-        ({"cuont": 5}, "cuont: Extra inputs are not permitted"),
+        ({"cuont": 5}, "body: cuont: unknown; there are count, digits, seed, truncation"),
+        ({"\ud800": 5}, "body: ?: unknown"),
+        ({f"key{i}": 0 for i in range(100)}, "body: key0, key1, key2: unknown; there are count"),
     ],
 )
 def test_what_is_out_of_range_or_unknown_is_422_with_its_name(service, request_, told):

@@ -82,7 +82,7 @@ def test_infer_answers_with_all_outputs_where_none_is_named(service):
         ({"labels": {"data": [0, 1, -1]}}, 422, "labels: some are out of range"),
         ({"labels": {"data": [0, 1, 2.0]}}, 422, "labels: a value in data is no whole number"),
         ({"labels": {"data": [0, 1, 2**80]}}, 422, "labels: a value in data is too large"),
-        ({"labels": {"colour": 1}}, 422, "inputs.1.colour: Extra inputs are not permitted"),
+        ({"labels": {"colour": 1}}, 422, "inputs.1: colour: unknown; there are name, shape, datatype"),
     ],
 )
 def test_an_input_that_does_not_fit_is_refused_by_name(service, changes, status, told):

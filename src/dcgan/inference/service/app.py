@@ -216,7 +216,7 @@ def _answer(error: RequestError, *, headers: Any = None) -> JSONResponse:
 
 def _described(error: RequestValidationError) -> str:
     """The first few findings as `place: what`, without the values, which may be anything."""
-    findings = error.errors()
+    findings = error.errors()[:3]
     places = [".".join(str(part)[:40] for part in each["loc"] if part != "body") or "body" for each in findings]
     lines = [f"{place}: {each['msg']}" for place, each in zip(places, findings, strict=True)]
-    return "; ".join(dict.fromkeys(lines[:3]))
+    return "; ".join(dict.fromkeys(lines))
