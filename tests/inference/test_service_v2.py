@@ -62,6 +62,7 @@ def test_infer_answers_with_all_outputs_where_none_is_named(service):
 @pytest.mark.parametrize(
     ("changes", "status", "told"),
     [
+        ({"latents": {"name": "\ud800"}}, 400, "inputs: found ?, labels; expected latents, labels"),
         ({"latents": {"name": "noise"}}, 400, "inputs: found noise, labels; expected latents, labels, each once"),
         ({"labels": {"name": "latents"}}, 400, "inputs: found latents, latents"),
         ({"latents": {"datatype": "FP64"}}, 400, "latents: datatype FP64 is wrong; expected FP32"),
@@ -86,7 +87,8 @@ def test_infer_answers_with_all_outputs_where_none_is_named(service):
     ],
 )
 def test_an_input_that_does_not_fit_is_refused_by_name(service, changes, status, told):
-    answer = service.infer(inputs=inputs(**changes))
+    body = json.dumps({"inputs": inputs(**changes)})
+    answer = service.post("/v2/models/generator/infer", content=body, headers={"content-type": "application/json"})
     assert (answer.status_code, answer.json()["error"][: len(told)]) == (status, told)
 
 

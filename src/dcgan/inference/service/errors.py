@@ -9,7 +9,7 @@ class RequestError(Exception):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
-        self.message = message
+        self.message = message.encode("utf-8", "replace").decode()  # names from JSON may hold lone surrogates
 
     @property
     def headers(self) -> dict[str, str]:
