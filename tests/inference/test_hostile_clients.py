@@ -6,7 +6,7 @@ import socket
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -61,9 +61,7 @@ def test_a_client_that_sends_too_slowly_is_cut_off(hasty, sent, answered):
 def test_a_client_that_drips_its_head_is_cut_off(hasty):
     with hasty.connect() as connection, contextlib.suppress(ConnectionError):
         started = time.monotonic()
-        for byte in b"GET /" + b"a" * 100:
-            connection.sendall(bytes([byte]))
-            time.sleep(0.1)
+        drip(connection, 100 * [b"a"], every=0.1)
     assert time.monotonic() - started < 6
 
 
@@ -140,6 +138,84 @@ def test_what_is_no_good_request_gets_4xx_or_no_answer(service, sent):
         answer = everything(connection)
     assert answer == b"" or answer.split()[1][:1] == b"4", answer[:200]
     assert service.ask()
+
+
+def drip(connection: socket.socket, parts: Iterable[bytes], *, every: float) -> None:
+    for part in parts:
+        connection.sendall(part)
+        time.sleep(every)
+
+
+GET = b"GET /v2/health/live HTTP/1.1\r\nhost: x\r\n\r\n"
+CHUNKED = b"POST /v1/images HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+TOO_LARGE = b"POST /v1/images HTTP/1.1\r\nhost: x\r\ncontent-length: 5000000\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [(GET, b"\r\n"), (TOO_LARGE + b" " * 4_000_000, b" " * 1_000_000)],
+    ids=["an empty line after an answer", "the rest of a body that was refused"],
+)
+def test_what_begins_no_request_keeps_no_connection_open(hasty, parts):
+    with hasty.connect() as connection:
+        drip(connection, parts, every=0.2)
+        started = time.monotonic()
+        everything(connection)
+    assert time.monotonic() - started < 3
+
+
+def test_a_body_that_came_too_slowly_ends_the_connection(hasty):
+    with hasty.connect() as connection:
+        connection.sendall(CHUNKED + b"5\r\n{")
+        assert b"connection: close" in everything(connection).lower()
+
+
+def test_a_few_requests_may_wait_on_one_connection_but_not_many(service):
+    with service.connect() as connection:
+        connection.sendall(15 * GET + GET.replace(b"host", b"connection: close\r\nhost"))
+        assert everything(connection).count(b"200 OK") == 16
+    with service.connect() as connection:
+        connection.sendall(100 * GET)
+        answers = everything(connection)
+    assert answers.count(b"200 OK") == 0
+    assert answers.startswith(b"HTTP/1.1 400")
+
+
+def test_the_bodies_of_requests_that_wait_are_bounded(service):
+    slow = b'{"count": 1000}'
+    first = b"POST /v1/images HTTP/1.1\r\nhost: x\r\naccept: application/zip\r\ncontent-type: application/json\r\n"
+    with service.connect() as connection, contextlib.suppress(ConnectionError):
+        connection.sendall(12 * (first + b"content-length: %d\r\n\r\n" % len(slow) + slow))
+        connection.sendall(TOO_LARGE.replace(b"5000000", b"4000000") + b" " * 4_000_000)
+        assert everything(connection).count(b"200 OK") < 12
+    assert service.ask()
+
+
+@pytest.mark.parametrize(
+    ("begun", "flood"),
+    [
+        (CHUNKED + b"2\r\n{}\r\n0\r\n", b"x: " + b"a" * 1000 + b"\r\n"),
+        (CHUNKED + b"2\r\n{}\r\n5;", b"a" * 1000),
+        (b"", b"\r\n" * 500),
+        (GET, b"\r\n" * 500),
+    ],
+    ids=["trailers", "a chunk's extension", "empty lines first", "empty lines after an answer"],
+)
+def test_what_is_neither_head_nor_body_is_bounded(service, begun, flood):
+    with service.connect() as connection:
+        connection.sendall(begun)
+        with pytest.raises(ConnectionError):
+            drip(connection, 300 * [flood], every=0.001)
+    assert service.ask()
+
+
+def test_what_comes_after_a_body_is_no_header(service):
+    body = b"2\r\n{}\r\n0\r\naccept: application/json\r\nx-request-id: late\r\n\r\n"
+    with service.connect() as connection:
+        connection.sendall(CHUNKED.replace(b"host", b"connection: close\r\nhost") + body)
+        answer = everything(connection)
+    assert b"image/png" in answer
+    assert b"late" not in answer
 
 
 # Bodies made to be costly

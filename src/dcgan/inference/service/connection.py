@@ -1,26 +1,33 @@
-"""Connections that do not wait for ever: clients that send or read too slowly are cut off."""
+"""Connections that do not wait for ever, and hold no more than they may: who sends or reads too slowly is cut off."""
 
 import asyncio
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+MAX_PIPELINED = 16
+"""Requests that wait on one connection for the answers before theirs."""
+MAX_WAITING_BODY = 2**20
+"""Bytes of such a request's body; bodies of requests that are being answered are bounded by `Guarded`."""
+MAX_HEAD_BYTES = 65_536
+"""Of a head, and of all else that is neither head nor body: trailers, chunk extensions, empty lines."""
+
 
 class ImpatientProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP/1.1, with a deadline for what only the connection sees.
+    """uvicorn's HTTP/1.1, with bounds on what only the connection sees.
 
-    That is: a request's head, the rest of a body that has been answered already, and an answer that is not read. Bodies
-    that the application reads are timed by `Guarded`, idle connections by uvicorn's own keep-alive timeout.
+    That is: a request's head, the rest of a body that has been answered already, what comes between two requests, and
+    an answer that is not read. Bodies that the application reads are timed by `Guarded`, silence between two requests
+    by uvicorn's own keep-alive timeout.
     """
 
     patience_seconds = 10.0
-    max_head_bytes = 65_536
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first head."""
         self._reading: asyncio.TimerHandle | None = None
         self._writing: asyncio.TimerHandle | None = None
-        self._in_head, self._head_bytes = True, 0
+        self._in_head, self._frame_bytes = True, 0
         self._answering: RequestResponseCycle | None = None
         super().connection_made(transport)
         self._await_data()
@@ -36,11 +43,13 @@ class ImpatientProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take what came, unless it is a head that grows too large."""
-        self._head_bytes += len(data) if self._in_head else 0
+        """Take what came, unless it is neither head nor body for too long."""
+        self._frame_bytes += len(data)
         super().data_received(data)
-        if self._in_head and self._head_bytes > self.max_head_bytes:
+        if self._frame_bytes > MAX_HEAD_BYTES:
             self._refuse(b"431 Request Header Fields Too Large")
+        elif self.cycle is not None and self.cycle.response_complete and not self.pipeline:
+            self._await_data()  # uvicorn's keep-alive timeout ended with the first byte, which need not be a request's
 
     def on_message_begin(self) -> None:
         """Wait for the rest of the head."""
@@ -48,11 +57,25 @@ class ImpatientProtocol(HttpToolsProtocol):
         self._await_data()
         super().on_message_begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; one that comes after the body is none."""
+        if self._in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """The head is here."""
-        self._in_head, self._head_bytes = False, 0
+        self._in_head, self._frame_bytes = False, 0
         self._data_came()
+        if len(self.pipeline) >= MAX_PIPELINED:
+            raise ValueError("too many requests at once")  # the parser stops, and uvicorn hangs up with 400
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body; one that waits for its turn may not grow without end."""
+        self._frame_bytes = 0
+        super().on_body(body)
+        if self.pipeline and len(self.cycle.body) > MAX_WAITING_BODY:
+            raise ValueError("too large a request behind others")
 
     def on_message_complete(self) -> None:
         """The body is here."""

@@ -16,4 +16,6 @@ class RequestError(Exception):
         """Headers that belong to the status."""
         if self.status in (429, 503):
             return {"retry-after": str(RETRY_AFTER_SECONDS)}
+        if self.status == 408:
+            return {"connection": "close"}  # the rest of the body is not waited for
         return {"www-authenticate": "Bearer"} if self.status == 401 else {}
