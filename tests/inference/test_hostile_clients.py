@@ -76,6 +76,24 @@ def test_a_client_that_does_not_read_is_cut_off(hasty):
     assert hasty.ask()
 
 
+def test_answers_that_nobody_reads_leave_no_room_for_more_until_they_are_cut(tmp_path, model):
+    running = Running(tmp_path, model, "--limit", "request_seconds=2", "--limit", "max_unread_bytes=1000000")
+    body = b'{"count": 1000}'
+    head = b"POST /v1/images HTTP/1.1\r\nhost: x\r\naccept: application/json\r\ncontent-length: 15\r\n"
+    try:
+        with running.connect() as connection:
+            connection.sendall(10 * (head + b"content-type: application/json\r\n\r\n" + body))
+            time.sleep(1)
+            with pytest.raises(urllib.error.HTTPError, match="429"):
+                running.ask()
+            assert running.ask("/v2/health/ready", None)
+            running.await_connections(0)
+            assert running.ask()
+    finally:
+        running.process.kill()
+        running.process.wait()
+
+
 def test_two_hundred_slow_clients_hold_up_nobody_and_are_gone_soon(hasty):
     hasty.ask()
     beginnings = [b"", b"GET /", b"POST /v1/images HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{"]

@@ -62,6 +62,21 @@ def test_more_than_the_service_can_hold_is_429_and_leaves_nothing_behind(bound, 
     assert told in refusals[-1].message
 
 
+@pytest.mark.parametrize(
+    ("unread_before", "unread_after", "status", "drawn"),
+    [(0, 0, 200, 1), (10**6, 10**6 + 1, 429, 1), (10**6 + 1, 0, 429, 0)],
+    ids=["room", "room until it was drawn", "no room"],
+)
+def test_an_answer_that_has_no_room_beside_unread_ones_is_429(model, unread_before, unread_after, status, drawn):
+    unread = iter([unread_before, unread_after])
+    with Service(
+        model, unread=lambda: next(unread), limits=dataclasses.replace(LIMITS, max_unread_bytes=10**6)
+    ) as service:
+        answer = service.images(count=1)
+        assert (answer.status_code, service.get("/v2/health/live").status_code) == (status, 200)
+        assert f"dcgan_batch_images_count {drawn}.0" in service.get("/metrics").text
+
+
 def test_a_compressed_body_is_not_taken(service):
     answer = service.post("/v1/images", content=b"bomb", headers={"content-encoding": "gzip"})
     assert answer.status_code == 415

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 
 from dcgan.errors import BadDataError, UsageError
 from dcgan.inference.service import images, v2
+from dcgan.inference.service.answers import Bounded
 from dcgan.inference.service.batching import Batcher
 from dcgan.inference.service.errors import RequestError
 from dcgan.inference.service.limits import Limits
@@ -39,7 +40,13 @@ class Readiness:
 
 
 def build_app(
-    model: ServedModel, *, limits: Limits, metrics: Metrics, readiness: Readiness, keys: Collection[str] = ()
+    model: ServedModel,
+    *,
+    limits: Limits,
+    metrics: Metrics,
+    readiness: Readiness,
+    keys: Collection[str] = (),
+    unread: Callable[[], int] = lambda: 0,
 ) -> FastAPI:
     """The application around a loaded model.
 
@@ -49,6 +56,7 @@ def build_app(
         metrics: counted into, and shown at `/metrics`.
         readiness: what `/v2/health/ready` tells.
         keys: one of them is needed for all but the page and health; none: everybody is let in.
+        unread: bytes of answers that clients have not read yet.
     """
 
     @asynccontextmanager
@@ -78,6 +86,7 @@ def build_app(
         """Counters and histograms for Prometheus."""
         return Response(metrics.text(), media_type=CONTENT_TYPE)
 
+    app.add_middleware(Bounded, most=limits.max_unread_bytes, unread=unread, answer=_answer)
     app.add_middleware(Guarded, limits=limits, keys=keys, answer=_answer)
     app.add_middleware(Recorded, metrics=metrics, answer=_answer)
     return app

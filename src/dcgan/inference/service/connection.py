@@ -11,6 +11,16 @@ MAX_WAITING_BODY = 2**20
 """Bytes of such a request's body; bodies of requests that are being answered are bounded by `Guarded`."""
 MAX_HEAD_BYTES = 65_536
 """Of a head, and of all else that is neither head nor body: trailers, chunk extensions, empty lines."""
+MIN_READ_RATE = 65_536
+"""Bytes a second that a client must read of what is ready for it."""
+
+
+class SlowReaders(set["ImpatientProtocol"]):
+    """Connections whose clients do not read as fast as they are answered."""
+
+    def num_bytes(self) -> int:
+        """Bytes that wait for them."""
+        return sum(connection.transport.get_write_buffer_size() for connection in self)
 
 
 class ImpatientProtocol(HttpToolsProtocol):
@@ -22,6 +32,7 @@ class ImpatientProtocol(HttpToolsProtocol):
     """
 
     patience_seconds = 10.0
+    slow_readers: SlowReaders
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first head."""
@@ -35,8 +46,7 @@ class ImpatientProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is waited for any more."""
         self._data_came()
-        if self._writing is not None:
-            self._writing.cancel()
+        self._all_read()
         if self._answering is not None:  # of pipelined requests, uvicorn itself tells the last one only
             self._answering.disconnected = True
             self._answering.message_event.set()
@@ -91,8 +101,16 @@ class ImpatientProtocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         """The client does not read as fast as it is answered."""
+        self._all_read()  # or nearly, until now
+        self.slow_readers.add(self)
         self._watch_reader()
         super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """The client has read nearly all; what is left it has a new term for."""
+        self._all_read()
+        self._watch_reader()
+        super().resume_writing()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answering = cycle
@@ -115,16 +133,27 @@ class ImpatientProtocol(HttpToolsProtocol):
     def _watch_reader(self) -> None:
         unread = self.transport.get_write_buffer_size()
         if self._writing is None and unread:
-            self._writing = self.loop.call_later(self.patience_seconds, self._cut_unless_read, unread)
+            allowed = max(0, unread - int(MIN_READ_RATE * self.patience_seconds))
+            self._writing = self.loop.call_later(self.patience_seconds, self._cut_unless_read, allowed)
 
-    def _cut_unless_read(self, unread_before: int) -> None:
+    def _all_read(self) -> None:
+        self.slow_readers.discard(self)
+        if self._writing is not None:
+            self._writing.cancel()
+            self._writing = None
+
+    def _cut_unless_read(self, allowed: int) -> None:
         self._writing = None
-        if self.transport.get_write_buffer_size() >= unread_before:
+        if self.transport.get_write_buffer_size() > allowed:
             self.transport.abort()
         else:
             self._watch_reader()
 
 
-def impatient(patience_seconds: float) -> type[Any]:
-    """The protocol with that patience, for uvicorn's configuration."""
-    return type("ImpatientProtocol", (ImpatientProtocol,), {"patience_seconds": patience_seconds})
+def impatient(patience_seconds: float, slow_readers: SlowReaders) -> type[Any]:
+    """The protocol with that patience, which tells who reads slowly, for uvicorn's configuration."""
+    return type(
+        "ImpatientProtocol",
+        (ImpatientProtocol,),
+        {"patience_seconds": patience_seconds, "slow_readers": slow_readers},
+    )

@@ -23,10 +23,12 @@ class Limits:
     """Requests in work at once, over which 429 answers."""
     max_queued_images: int = 4000
     """Digits waiting to be drawn, over which 429 answers: about half a second of work for two cores."""
+    max_unread_bytes: int = 128 * 2**20
+    """Of answers that clients have not read yet, over which 429 answers; 1,000 digits by v2 are up to 20 MB of JSON."""
     max_connections: int = 1024
     """Open connections, over which 503 answers."""
     request_seconds: float = 10.0
-    """For a client to send a request's head, then its body (408 answers), and to take each part of the answer."""
+    """For a client to send a request's head, then its body (408 answers), and to read 64 KiB a second of the answer."""
     idle_seconds: float = 5.0
     """For a connection to stay open between two requests."""
     drain_seconds: float = 12.0

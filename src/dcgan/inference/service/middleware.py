@@ -32,6 +32,17 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 PUBLIC = ("/", "/docs", "/v2/health/live", "/v2/health/ready")
 """Paths that need no key; and all below `/page/`."""
 
+
+def is_public(path: str) -> bool:
+    """Whether a path needs no key."""
+    return path in PUBLIC or path.startswith("/page/")
+
+
+def is_free(path: str) -> bool:
+    """Whether a path answers however much there is to do: who watches over the service must see an overload."""
+    return is_public(path) or path == "/metrics"
+
+
 SECURITY_HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' blob: data:;"
@@ -131,7 +142,7 @@ class Guarded:
             self._in_work -= 1
 
     def _require_key(self, scope: Scope) -> None:
-        if not self._keys or scope["path"] in PUBLIC or scope["path"].startswith("/page/"):
+        if not self._keys or is_public(scope["path"]):
             return
         headers = Headers(scope=scope)
         kind, _, bearer = headers.get("authorization", "").partition(" ")
