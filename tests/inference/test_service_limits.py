@@ -4,6 +4,9 @@ import asyncio
 import dataclasses
 import json
 import logging
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -60,6 +63,20 @@ def test_more_than_the_service_can_hold_is_429_and_leaves_nothing_behind(bound, 
     asyncio.run(play())
     assert [error.status for error in refusals] == [429] * refused
     assert told in refusals[-1].message
+
+
+def test_an_overload_is_seen_not_suffered_by_who_watches(model, monkeypatch):
+    release, draw_batch = threading.Event(), Generator.draw_batch
+    monkeypatch.setattr(Generator, "draw_batch", lambda *batch: (release.wait(20), draw_batch(*batch))[1])
+    with Service(model, limits=dataclasses.replace(LIMITS, max_requests=1)) as service:
+        with ThreadPoolExecutor(1) as pool:
+            first = pool.submit(service.images, count=1)
+            while service.get("/v2/models/generator").status_code == 200:
+                time.sleep(0.01)
+            answers = {path: service.get(path).status_code for path in ("/v2/health/live", "/metrics", "/", "/v2")}
+            release.set()
+        assert answers == {"/v2/health/live": 200, "/metrics": 200, "/": 200, "/v2": 429}
+        assert (first.result().status_code, service.get("/v2").status_code) == (200, 200)
 
 
 @pytest.mark.parametrize(

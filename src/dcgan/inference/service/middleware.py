@@ -130,16 +130,17 @@ class Guarded:
         try:
             self._require_key(scope)
             body = await self._whole_body(scope, receive)
-            if self._in_work >= self._limits.max_requests:  # counted only now: slow clients take nobody's place
+            counted = not is_free(scope["path"])  # and only now: slow clients take nobody's place
+            if counted and self._in_work >= self._limits.max_requests:
                 raise RequestError(429, f"{self._in_work} requests are in work already; try again in a second")
         except RequestError as error:
             await self._answer(error)(scope, receive, send)
             return
-        self._in_work += 1
+        self._in_work += counted
         try:
             await self._app(scope, _replaying(body, receive), send)
         finally:
-            self._in_work -= 1
+            self._in_work -= counted
 
     def _require_key(self, scope: Scope) -> None:
         if not self._keys or is_public(scope["path"]):
