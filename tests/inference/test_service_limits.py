@@ -5,7 +5,6 @@ import dataclasses
 import json
 import logging
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -66,13 +65,18 @@ def test_more_than_the_service_can_hold_is_429_and_leaves_nothing_behind(bound, 
 
 
 def test_an_overload_is_seen_not_suffered_by_who_watches(model, monkeypatch):
-    release, draw_batch = threading.Event(), Generator.draw_batch
-    monkeypatch.setattr(Generator, "draw_batch", lambda *batch: (release.wait(20), draw_batch(*batch))[1])
+    drawing, release, draw_batch = threading.Event(), threading.Event(), Generator.draw_batch
+
+    def draw_when_released(*batch: Any) -> Any:
+        drawing.set()
+        assert release.wait(20)
+        return draw_batch(*batch)
+
+    monkeypatch.setattr(Generator, "draw_batch", draw_when_released)
     with Service(model, limits=dataclasses.replace(LIMITS, max_requests=1)) as service:
         with ThreadPoolExecutor(1) as pool:
             first = pool.submit(service.images, count=1)
-            while service.get("/v2/models/generator").status_code == 200:
-                time.sleep(0.01)
+            assert drawing.wait(20)
             answers = {path: service.get(path).status_code for path in ("/v2/health/live", "/metrics", "/", "/v2")}
             release.set()
         assert answers == {"/v2/health/live": 200, "/metrics": 200, "/": 200, "/v2": 429}
@@ -199,6 +203,15 @@ def test_a_reload_takes_the_new_model_and_a_bad_one_changes_nothing(model):
     told = metrics.text().decode()
     assert 'dcgan_reloads_total{outcome="refused"} 1.0' in told
     assert 'dcgan_reloads_total{outcome="done"} 1.0' in told
+
+
+def test_a_reload_that_fails_in_an_unforeseen_way_is_told_and_changes_nothing(service, monkeypatch, caplog):
+    before = service.generator
+    monkeypatch.setattr(Generator, "load", lambda *_arguments, **_options: 1 / 0)
+    asyncio.run(service.served.reload())
+    assert service.generator is before
+    assert "ZeroDivisionError" in caplog.text
+    assert 'dcgan_reloads_total{outcome="refused"} 1.0' in service.metrics.text().decode()
 
 
 def test_a_model_that_is_missing_is_not_served(tmp_path):
