@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from service_client import inputs
+from dcgan.cli import PRETRAINED
+from service_client import Service, inputs, tensor
 from tiny_onnx import LATENT_DIM
 
 
@@ -97,6 +98,14 @@ def test_values_that_are_not_finite_are_refused(service):
     headers = {"content-type": "application/json"}
     answer = service.post("/v2/models/generator/infer", content=body, headers=headers)
     assert answer.status_code == 422
+
+
+def test_latents_that_overflow_in_the_model_are_refused():
+    with Service(PRETRAINED) as service:
+        latent_dim = service.generator.info.contract.latent_dim
+        huge = tensor("latents", "FP32", np.full((1, latent_dim), 3e38))
+        answer = service.infer(inputs=[huge, tensor("labels", "INT64", [3])])
+    assert (answer.status_code, answer.json()["error"][:41]) == (422, "latents: values this large draw no number")
 
 
 def test_an_output_that_is_not_there_is_refused(service):

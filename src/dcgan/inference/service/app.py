@@ -160,10 +160,11 @@ def _add_v2(app: FastAPI, model: ServedModel, limits: Limits, readiness: Readine
         latents, labels = v2.read_inputs(request, batcher.generator.info.contract, most=limits.max_images)
         names = v2.wanted_outputs(request)
         drawn = await batcher.draw(latents, labels)
+        v2.require_finite(drawn)
 
         def encode() -> bytes:
             answer = v2.infer_response(request, drawn, names, model=MODEL_NAME, version=MODEL_VERSION)
-            return json.dumps(answer, separators=(",", ":")).encode()
+            return json.dumps(answer, separators=(",", ":"), allow_nan=False).encode()
 
         return Response(await asyncio.to_thread(encode), media_type="application/json")
 

@@ -92,6 +92,12 @@ def wanted_outputs(request: InferRequest) -> Sequence[str]:
     return names
 
 
+def require_finite(drawn: Drawn) -> None:
+    """Refuse what JSON has no numbers for: latents near the end of float32 overflow inside the model."""
+    if not np.isfinite(drawn.images).all():
+        raise RequestError(422, "latents: values this large draw no numbers; send smaller ones")
+
+
 def infer_response(
     request: InferRequest, drawn: Drawn, names: Sequence[str], *, model: str, version: str
 ) -> dict[str, Any]:
