@@ -171,6 +171,17 @@ def test_a_failure_of_ours_is_500_without_its_insides(service, monkeypatch, capl
     assert 'route="/v1/images",status="500"' in service.get("/metrics").text
 
 
+def test_a_model_that_fails_tells_the_log_where_it_is_and_not_the_client(service, model, monkeypatch, caplog):
+    def fail(*_batch: Any) -> None:
+        raise BadDataError(f"{model}: the model failed")
+
+    monkeypatch.setattr(Generator, "draw_batch", fail)
+    answer = service.images(count=1)
+    assert answer.status_code == 500
+    assert str(model) not in answer.text
+    assert str(model) in caplog.text
+
+
 def test_pages_carry_headers_for_browsers(service):
     for path in ("/", "/docs", "/page/style.css"):
         answer = service.get(path)

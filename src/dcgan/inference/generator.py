@@ -162,7 +162,7 @@ class Generator:
         num_classes = self.info.contract.num_classes
         if num_classes == 0:
             if digits is not None:
-                raise UsageError(f"digits: {self.info.path} is unconditional and draws any digit; leave them out")
+                raise UsageError("digits: the model is unconditional and draws any digit; leave them out")
             return None
         if digits is None:
             return np.arange(count, dtype=np.int64) % num_classes

@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from dcgan.errors import BadDataError, UsageError
+from dcgan.errors import UsageError
 from dcgan.inference.service import images, v2
 from dcgan.inference.service.answers import Bounded
 from dcgan.inference.service.batching import Batcher
@@ -206,10 +206,6 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(UsageError)
     async def _usage(_request: Request, error: UsageError) -> Response:
         return _answer(RequestError(422, str(error)))
-
-    @app.exception_handler(BadDataError)
-    async def _failed(_request: Request, error: BadDataError) -> Response:
-        return _answer(RequestError(500, str(error)))
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(_request: Request, error: RequestValidationError) -> Response:
