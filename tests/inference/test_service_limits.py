@@ -34,7 +34,7 @@ def test_a_body_that_is_too_large_is_413_whether_it_says_so_or_not(service):
     ],
 )
 def test_more_than_the_service_can_hold_is_429_and_leaves_nothing_behind(bound, refused, told):
-    refusals, scope = [], {"type": "http", "path": "/v1/images", "headers": []}
+    refusals, scope = [], {"type": "http", "method": "POST", "path": "/v1/images", "headers": []}
 
     async def play() -> None:
         release = asyncio.Event()
@@ -101,6 +101,23 @@ def test_an_answer_that_has_no_room_beside_unread_ones_is_429(model, unread_befo
 def test_a_compressed_body_is_not_taken(service):
     answer = service.post("/v1/images", content=b"bomb", headers={"content-encoding": "gzip"})
     assert answer.status_code == 415
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        (None, 200),
+        ("Application/JSON; charset=utf-8", 200),
+        ("application/vnd.kserve+json", 200),
+        ("application/x-www-form-urlencoded", 415),
+        ("text/plain", 415),
+        ("application/jsonp", 415),
+    ],
+)
+def test_a_body_is_json_unless_it_says_otherwise(service, kind, status):
+    answer = service.post("/v1/images", content=b'{"count": 1}', headers={"content-type": kind} if kind else {})
+    assert answer.status_code == status
+    assert status == 200 or answer.json()["error"] == f"content-type: {kind} is not taken; send application/json"
 
 
 def test_what_does_not_exist_is_told_in_json(service):

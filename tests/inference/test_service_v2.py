@@ -17,6 +17,7 @@ def test_the_server_and_its_model_describe_themselves(service):
     assert service.get("/v2/models/generator/ready").json() == {"name": "generator", "ready": True}
     described = service.get("/v2/models/generator").json()
     assert described == service.get("/v2/models/generator/versions/1").json()
+    assert described["platform"] == "onnxruntime_onnx"
     assert described["inputs"] == [
         {"name": "latents", "datatype": "FP32", "shape": [-1, LATENT_DIM]},
         {"name": "labels", "datatype": "INT64", "shape": [-1]},
@@ -106,6 +107,12 @@ def test_latents_that_overflow_in_the_model_are_refused():
         huge = tensor("latents", "FP32", np.full((1, latent_dim), 3e38))
         answer = service.infer(inputs=[huge, tensor("labels", "INT64", [3])])
     assert (answer.status_code, answer.json()["error"][:41]) == (422, "latents: values this large draw no number")
+
+
+def test_binary_tensors_are_refused_with_the_way_out(service):
+    headers = {"content-type": "application/octet-stream", "inference-header-content-length": "10"}
+    answer = service.post("/v2/models/generator/infer", content=b"{ binary }", headers=headers)
+    assert (answer.status_code, answer.json()["error"]) == (400, "binary tensors are not taken; use binary_data=False")
 
 
 def test_an_output_that_is_not_there_is_refused(service):

@@ -71,6 +71,7 @@ def build_app(
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        strict_content_type=False,
         responses={
             status: {"description": text, "content": {"application/json": {"schema": ERROR_SCHEMA}}}
             for status, text in _STATUSES.items()
@@ -192,7 +193,7 @@ _STATUSES = {
     406: "None of what is accepted can be answered.",
     408: "The request came too slowly.",
     413: "The body is too large.",
-    415: "The body is compressed.",
+    415: "The body is compressed, or says that it is no JSON.",
     422: "A value is out of range.",
     429: "Too much to do at the moment; Retry-After says when to come again.",
 }

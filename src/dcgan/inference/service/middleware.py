@@ -28,6 +28,7 @@ Answer = Callable[[RequestError], ASGIApp]
 """Makes the response to an error."""
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+JSON_TYPE = re.compile(r"application/([a-z0-9.-]+\+)?json")
 
 PUBLIC = ("/", "/docs", "/v2/health/live", "/v2/health/ready")
 """Paths that need no key; and all below `/page/`."""
@@ -129,6 +130,7 @@ class Guarded:
             return
         try:
             self._require_key(scope)
+            _require_json(scope)
             body = await self._whole_body(scope, receive)
             counted = not is_free(scope["path"])  # and only now: slow clients take nobody's place
             if counted and self._in_work >= self._limits.max_requests:
@@ -154,8 +156,6 @@ class Guarded:
 
     async def _whole_body(self, scope: Scope, receive: Receive) -> bytes:
         headers = Headers(scope=scope)
-        if headers.get("content-encoding", "identity").lower() != "identity":
-            raise RequestError(415, "content-encoding: compressed bodies are not taken; send it plain")
         most = self._limits.max_body_bytes
         too_large = RequestError(413, f"the body is larger than the {most:,} bytes that are taken")
         if int(headers.get("content-length", 0)) > most:  # the protocol lets through whole numbers only
@@ -180,6 +180,18 @@ class Guarded:
             raise RequestError(408, f"the body was not whole after {self._limits.request_seconds:g} seconds") from None
         finally:
             self._buffered -= len(body)
+
+
+def _require_json(scope: Scope) -> None:
+    """Refuse a body that says it is something else; one that says nothing is taken for JSON."""
+    headers = Headers(scope=scope)
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        raise RequestError(415, "content-encoding: compressed bodies are not taken; send it plain")
+    if "inference-header-content-length" in headers:
+        raise RequestError(400, "binary tensors are not taken; use binary_data=False")
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if scope["method"] == "POST" and kind and not JSON_TYPE.fullmatch(kind):
+        raise RequestError(415, f"content-type: {kind[:60]} is not taken; send application/json")
 
 
 def _replaying(body: bytes, receive: Receive) -> Receive:

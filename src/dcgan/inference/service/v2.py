@@ -54,7 +54,7 @@ def model_metadata(name: str, version: str, contract: Contract) -> dict[str, Any
     return {
         "name": name,
         "versions": [version],
-        "platform": "onnx_onnxruntime",
+        "platform": "onnxruntime_onnx",
         "inputs": [_tensor_metadata(each, kind) for each, kind in contract.inputs.items()],
         "outputs": [_tensor_metadata(each, kind) for each, kind in contract.outputs.items()],
     }
