@@ -53,7 +53,10 @@ done
 
 step "size"
 base=$(buildah images --format '{{.Size}}' "$BASE"); serve=$(buildah images --format '{{.Size}}' dcgan-serve)
-echo "base $base, serve $serve"
+bytes() { sed 's/ //; s/B$//; s/k/K/' <<< "$1" | numfmt --from=si; }
+added=$(($(bytes "$serve") - $(bytes "$base")))
+echo "base $base, serve $serve, added $((added / 1000000)) MB"
+if ((added > 250000000)); then echo "error: the image adds more than 250 MB to its base" >&2; exit 65; fi
 
 step "no secrets, no registry address, not root"
 container=$(buildah from dcgan-serve)
@@ -85,6 +88,7 @@ request = u.Request(url + "/v1/images", b"{}", {"content-type": "application/jso
 print("PNG:", u.urlopen(request).read()[:4])'
 "${jail[@]}" python -c "$ask" "$port"
 grep -E "^(Uid|CapEff|NoNewPrivs)" "/proc/$serving/status"
+grep -qE "^CapEff:[[:space:]]+0+$" "/proc/$serving/status" || { echo "error: the service has capabilities" >&2; exit 65; }
 kill -TERM $serving
 wait $serving && echo "drained, exit 0"
 SEALED
