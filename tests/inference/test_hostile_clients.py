@@ -1,7 +1,6 @@
 """Clients that do not behave, against `dcgan serve` in a process of its own."""
 
 import contextlib
-import json
 import socket
 import time
 import urllib.error
@@ -30,8 +29,8 @@ def service(tmp_path: Path, model: Path) -> Iterator[Running]:
 
 @pytest.fixture
 def hasty(tmp_path: Path, model: Path) -> Iterator[Running]:
-    """A service that loses its patience after a second."""
-    running = Running(tmp_path, model, "--limit", "request_seconds=1", "--limit", "idle_seconds=1")
+    """A service that loses its patience after a second, and sooner between two requests."""
+    running = Running(tmp_path, model, "--limit", "request_seconds=1", "--limit", "idle_seconds=0.7")
     yield running
     running.process.kill()
     running.process.wait()
@@ -116,7 +115,7 @@ def test_an_idle_connection_is_closed(hasty):
         connection.sendall(b"GET /v2/health/live HTTP/1.1\r\nhost: x\r\n\r\n")
         started = time.monotonic()
         assert b"200 OK" in everything(connection)
-    assert 0.9 < time.monotonic() - started < 6
+    assert 0.6 < time.monotonic() - started < 6
 
 
 def test_bodies_without_end_cost_no_memory(service):
@@ -234,32 +233,3 @@ def test_what_comes_after_a_body_is_no_header(service):
         answer = everything(connection)
     assert b"image/png" in answer
     assert b"late" not in answer
-
-
-# Bodies made to be costly
-
-NUM_KEYS = 300_000
-LATENTS = {"name": "latents", "datatype": "FP32", "shape": [1, 4], "data": [0.0] * 4}
-KEYS = {f"k{index}": [] for index in range(NUM_KEYS)}
-
-
-@pytest.mark.parametrize(
-    ("path", "body"),
-    [
-        ("/v1/images", KEYS),
-        ("/v2/models/generator/infer", KEYS),
-        ("/v2/models/generator/infer", {"inputs": [LATENTS | KEYS]}),
-        ("/v2/models/generator/infer", {"inputs": [LATENTS | {"parameters": KEYS}]}),
-    ],
-    ids=["keys", "v2 keys", "tensor keys", "parameters"],
-)
-def test_a_body_full_of_mistakes_costs_no_more_than_a_good_one(service, path, body):
-    content = json.dumps(body, separators=(",", ":")).encode()
-    assert len(content) < 4 * 2**20
-    service.ask()
-    started = time.monotonic()
-    with pytest.raises(urllib.error.HTTPError, match=r"4(00|22)") as refusal:
-        service.ask(path, content)
-    assert time.monotonic() - started < 2
-    assert len(refusal.value.read()) < 500
-    assert service.memory("VmHWM") < 400

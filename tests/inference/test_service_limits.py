@@ -203,7 +203,7 @@ def test_pages_carry_headers_for_browsers(service):
     for path in ("/", "/docs", "/page/style.css"):
         answer = service.get(path)
         assert answer.status_code == 200
-        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        assert "default-src 'none'; script-src 'self'; style-src 'self';" in answer.headers["content-security-policy"]
         assert answer.headers["x-content-type-options"] == "nosniff"
 
 

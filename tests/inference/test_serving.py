@@ -73,6 +73,10 @@ def test_a_port_in_use_is_69_and_one_out_of_range_64(model):
         ("max_images", "--limit max_images: expected a whole number above 0"),
         ("max_images=2.5", "expected a whole number above 0"),
         ("max_images=0", "expected a whole number above 0"),
+        (
+            "max_queued_images=999",
+            "max_queued_images=999: less than max_images=1000, so that the largest requests could",
+        ),
         ("request_seconds=nan", "expected a number above 0"),
     ],
 )
@@ -147,3 +151,32 @@ def test_sighup_takes_the_new_model_and_no_request_fails(service, model):
     service.told("reload refused, the model stays")
     assert service.ask() == after
     assert service.end() == 0
+
+
+# Bodies made to be costly
+
+NUM_KEYS = 300_000
+LATENTS = {"name": "latents", "datatype": "FP32", "shape": [1, 4], "data": [0.0] * 4}
+KEYS = {f"k{index}": [] for index in range(NUM_KEYS)}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/images", KEYS),
+        ("/v2/models/generator/infer", KEYS),
+        ("/v2/models/generator/infer", {"inputs": [LATENTS | KEYS]}),
+        ("/v2/models/generator/infer", {"inputs": [LATENTS | {"parameters": KEYS}]}),
+    ],
+    ids=["keys", "v2 keys", "tensor keys", "parameters"],
+)
+def test_a_body_full_of_mistakes_costs_no_more_than_a_good_one(service, path, body):
+    content = json.dumps(body, separators=(",", ":")).encode()
+    assert len(content) < 4 * 2**20
+    service.ask()
+    started = time.monotonic()
+    with pytest.raises(urllib.error.HTTPError, match=r"4(00|22)") as refusal:
+        service.ask(path, content)
+    assert time.monotonic() - started < 2
+    assert len(refusal.value.read()) < 500
+    assert service.memory("VmHWM") < 400

@@ -14,7 +14,7 @@ class RequestError(Exception):
     @property
     def headers(self) -> dict[str, str]:
         """Headers that belong to the status."""
-        if self.status in (429, 503):
+        if self.status == 429:
             return {"retry-after": str(RETRY_AFTER_SECONDS)}
         if self.status == 408:
             return {"connection": "close"}  # the rest of the body is not waited for

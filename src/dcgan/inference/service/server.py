@@ -68,8 +68,8 @@ def serve(
             access_log=False,
             server_header=False,
             limit_concurrency=limits.max_connections,
-            timeout_keep_alive=int(limits.idle_seconds),
-            timeout_graceful_shutdown=int(limits.drain_seconds),
+            timeout_keep_alive=limits.idle_seconds,  # type: ignore[arg-type]  # uvicorn says int, and only waits so long
+            timeout_graceful_shutdown=limits.drain_seconds,  # type: ignore[arg-type]
         )
         gc.freeze()  # what is loaded now stays; collections need not look at it
         shown = f"http://{host}:{listener.getsockname()[1]}"
