@@ -51,7 +51,8 @@ USER 999:999
 EXPOSE 5000
 ENTRYPOINT ["mlflow", "server", "--host", "0.0.0.0", "--port", "5000"]
 
-# The pipeline in /app, whose data/, models/ and reports/ may be volumes; `docker run … dvc repro` is the default.
+# The pipeline in /app; `docker run … dvc repro` is the default. The folders that it writes to are there, and its user's, so that
+# volumes laid over them are too.
 FROM base AS train
 COPY --from=train-build /opt/dcgan /opt/dcgan
 WORKDIR /app
@@ -59,7 +60,8 @@ COPY --chown=999:999 . .
 RUN python -c "import pathlib, site; pathlib.Path(site.getsitepackages()[0], 'dcgan.pth').write_text('/app/src')" \
  && echo 'dcgan:x:999:999::/tmp:/usr/sbin/nologin' >> /etc/passwd \
  && rm -rf .git && dvc config --local core.no_scm true && (cd demo && dvc config --local core.no_scm true) \
- && chown -R 999:999 /app/.dvc /app/demo/.dvc && chown 999:999 /app
+ && mkdir -p data models reports mlruns .checkpoints .dvc/cache \
+ && chown -R 999:999 data models reports mlruns .checkpoints .dvc demo/.dvc && chown 999:999 .
 ENV HOME=/tmp
 USER 999:999
 CMD ["dvc", "repro"]

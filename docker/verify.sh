@@ -8,7 +8,8 @@ export BUILDAH_ISOLATION=chroot STORAGE_DRIVER=vfs
 BASE=docker.io/library/python:3.11-slim-bookworm
 PORT=${PORT:-8099}
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+secret=.env.verify  # stands for what an image must not hold; not .env itself, which may be somebody's
+trap 'rm -rf "$work" "$secret"' EXIT
 
 step() { printf '\n== %s\n' "$*"; }
 
@@ -43,6 +44,7 @@ done
 certificates=/etc/ssl/certs/ca-certificates.crt
 [ ! -f /etc/pip.conf ] || settings+=(--volume /etc/pip.conf:/etc/pip.conf:ro)
 
+echo "POSTGRES_PASSWORD=planted" > "$secret"
 for target in ${TARGETS:-serve}; do
   step "image: $target"
   buildah bud --quiet --format docker --layers --pull-never --target "$target" --tag "dcgan-$target" --volume "$certificates:$certificates:ro" \
@@ -51,7 +53,10 @@ done
 
 step "size"
 base=$(buildah images --format '{{.Size}}' "$BASE"); serve=$(buildah images --format '{{.Size}}' dcgan-serve)
-echo "base $base, serve $serve"
+bytes() { sed 's/ //; s/B$//; s/k/K/' <<< "$1" | numfmt --from=si; }
+added=$(($(bytes "$serve") - $(bytes "$base")))
+echo "base $base, serve $serve, added $((added / 1000000)) MB"
+if ((added > 250000000)); then echo "error: the image adds more than 250 MB to its base" >&2; exit 65; fi
 
 step "no secrets, no registry address, not root"
 container=$(buildah from dcgan-serve)
@@ -83,6 +88,7 @@ request = u.Request(url + "/v1/images", b"{}", {"content-type": "application/jso
 print("PNG:", u.urlopen(request).read()[:4])'
 "${jail[@]}" python -c "$ask" "$port"
 grep -E "^(Uid|CapEff|NoNewPrivs)" "/proc/$serving/status"
+grep -qE "^CapEff:[[:space:]]+0+$" "/proc/$serving/status" || { echo "error: the service has capabilities" >&2; exit 65; }
 kill -TERM $serving
 wait $serving && echo "drained, exit 0"
 SEALED
@@ -94,6 +100,10 @@ buildah rm "$container" > /dev/null
 if [[ " ${TARGETS:-} " == *" train "* ]]; then
   step "train: the stages of the demo up to the data gate, as uid 999"
   container=$(buildah from dcgan-train)
+  app=$(buildah mount "$container")/app
+  found=$(find "$app" -name '.env*' -o -name 'mlflow.db*')
+  if [ -n "$found" ]; then echo "error: the image holds $found" >&2; exit 65; fi
+  [ -f "$app/.dvc/config" ] || { echo "error: .dvc/config is missing from the image" >&2; exit 65; }
   buildah run --user 999:999 "$container" -- sh -c 'cd demo && dvc repro validate && python -c "import torch, mlflow; print(torch.__version__)"'
   buildah rm "$container" > /dev/null
 fi

@@ -1,5 +1,6 @@
 """`dcgan serve` in a process of its own."""
 
+import contextlib
 import os
 import re
 import signal
@@ -64,7 +65,16 @@ class Running:
             assert time.monotonic() < end, self.err_path.read_text()
             time.sleep(0.02)
 
-    def memory(self) -> float:
-        """Resident memory in MiB."""
+    def memory(self, kind: str = "VmRSS") -> float:
+        """Resident memory in MiB, now or, as VmHWM, at its highest so far."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+)", status).group(1)) / 1024
+        return int(re.search(rf"{kind}:\s+(\d+)", status).group(1)) / 1024
+
+
+def everything(connection: socket.socket) -> bytes:
+    """All that comes until the other side closes."""
+    parts = []
+    with contextlib.suppress(ConnectionError):
+        while part := connection.recv(65536):
+            parts.append(part)
+    return b"".join(parts)

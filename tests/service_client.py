@@ -19,10 +19,10 @@ LIMITS = Limits(max_body_bytes=50_000, max_images=100)
 class Service(TestClient):
     """A client of an application, with the application's parts."""
 
-    def __init__(self, path: Path, **options: Any) -> None:
+    def __init__(self, path: Path, *, limits: Limits = LIMITS, **options: Any) -> None:
         self.readiness, self.metrics = Readiness(), Metrics()
-        self.served = ServedModel(lambda: Generator.load(path, providers="cpu"), LIMITS, self.metrics, threads=2)
-        app = build_app(self.served, limits=LIMITS, metrics=self.metrics, readiness=self.readiness, **options)
+        self.served = ServedModel(lambda: Generator.load(path, providers="cpu"), limits, self.metrics, threads=2)
+        app = build_app(self.served, limits=limits, metrics=self.metrics, readiness=self.readiness, **options)
         super().__init__(app, raise_server_exceptions=False)
 
     @property

@@ -139,7 +139,9 @@ def serve(
     ] = None,
     limits: Annotated[
         list[str] | None,
-        typer.Option("--limit", metavar="NAME=VALUE", help="As max_images=100; repeat for several. README lists them."),
+        typer.Option(
+            "--limit", metavar="NAME=VALUE", help="As max_images=100; repeat for several. docs/service.md lists them."
+        ),
     ] = None,
 ) -> None:
     """Serve digits over HTTP; DCGAN_API_KEYS=KEY,… lets in only those who send one of the keys."""

@@ -247,8 +247,13 @@ def test_nesting_and_numbers_of_parts_are_bounded(path: Path, monkeypatch: pytes
         ({"latent_dim": "5"}, "input latents is float32 [batch, 4]; expected float32 [batch, 5]"),
         ({"latent_dim": None}, "its metadata lacks latent_dim, so it is no whole generator of this project"),
         ({"fcd": None}, "its metadata lacks fcd, so it is no whole generator of this project"),
-        ({"latent_dim": "-4"}, "its metadata latent_dim is '-4'; expected a whole number from 1"),
-        ({"num_classes": "1e1"}, "its metadata num_classes is '1e1'; expected a whole number from 0"),
+        ({"latent_dim": "-4"}, "its metadata latent_dim is '-4'; expected a whole number from 1 to 65,536"),
+        ({"latent_dim": "65537"}, "its metadata latent_dim is '65537'; expected a whole number from 1 to 65,536"),
+        (
+            {"num_classes": "999999999"},
+            "its metadata num_classes is '999999999'; expected a whole number from 0 to 1,000",
+        ),
+        ({"num_classes": "1e1"}, "its metadata num_classes is '1e1'; expected a whole number from 0 to 1,000"),
         ({"latent_distribution": "cauchy"}, "its metadata latent_distribution is 'cauchy'; expected normal or uniform"),
     ],
 )

@@ -137,7 +137,7 @@ def test_latents_and_labels_are_bounded_by_themselves(generator: Generator, coun
 
 
 def test_an_unconditional_model_takes_no_digits(unconditional: Generator) -> None:
-    with pytest.raises(UsageError, match=r"free\.onnx is unconditional and draws any digit; leave them out"):
+    with pytest.raises(UsageError, match=r"digits: the model is unconditional and draws any digit; leave them out"):
         unconditional.sample(3, digits=7)
 
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import ConsoleMessage, Page, Route, expect, sync_playwright
 
 from running_service import Running
-from tiny_onnx import write_model
+from tiny_onnx import build_model, write_model
 
 pytestmark = pytest.mark.slow
 
@@ -89,6 +89,32 @@ def test_the_slider_walks(page):
     page.keyboard.press("End")
     expect(page.locator("output[for=step]")).to_have_text("32/32")
     assert canvas.evaluate(ink) != first
+
+
+def test_of_walks_the_one_asked_for_last_is_shown(page):
+    held: list[Route] = []
+    page.route("**/v1/walks", held.append)
+    for seed in ("5", "6"):
+        page.get_by_label("From seed").fill(seed)
+        page.get_by_label("From seed").press("Tab")
+    while len(held) < 2:
+        page.wait_for_timeout(50)
+    for route, ink in ((held[-1], 222), (held[-2], 111)):
+        route.fulfill(json={"images": [[[ink] * 28] * 28] * 32})
+        page.wait_for_timeout(200)
+    pixel = "canvas => canvas.getContext('2d').getImageData(0, 0, 28, 28).data[0]"
+    assert page.get_by_role("img", name="One step of the walk").evaluate(pixel) == 222
+
+
+def test_a_model_that_is_told_no_digit_is_asked_for_none(page, tmp_path):
+    running = Running(tmp_path, write_model(tmp_path / "free.onnx", build_model(conditional=False)))
+    try:
+        page.goto(running.url)
+        expect(page.get_by_role("img", name=re.compile("100 handwritten images of any digits"))).to_be_visible()
+        expect(page.get_by_role("group", name="Digits")).to_be_hidden()
+        expect(page.locator("#walk-digit")).to_be_hidden()
+    finally:
+        running.end()
 
 
 def test_a_count_that_is_refused_is_told(page):

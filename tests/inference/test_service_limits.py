@@ -4,6 +4,8 @@ import asyncio
 import dataclasses
 import json
 import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -32,7 +34,7 @@ def test_a_body_that_is_too_large_is_413_whether_it_says_so_or_not(service):
     ],
 )
 def test_more_than_the_service_can_hold_is_429_and_leaves_nothing_behind(bound, refused, told):
-    refusals, scope = [], {"type": "http", "path": "/v1/images", "headers": []}
+    refusals, scope = [], {"type": "http", "method": "POST", "path": "/v1/images", "headers": []}
 
     async def play() -> None:
         release = asyncio.Event()
@@ -62,9 +64,60 @@ def test_more_than_the_service_can_hold_is_429_and_leaves_nothing_behind(bound, 
     assert told in refusals[-1].message
 
 
+def test_an_overload_is_seen_not_suffered_by_who_watches(model, monkeypatch):
+    drawing, release, draw_batch = threading.Event(), threading.Event(), Generator.draw_batch
+
+    def draw_when_released(*batch: Any) -> Any:
+        drawing.set()
+        assert release.wait(20)
+        return draw_batch(*batch)
+
+    monkeypatch.setattr(Generator, "draw_batch", draw_when_released)
+    with Service(model, limits=dataclasses.replace(LIMITS, max_requests=1)) as service:
+        with ThreadPoolExecutor(1) as pool:
+            first = pool.submit(service.images, count=1)
+            assert drawing.wait(20)
+            answers = {path: service.get(path).status_code for path in ("/v2/health/live", "/metrics", "/", "/v2")}
+            release.set()
+        assert answers == {"/v2/health/live": 200, "/metrics": 200, "/": 200, "/v2": 429}
+        assert (first.result().status_code, service.get("/v2").status_code) == (200, 200)
+
+
+@pytest.mark.parametrize(
+    ("unread_before", "unread_after", "status", "drawn"),
+    [(0, 0, 200, 1), (10**6, 10**6 + 1, 429, 1), (10**6 + 1, 0, 429, 0)],
+    ids=["room", "room until it was drawn", "no room"],
+)
+def test_an_answer_that_has_no_room_beside_unread_ones_is_429(model, unread_before, unread_after, status, drawn):
+    unread = iter([unread_before, unread_after])
+    with Service(
+        model, unread=lambda: next(unread), limits=dataclasses.replace(LIMITS, max_unread_bytes=10**6)
+    ) as service:
+        answer = service.images(count=1)
+        assert (answer.status_code, service.get("/v2/health/live").status_code) == (status, 200)
+        assert f"dcgan_batch_images_count {drawn}.0" in service.get("/metrics").text
+
+
 def test_a_compressed_body_is_not_taken(service):
     answer = service.post("/v1/images", content=b"bomb", headers={"content-encoding": "gzip"})
     assert answer.status_code == 415
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        (None, 200),
+        ("Application/JSON; charset=utf-8", 200),
+        ("application/vnd.kserve+json", 200),
+        ("application/x-www-form-urlencoded", 415),
+        ("text/plain", 415),
+        ("application/jsonp", 415),
+    ],
+)
+def test_a_body_is_json_unless_it_says_otherwise(service, kind, status):
+    answer = service.post("/v1/images", content=b'{"count": 1}', headers={"content-type": kind} if kind else {})
+    assert answer.status_code == status
+    assert status == 200 or answer.json()["error"] == f"content-type: {kind} is not taken; send application/json"
 
 
 def test_what_does_not_exist_is_told_in_json(service):
@@ -135,11 +188,22 @@ def test_a_failure_of_ours_is_500_without_its_insides(service, monkeypatch, capl
     assert 'route="/v1/images",status="500"' in service.get("/metrics").text
 
 
+def test_a_model_that_fails_tells_the_log_where_it_is_and_not_the_client(service, model, monkeypatch, caplog):
+    def fail(*_batch: Any) -> None:
+        raise BadDataError(f"{model}: the model failed")
+
+    monkeypatch.setattr(Generator, "draw_batch", fail)
+    answer = service.images(count=1)
+    assert answer.status_code == 500
+    assert str(model) not in answer.text
+    assert str(model) in caplog.text
+
+
 def test_pages_carry_headers_for_browsers(service):
     for path in ("/", "/docs", "/page/style.css"):
         answer = service.get(path)
         assert answer.status_code == 200
-        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        assert "default-src 'none'; script-src 'self'; style-src 'self';" in answer.headers["content-security-policy"]
         assert answer.headers["x-content-type-options"] == "nosniff"
 
 
@@ -167,6 +231,15 @@ def test_a_reload_takes_the_new_model_and_a_bad_one_changes_nothing(model):
     told = metrics.text().decode()
     assert 'dcgan_reloads_total{outcome="refused"} 1.0' in told
     assert 'dcgan_reloads_total{outcome="done"} 1.0' in told
+
+
+def test_a_reload_that_fails_in_an_unforeseen_way_is_told_and_changes_nothing(service, monkeypatch, caplog):
+    before = service.generator
+    monkeypatch.setattr(Generator, "load", lambda *_arguments, **_options: 1 / 0)
+    asyncio.run(service.served.reload())
+    assert service.generator is before
+    assert "ZeroDivisionError" in caplog.text
+    assert 'dcgan_reloads_total{outcome="refused"} 1.0' in service.metrics.text().decode()
 
 
 def test_a_model_that_is_missing_is_not_served(tmp_path):

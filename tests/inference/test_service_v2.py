@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from service_client import inputs
+from dcgan.cli import PRETRAINED
+from service_client import Service, inputs, tensor
 from tiny_onnx import LATENT_DIM
 
 
@@ -16,6 +17,7 @@ def test_the_server_and_its_model_describe_themselves(service):
     assert service.get("/v2/models/generator/ready").json() == {"name": "generator", "ready": True}
     described = service.get("/v2/models/generator").json()
     assert described == service.get("/v2/models/generator/versions/1").json()
+    assert described["platform"] == "onnxruntime_onnx"
     assert described["inputs"] == [
         {"name": "latents", "datatype": "FP32", "shape": [-1, LATENT_DIM]},
         {"name": "labels", "datatype": "INT64", "shape": [-1]},
@@ -62,6 +64,7 @@ def test_infer_answers_with_all_outputs_where_none_is_named(service):
 @pytest.mark.parametrize(
     ("changes", "status", "told"),
     [
+        ({"latents": {"name": "\ud800"}}, 400, "inputs: found ?, labels; expected latents, labels"),
         ({"latents": {"name": "noise"}}, 400, "inputs: found noise, labels; expected latents, labels, each once"),
         ({"labels": {"name": "latents"}}, 400, "inputs: found latents, latents"),
         ({"latents": {"datatype": "FP64"}}, 400, "latents: datatype FP64 is wrong; expected FP32"),
@@ -82,11 +85,12 @@ def test_infer_answers_with_all_outputs_where_none_is_named(service):
         ({"labels": {"data": [0, 1, -1]}}, 422, "labels: some are out of range"),
         ({"labels": {"data": [0, 1, 2.0]}}, 422, "labels: a value in data is no whole number"),
         ({"labels": {"data": [0, 1, 2**80]}}, 422, "labels: a value in data is too large"),
-        ({"labels": {"colour": 1}}, 422, "inputs.1.colour: Extra inputs are not permitted"),
+        ({"labels": {"colour": 1}}, 422, "inputs.1: colour: unknown; there are name, shape, datatype"),
     ],
 )
 def test_an_input_that_does_not_fit_is_refused_by_name(service, changes, status, told):
-    answer = service.infer(inputs=inputs(**changes))
+    body = json.dumps({"inputs": inputs(**changes)})
+    answer = service.post("/v2/models/generator/infer", content=body, headers={"content-type": "application/json"})
     assert (answer.status_code, answer.json()["error"][: len(told)]) == (status, told)
 
 
@@ -95,6 +99,20 @@ def test_values_that_are_not_finite_are_refused(service):
     headers = {"content-type": "application/json"}
     answer = service.post("/v2/models/generator/infer", content=body, headers=headers)
     assert answer.status_code == 422
+
+
+def test_latents_that_overflow_in_the_model_are_refused():
+    with Service(PRETRAINED) as service:
+        latent_dim = service.generator.info.contract.latent_dim
+        huge = tensor("latents", "FP32", np.full((1, latent_dim), 3e38))
+        answer = service.infer(inputs=[huge, tensor("labels", "INT64", [3])])
+    assert (answer.status_code, answer.json()["error"][:41]) == (422, "latents: values this large draw no number")
+
+
+def test_binary_tensors_are_refused_with_the_way_out(service):
+    headers = {"content-type": "application/octet-stream", "inference-header-content-length": "10"}
+    answer = service.post("/v2/models/generator/infer", content=b"{ binary }", headers=headers)
+    assert (answer.status_code, answer.json()["error"]) == (400, "binary tensors are not taken; use binary_data=False")
 
 
 def test_an_output_that_is_not_there_is_refused(service):

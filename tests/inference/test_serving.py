@@ -1,6 +1,5 @@
-"""`dcgan serve` as a process: its start, its signals, and clients that do not behave."""
+"""`dcgan serve` as a process: its start and its signals."""
 
-import contextlib
 import json
 import os
 import signal
@@ -16,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from running_service import IMAGES, SERVE, Running
+from running_service import SERVE, Running
 from tiny_onnx import build_model, write_model
 
 
@@ -31,15 +30,6 @@ def service(tmp_path: Path, model: Path) -> Iterator[Running]:
     yield running
     running.process.kill()
     running.process.wait()
-
-
-def everything(connection: socket.socket) -> bytes:
-    """All that comes until the other side closes."""
-    parts = []
-    with contextlib.suppress(ConnectionError):
-        while part := connection.recv(65536):
-            parts.append(part)
-    return b"".join(parts)
 
 
 def refused(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -83,6 +73,10 @@ def test_a_port_in_use_is_69_and_one_out_of_range_64(model):
         ("max_images", "--limit max_images: expected a whole number above 0"),
         ("max_images=2.5", "expected a whole number above 0"),
         ("max_images=0", "expected a whole number above 0"),
+        (
+            "max_queued_images=999",
+            "max_queued_images=999: less than max_images=1000, so that the largest requests could",
+        ),
         ("request_seconds=nan", "expected a number above 0"),
     ],
 )
@@ -159,118 +153,30 @@ def test_sighup_takes_the_new_model_and_no_request_fails(service, model):
     assert service.end() == 0
 
 
-# Clients that do not behave
+# Bodies made to be costly
 
-
-@pytest.fixture
-def hasty(tmp_path: Path, model: Path) -> Iterator[Running]:
-    """A service that loses its patience after a second."""
-    running = Running(tmp_path, model, "--limit", "request_seconds=1", "--limit", "idle_seconds=1")
-    yield running
-    running.process.kill()
-    running.process.wait()
+NUM_KEYS = 300_000
+LATENTS = {"name": "latents", "datatype": "FP32", "shape": [1, 4], "data": [0.0] * 4}
+KEYS = {f"k{index}": [] for index in range(NUM_KEYS)}
 
 
 @pytest.mark.parametrize(
-    ("sent", "answered"),
+    ("path", "body"),
     [
-        (b"", b"408"),
-        (b"POST /v1/images HTT", b"408"),
-        (b"GET / HTTP/1.1\r\nhost: x\r\nx-slow: ", b"408"),
-        (b"POST /v1/images HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{", b"408"),
-        (b"POST /v1/images HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{", b"408"),
+        ("/v1/images", KEYS),
+        ("/v2/models/generator/infer", KEYS),
+        ("/v2/models/generator/infer", {"inputs": [LATENTS | KEYS]}),
+        ("/v2/models/generator/infer", {"inputs": [LATENTS | {"parameters": KEYS}]}),
     ],
-    ids=["nothing", "half a line", "half a head", "half a body", "half a chunk"],
+    ids=["keys", "v2 keys", "tensor keys", "parameters"],
 )
-def test_a_client_that_sends_too_slowly_is_cut_off(hasty, sent, answered):
-    with hasty.connect() as connection:
-        started = time.monotonic()
-        connection.sendall(sent)
-        answer = everything(connection)
-    assert 0.9 < time.monotonic() - started < 6
-    assert answer.split()[1] == answered
-    assert hasty.ask()
-
-
-def test_a_client_that_drips_its_head_is_cut_off(hasty):
-    with hasty.connect() as connection, contextlib.suppress(ConnectionError):
-        started = time.monotonic()
-        for byte in b"GET /" + b"a" * 100:
-            connection.sendall(bytes([byte]))
-            time.sleep(0.1)
-    assert time.monotonic() - started < 6
-
-
-def test_a_client_that_does_not_read_is_cut_off(hasty):
-    body = b'{"count": 1000}'
-    head = f"POST /v1/images HTTP/1.1\r\nhost: x\r\naccept: application/json\r\ncontent-length: {len(body)}\r\n"
-    with hasty.connect() as connection:
-        connection.sendall(10 * (head.encode() + b"content-type: application/json\r\n\r\n" + body))
-        hasty.await_connections(1)
-        hasty.await_connections(0)
-        assert len(everything(connection)) < 10 * 2_000_000  # some, not all
-    assert hasty.ask()
-
-
-def test_two_hundred_slow_clients_hold_up_nobody_and_are_gone_soon(hasty):
-    hasty.ask()
-    beginnings = [b"", b"GET /", b"POST /v1/images HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{"]
-    with contextlib.ExitStack() as held:
-        for index in range(200):
-            held.enter_context(hasty.connect()).sendall(beginnings[index % 3])
-        started = time.monotonic()
-        assert hasty.ask()
-        assert time.monotonic() - started < 1
-        hasty.await_connections(0, seconds=10)
-    assert hasty.end() == 0
-
-
-def test_a_body_that_comes_with_its_head_is_not_taken_for_one(service):
-    assert service.ask(body=IMAGES + b" " * 1_000_000) == service.ask()
-
-
-def test_an_idle_connection_is_closed(hasty):
-    with hasty.connect() as connection:
-        connection.sendall(b"GET /v2/health/live HTTP/1.1\r\nhost: x\r\n\r\n")
-        started = time.monotonic()
-        assert b"200 OK" in everything(connection)
-    assert 0.9 < time.monotonic() - started < 6
-
-
-def test_bodies_without_end_cost_no_memory(service):
+def test_a_body_full_of_mistakes_costs_no_more_than_a_good_one(service, path, body):
+    content = json.dumps(body, separators=(",", ":")).encode()
+    assert len(content) < 4 * 2**20
     service.ask()
-    before = service.memory()
-    sent = 0
-    with service.connect() as connection, contextlib.suppress(OSError):
-        connection.sendall(b"POST /v1/images HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n")
-        for _ in range(300):
-            connection.sendall(b"100000\r\n" + b" " * 2**20 + b"\r\n")
-            sent += 1
-    with service.connect() as connection, contextlib.suppress(OSError):
-        connection.sendall(f"POST /v1/images HTTP/1.1\r\nhost: x\r\ncontent-length: {300 * 2**20}\r\n\r\n".encode())
-        for _ in range(300):
-            connection.sendall(b" " * 2**20)
-    assert service.memory() - before < 50
-    assert service.ask()
-
-
-@pytest.mark.parametrize(
-    "sent",
-    [
-        b"\x16\x03\x01\x02\x00\x01\x00\x01",
-        b"GET / HTTP/1.1\r\n" + b"x: " + b"a" * 2_000_000 + b"\r\n\r\n",
-        b"POST /v1/images HTTP/1.1\r\nhost: x\r\ncontent-length: -5\r\n\r\n",
-        b"POST /v1/images HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n",
-        b"POST /v1/images HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n",
-        b"GET /../../etc/passwd HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
-        b"GET /page/../../../files.py HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
-    ],
-)
-def test_what_is_no_good_request_gets_4xx_or_no_answer(service, sent):
-    with service.connect() as connection:
-        with contextlib.suppress(ConnectionError):  # it hangs up on what is too long
-            connection.sendall(sent)
-            connection.shutdown(socket.SHUT_WR)
-        answer = everything(connection)
-    assert answer == b"" or answer.split()[1][:1] == b"4", answer[:200]
-    assert service.ask()
+    started = time.monotonic()
+    with pytest.raises(urllib.error.HTTPError, match=r"4(00|22)") as refusal:
+        service.ask(path, content)
+    assert time.monotonic() - started < 2
+    assert len(refusal.value.read()) < 500
+    assert service.memory("VmHWM") < 400

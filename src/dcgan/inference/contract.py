@@ -18,6 +18,10 @@ METADATA = (
 )
 """What every generator says about itself. They are a file's last bytes, so a file cut short lacks some."""
 
+MAX_LATENT_DIM = 65_536
+MAX_CLASSES = 1_000
+"""What a file may promise: what is drawn and listed for a request is as large as they are."""
+
 _DISTRIBUTIONS: tuple[LatentDistribution, ...] = ("normal", "uniform")
 _TYPES = {"tensor(float)": "float32", "tensor(int64)": "int64", "tensor(uint8)": "uint8"}
 
@@ -59,9 +63,9 @@ def read_contract(metadata: Mapping[str, str], *, inputs: Sequence[Any], outputs
         if key not in metadata:
             raise ValueError(f"its metadata lacks {key}, so it is no whole generator of this project")
     contract = Contract(
-        latent_dim=_whole_number(metadata, "latent_dim", least=1),
+        latent_dim=_whole_number(metadata, "latent_dim", least=1, most=MAX_LATENT_DIM),
         latent_distribution=_distribution(metadata),
-        num_classes=_whole_number(metadata, "num_classes", least=0),
+        num_classes=_whole_number(metadata, "num_classes", least=0, most=MAX_CLASSES),
     )
     _compare("input", found=inputs, expected=contract.inputs)
     _compare("output", found=outputs, expected=contract.outputs)
@@ -85,10 +89,10 @@ def _described(value: Any) -> str:
     return f"{_TYPES.get(value.type, value.type)} [{', '.join(sizes)}]"
 
 
-def _whole_number(metadata: Mapping[str, str], key: str, *, least: int) -> int:
+def _whole_number(metadata: Mapping[str, str], key: str, *, least: int, most: int) -> int:
     text = metadata[key]
-    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= least):
-        raise ValueError(f"its metadata {key} is {text[:60]!r}; expected a whole number from {least}")
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and least <= int(text) <= most):
+        raise ValueError(f"its metadata {key} is {text[:60]!r}; expected a whole number from {least} to {most:,}")
     return int(text)
 
 

@@ -162,9 +162,11 @@ class Generator:
         num_classes = self.info.contract.num_classes
         if num_classes == 0:
             if digits is not None:
-                raise UsageError(f"digits: {self.info.path} is unconditional and draws any digit; leave them out")
+                raise UsageError("digits: the model is unconditional and draws any digit; leave them out")
             return None
-        chosen = range(num_classes) if digits is None else [digits] if isinstance(digits, WHOLE) else digits
+        if digits is None:
+            return np.arange(count, dtype=np.int64) % num_classes
+        chosen = [digits] if isinstance(digits, WHOLE) else digits
         expected = f"0 to {num_classes - 1}"
         _require(len(chosen) > 0, "digits", "an empty list", expected)
         for digit in chosen:

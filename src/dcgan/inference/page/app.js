@@ -13,7 +13,7 @@ for (let digit = 0; digit < 10; digit += 1) {
 const chosenDigits = () => [...document.querySelectorAll("[name=digit]:checked")].map((box) => Number(box.value));
 
 function imagesRequest() {
-  const digits = chosenDigits();
+  const digits = conditional ? chosenDigits() : [];
   return {
     count: $("count").valueAsNumber,
     digits: digits.length ? digits : null,
@@ -28,9 +28,20 @@ function curl() {
   return `curl -sS ${location.origin}/v1/images -H 'Content-Type: application/json' -H 'Accept: image/png'${key} -d '${body}' -o digits.png`;
 }
 
+const headersFor = (more) => ({ ...more, ...($("key").value && { authorization: `Bearer ${$("key").value}` }) });
+
+let conditional = true;
+
+// A model that cannot be told which digit to draw gets no choices; one that keeps itself to itself (401) gets them all.
+async function hideWhatCannotBeAsked() {
+  const response = await fetch("/v2/models/generator", { headers: headersFor({}) });
+  if (!response.ok) return;
+  conditional = (await response.json()).inputs.some((input) => input.name === "labels");
+  $("digits").hidden = $("walk-digit").parentElement.hidden = !conditional;
+}
+
 async function ask(path, body, accept) {
-  const headers = { "content-type": "application/json", accept };
-  if ($("key").value) headers.authorization = `Bearer ${$("key").value}`;
+  const headers = headersFor({ "content-type": "application/json", accept });
   const response = await fetch(path, { method: "POST", headers, body: JSON.stringify(body) });
   if (response.ok) return response;
   if (response.status === 401) $("key-row").hidden = false;
@@ -56,7 +67,7 @@ async function draw() {
     if (turn !== asked) return; // a later request has been made meanwhile
     URL.revokeObjectURL($("grid").src);
     $("grid").src = $("download").href = URL.createObjectURL(blob);
-    const what = request.digits ? `the digit${request.digits.length > 1 ? "s" : ""} ${request.digits.join(", ")}` : "digits 0 to 9 in turn";
+    const what = request.digits ? `the digit${request.digits.length > 1 ? "s" : ""} ${request.digits.join(", ")}` : conditional ? "digits 0 to 9 in turn" : "any digits";
     $("grid").alt = `${request.count} handwritten images of ${what}, from seed ${request.seed}`;
     $("download").hidden = false;
     say(`${request.count} images in ${Math.round(performance.now() - started)} ms`);
@@ -66,19 +77,29 @@ async function draw() {
 }
 
 let steps = [];
+let walksAsked = 0;
 
 async function fetchWalk() {
   const fields = [$("from-seed"), $("to-seed")];
   if (!fields.every((field) => field.reportValidity())) return;
   const [from_seed, to_seed] = fields.map((field) => field.valueAsNumber);
-  const request = { from_seed, to_seed, steps: WALK_STEPS, digit: Number($("walk-digit").value), truncation: $("truncation").valueAsNumber };
+  const request = { from_seed, to_seed, steps: WALK_STEPS, digit: conditional ? Number($("walk-digit").value) : null, truncation: $("truncation").valueAsNumber };
+  const turn = (walksAsked += 1);
   try {
     const response = await ask("/v1/walks", request, "application/json");
-    steps = (await response.json()).images;
+    const { images } = await response.json();
+    if (turn !== walksAsked) return; // as in draw
+    steps = images;
     showStep();
   } catch (error) {
-    say(error.message, true);
+    if (turn === walksAsked) say(error.message, true);
   }
+}
+
+async function drawAll() {
+  await hideWhatCannotBeAsked().catch(() => {}); // drawing tells what is wrong
+  draw();
+  fetchWalk();
 }
 
 function showStep() {
@@ -95,7 +116,7 @@ function showTruncation() {
   document.querySelector("output[for=truncation]").value = $("truncation").valueAsNumber.toFixed(2);
 }
 
-$("settings").addEventListener("submit", (event) => { event.preventDefault(); draw(); fetchWalk(); });
+$("settings").addEventListener("submit", (event) => { event.preventDefault(); drawAll(); });
 $("digits").addEventListener("change", draw);
 $("truncation").addEventListener("input", showTruncation);
 $("truncation").addEventListener("change", () => { draw(); fetchWalk(); });
@@ -108,5 +129,4 @@ $("copy").addEventListener("click", async () => {
 
 showTruncation();
 showStep();
-draw();
-fetchWalk();
+drawAll();

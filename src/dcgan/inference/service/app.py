@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -15,8 +15,9 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from dcgan.errors import BadDataError, UsageError
+from dcgan.errors import UsageError
 from dcgan.inference.service import images, v2
+from dcgan.inference.service.answers import Bounded
 from dcgan.inference.service.batching import Batcher
 from dcgan.inference.service.errors import RequestError
 from dcgan.inference.service.limits import Limits
@@ -39,7 +40,13 @@ class Readiness:
 
 
 def build_app(
-    model: ServedModel, *, limits: Limits, metrics: Metrics, readiness: Readiness, keys: Collection[str] = ()
+    model: ServedModel,
+    *,
+    limits: Limits,
+    metrics: Metrics,
+    readiness: Readiness,
+    keys: Collection[str] = (),
+    unread: Callable[[], int] = lambda: 0,
 ) -> FastAPI:
     """The application around a loaded model.
 
@@ -49,6 +56,7 @@ def build_app(
         metrics: counted into, and shown at `/metrics`.
         readiness: what `/v2/health/ready` tells.
         keys: one of them is needed for all but the page and health; none: everybody is let in.
+        unread: bytes of answers that clients have not read yet.
     """
 
     @asynccontextmanager
@@ -63,6 +71,7 @@ def build_app(
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        strict_content_type=False,
         responses={
             status: {"description": text, "content": {"application/json": {"schema": ERROR_SCHEMA}}}
             for status, text in _STATUSES.items()
@@ -78,6 +87,7 @@ def build_app(
         """Counters and histograms for Prometheus."""
         return Response(metrics.text(), media_type=CONTENT_TYPE)
 
+    app.add_middleware(Bounded, most=limits.max_unread_bytes, unread=unread, answer=_answer)
     app.add_middleware(Guarded, limits=limits, keys=keys, answer=_answer)
     app.add_middleware(Recorded, metrics=metrics, answer=_answer)
     return app
@@ -151,10 +161,11 @@ def _add_v2(app: FastAPI, model: ServedModel, limits: Limits, readiness: Readine
         latents, labels = v2.read_inputs(request, batcher.generator.info.contract, most=limits.max_images)
         names = v2.wanted_outputs(request)
         drawn = await batcher.draw(latents, labels)
+        v2.require_finite(drawn)
 
         def encode() -> bytes:
             answer = v2.infer_response(request, drawn, names, model=MODEL_NAME, version=MODEL_VERSION)
-            return json.dumps(answer, separators=(",", ":")).encode()
+            return json.dumps(answer, separators=(",", ":"), allow_nan=False).encode()
 
         return Response(await asyncio.to_thread(encode), media_type="application/json")
 
@@ -182,7 +193,7 @@ _STATUSES = {
     406: "None of what is accepted can be answered.",
     408: "The request came too slowly.",
     413: "The body is too large.",
-    415: "The body is compressed.",
+    415: "The body is compressed, or says that it is no JSON.",
     422: "A value is out of range.",
     429: "Too much to do at the moment; Retry-After says when to come again.",
 }
@@ -196,10 +207,6 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(UsageError)
     async def _usage(_request: Request, error: UsageError) -> Response:
         return _answer(RequestError(422, str(error)))
-
-    @app.exception_handler(BadDataError)
-    async def _failed(_request: Request, error: BadDataError) -> Response:
-        return _answer(RequestError(500, str(error)))
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(_request: Request, error: RequestValidationError) -> Response:
@@ -216,7 +223,7 @@ def _answer(error: RequestError, *, headers: Any = None) -> JSONResponse:
 
 def _described(error: RequestValidationError) -> str:
     """The first few findings as `place: what`, without the values, which may be anything."""
-    findings = error.errors()
+    findings = error.errors()[:3]
     places = [".".join(str(part)[:40] for part in each["loc"] if part != "body") or "body" for each in findings]
     lines = [f"{place}: {each['msg']}" for place, each in zip(places, findings, strict=True)]
-    return "; ".join(dict.fromkeys(lines[:3]))
+    return "; ".join(dict.fromkeys(lines))

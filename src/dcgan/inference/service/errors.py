@@ -9,11 +9,13 @@ class RequestError(Exception):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
-        self.message = message
+        self.message = message.encode("utf-8", "replace").decode()  # names from JSON may hold lone surrogates
 
     @property
     def headers(self) -> dict[str, str]:
         """Headers that belong to the status."""
-        if self.status in (429, 503):
+        if self.status == 429:
             return {"retry-after": str(RETRY_AFTER_SECONDS)}
+        if self.status == 408:
+            return {"connection": "close"}  # the rest of the body is not waited for
         return {"www-authenticate": "Bearer"} if self.status == 401 else {}

@@ -10,12 +10,13 @@ from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from dcgan.inference.generator import Generator, Labels
 from dcgan.inference.latents import Latents
 from dcgan.inference.samples_file import Samples, writer_for
 from dcgan.inference.service.errors import RequestError
+from dcgan.inference.service.message import Message
 
 MAX_SEED = 2**63 - 1
 
@@ -26,8 +27,8 @@ Truncation = Annotated[
 ]
 
 
-class _Request(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid")
+class _Request(Message):
+    model_config = ConfigDict(strict=True)
 
 
 class ImagesRequest(_Request):

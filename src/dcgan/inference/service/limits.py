@@ -23,10 +23,12 @@ class Limits:
     """Requests in work at once, over which 429 answers."""
     max_queued_images: int = 4000
     """Digits waiting to be drawn, over which 429 answers: about half a second of work for two cores."""
+    max_unread_bytes: int = 128 * 2**20
+    """Of answers that clients have not read yet, over which 429 answers; 1,000 digits by v2 are up to 20 MB of JSON."""
     max_connections: int = 1024
-    """Open connections, over which 503 answers."""
+    """Open connections; while there are as many, every request is answered 503 and its connection closed."""
     request_seconds: float = 10.0
-    """For a client to send a request's head, then its body (408 answers), and to take each part of the answer."""
+    """For a client to send a request's head, then its body (408 answers), and to read 64 KiB a second of the answer."""
     idle_seconds: float = 5.0
     """For a connection to stay open between two requests."""
     drain_seconds: float = 12.0
@@ -41,7 +43,7 @@ def limits_from(settings: Sequence[str]) -> Limits:
     """The limits with some of them set, each as `NAME=VALUE`.
 
     Raises:
-        UsageError: a name is unknown, or a value is no number above 0.
+        UsageError: a name is unknown, or a value is no number above 0, or two limits contradict each other.
     """
     fields = {field.name: field.type for field in dataclasses.fields(Limits)}
     chosen: dict[str, float] = {}
@@ -59,8 +61,12 @@ def limits_from(settings: Sequence[str]) -> Limits:
         if not 0 < chosen[name] < math.inf:
             described = "a whole number" if kind is int else "a number"
             raise UsageError(f"--limit {setting}: expected {described} above 0")
-    return Limits(**chosen)  # type: ignore[arg-type]
+    limits = Limits(**chosen)  # type: ignore[arg-type]
+    if limits.max_queued_images < limits.max_images:
+        both = f"max_queued_images={limits.max_queued_images}: less than max_images={limits.max_images}"
+        raise UsageError(f"--limit {both}, so that the largest requests could never be drawn; set both")
+    return limits
 
 
 RETRY_AFTER_SECONDS = 1
-"""Told to clients that 429 and 503 answer."""
+"""Told to clients that 429 answers."""

@@ -28,14 +28,26 @@ Answer = Callable[[RequestError], ASGIApp]
 """Makes the response to an error."""
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+JSON_TYPE = re.compile(r"application/([a-z0-9.-]+\+)?json")
 
 PUBLIC = ("/", "/docs", "/v2/health/live", "/v2/health/ready")
 """Paths that need no key; and all below `/page/`."""
 
+
+def is_public(path: str) -> bool:
+    """Whether a path needs no key."""
+    return path in PUBLIC or path.startswith("/page/")
+
+
+def is_free(path: str) -> bool:
+    """Whether a path answers however much there is to do: who watches over the service must see an overload."""
+    return is_public(path) or path == "/metrics"
+
+
 SECURITY_HEADERS = {
     "content-security-policy": (
-        "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' blob: data:;"
-        " connect-src 'self'; worker-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:;"
+        " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "cross-origin-opener-policy": "same-origin",
     "referrer-policy": "no-referrer",
@@ -118,20 +130,22 @@ class Guarded:
             return
         try:
             self._require_key(scope)
+            _require_json(scope)
             body = await self._whole_body(scope, receive)
-            if self._in_work >= self._limits.max_requests:  # counted only now: slow clients take nobody's place
+            counted = not is_free(scope["path"])  # and only now: slow clients take nobody's place
+            if counted and self._in_work >= self._limits.max_requests:
                 raise RequestError(429, f"{self._in_work} requests are in work already; try again in a second")
         except RequestError as error:
             await self._answer(error)(scope, receive, send)
             return
-        self._in_work += 1
+        self._in_work += counted
         try:
             await self._app(scope, _replaying(body, receive), send)
         finally:
-            self._in_work -= 1
+            self._in_work -= counted
 
     def _require_key(self, scope: Scope) -> None:
-        if not self._keys or scope["path"] in PUBLIC or scope["path"].startswith("/page/"):
+        if not self._keys or is_public(scope["path"]):
             return
         headers = Headers(scope=scope)
         kind, _, bearer = headers.get("authorization", "").partition(" ")
@@ -142,8 +156,6 @@ class Guarded:
 
     async def _whole_body(self, scope: Scope, receive: Receive) -> bytes:
         headers = Headers(scope=scope)
-        if headers.get("content-encoding", "identity").lower() != "identity":
-            raise RequestError(415, "content-encoding: compressed bodies are not taken; send it plain")
         most = self._limits.max_body_bytes
         too_large = RequestError(413, f"the body is larger than the {most:,} bytes that are taken")
         if int(headers.get("content-length", 0)) > most:  # the protocol lets through whole numbers only
@@ -168,6 +180,18 @@ class Guarded:
             raise RequestError(408, f"the body was not whole after {self._limits.request_seconds:g} seconds") from None
         finally:
             self._buffered -= len(body)
+
+
+def _require_json(scope: Scope) -> None:
+    """Refuse a body that says it is something else; one that says nothing is taken for JSON."""
+    headers = Headers(scope=scope)
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        raise RequestError(415, "content-encoding: compressed bodies are not taken; send it plain")
+    if "inference-header-content-length" in headers:
+        raise RequestError(400, "binary tensors are not taken; use binary_data=False")
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if scope["method"] == "POST" and kind and not JSON_TYPE.fullmatch(kind):
+        raise RequestError(415, f"content-type: {kind[:60]} is not taken; send application/json")
 
 
 def _replaying(body: bytes, receive: Receive) -> Receive:

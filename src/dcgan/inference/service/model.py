@@ -49,6 +49,10 @@ class ServedModel:
                 self._metrics.reloads.labels("refused").inc()
                 logger.error("reload refused, the model stays: %s", error)
                 return
+            except Exception:
+                self._metrics.reloads.labels("refused").inc()
+                logger.exception("reload failed, the model stays")
+                return
             self.batcher = self._new_batcher(generator)
             self._metrics.reloads.labels("done").inc()
             logger.info("reloaded: sha256 %s", generator.info.sha256)

@@ -15,7 +15,7 @@ import uvicorn
 from dcgan.errors import UnavailableError, UsageError
 from dcgan.inference.generator import Generator, usable_cores
 from dcgan.inference.service.app import Readiness, build_app
-from dcgan.inference.service.connection import impatient
+from dcgan.inference.service.connection import SlowReaders, impatient
 from dcgan.inference.service.limits import Limits
 from dcgan.inference.service.metrics import Metrics
 from dcgan.inference.service.model import ServedModel
@@ -48,21 +48,28 @@ def serve(
         UsageError: the port is out of range.
     """
     _log_to_streams()
-    metrics, readiness = Metrics(), Readiness()
+    metrics, readiness, slow_readers = Metrics(), Readiness(), SlowReaders()
     with _listen(host, port) as listener:
         model = ServedModel(load, limits, metrics, threads=threads or usable_cores())
-        app = build_app(model, limits=limits, metrics=metrics, readiness=readiness, keys=keys)
+        app = build_app(
+            model,
+            limits=limits,
+            metrics=metrics,
+            readiness=readiness,
+            keys=keys,
+            unread=slow_readers.num_bytes,
+        )
         config = uvicorn.Config(
             app,
-            http=impatient(limits.request_seconds),
+            http=impatient(limits.request_seconds, slow_readers),
             ws="none",
             loop="uvloop" if sys.platform != "win32" else "asyncio",
             log_config=None,
             access_log=False,
             server_header=False,
             limit_concurrency=limits.max_connections,
-            timeout_keep_alive=int(limits.idle_seconds),
-            timeout_graceful_shutdown=int(limits.drain_seconds),
+            timeout_keep_alive=limits.idle_seconds,  # type: ignore[arg-type]  # uvicorn says int, and only waits so long
+            timeout_graceful_shutdown=limits.drain_seconds,  # type: ignore[arg-type]
         )
         gc.freeze()  # what is loaded now stays; collections need not look at it
         shown = f"http://{host}:{listener.getsockname()[1]}"

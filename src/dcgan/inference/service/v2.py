@@ -8,25 +8,22 @@ from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from dcgan.inference.contract import Contract
 from dcgan.inference.generator import Drawn, Labels
 from dcgan.inference.latents import Latents
 from dcgan.inference.service.errors import RequestError
 from dcgan.inference.service.images import require_at_most
+from dcgan.inference.service.message import Message
 
 DATATYPES = {"float32": "FP32", "int64": "INT64", "uint8": "UINT8"}
 OUTPUTS = ("images", "pixels")
 
-Parameters = Annotated[dict[str, bool | int | float | str] | None, Field(description="Taken and ignored.")]
+Parameters = Annotated[dict[str, Any] | None, Field(description="Taken and ignored, so nothing in it is checked.")]
 
 
-class _Message(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class InputTensor(_Message):
+class InputTensor(Message):
     """`data` flat or nested, in row-major order."""
 
     name: str
@@ -36,14 +33,14 @@ class InputTensor(_Message):
     data: list[Any]
 
 
-class WantedOutput(_Message):
+class WantedOutput(Message):
     """An output to answer with."""
 
     name: str
     parameters: Parameters = None
 
 
-class InferRequest(_Message):
+class InferRequest(Message):
     """Latents and, if the model is conditional, labels."""
 
     id: Annotated[str, Field(max_length=100)] | None = None
@@ -57,7 +54,7 @@ def model_metadata(name: str, version: str, contract: Contract) -> dict[str, Any
     return {
         "name": name,
         "versions": [version],
-        "platform": "onnx_onnxruntime",
+        "platform": "onnxruntime_onnx",
         "inputs": [_tensor_metadata(each, kind) for each, kind in contract.inputs.items()],
         "outputs": [_tensor_metadata(each, kind) for each, kind in contract.outputs.items()],
     }
@@ -93,6 +90,12 @@ def wanted_outputs(request: InferRequest) -> Sequence[str]:
         if name not in OUTPUTS:
             raise RequestError(400, f"outputs: {name[:40]} is unknown; choose from {', '.join(OUTPUTS)}")
     return names
+
+
+def require_finite(drawn: Drawn) -> None:
+    """Refuse what JSON has no numbers for: latents near the end of float32 overflow inside the model."""
+    if not np.isfinite(drawn.images).all():
+        raise RequestError(422, "latents: values this large draw no numbers; send smaller ones")
 
 
 def infer_response(

@@ -1,0 +1,235 @@
+"""Clients that do not behave, against `dcgan serve` in a process of its own."""
+
+import contextlib
+import socket
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from running_service import IMAGES, Running, everything
+from tiny_onnx import write_model
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write_model(tmp_path / "generator.onnx")
+
+
+@pytest.fixture
+def service(tmp_path: Path, model: Path) -> Iterator[Running]:
+    running = Running(tmp_path, model)
+    yield running
+    running.process.kill()
+    running.process.wait()
+
+
+@pytest.fixture
+def hasty(tmp_path: Path, model: Path) -> Iterator[Running]:
+    """A service that loses its patience after a second, and sooner between two requests."""
+    running = Running(tmp_path, model, "--limit", "request_seconds=1", "--limit", "idle_seconds=0.7")
+    yield running
+    running.process.kill()
+    running.process.wait()
+
+
+@pytest.mark.parametrize(
+    ("sent", "answered"),
+    [
+        (b"", b"408"),
+        (b"POST /v1/images HTT", b"408"),
+        (b"GET / HTTP/1.1\r\nhost: x\r\nx-slow: ", b"408"),
+        (b"POST /v1/images HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{", b"408"),
+        (b"POST /v1/images HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{", b"408"),
+    ],
+    ids=["nothing", "half a line", "half a head", "half a body", "half a chunk"],
+)
+def test_a_client_that_sends_too_slowly_is_cut_off(hasty, sent, answered):
+    with hasty.connect() as connection:
+        started = time.monotonic()
+        connection.sendall(sent)
+        answer = everything(connection)
+    assert 0.9 < time.monotonic() - started < 6
+    assert answer.split()[1] == answered
+    assert hasty.ask()
+
+
+def test_a_client_that_drips_its_head_is_cut_off(hasty):
+    with hasty.connect() as connection, contextlib.suppress(ConnectionError):
+        started = time.monotonic()
+        drip(connection, 100 * [b"a"], every=0.1)
+    assert time.monotonic() - started < 6
+
+
+def test_a_client_that_does_not_read_is_cut_off(hasty):
+    body = b'{"count": 1000}'
+    head = f"POST /v1/images HTTP/1.1\r\nhost: x\r\naccept: application/json\r\ncontent-length: {len(body)}\r\n"
+    with hasty.connect() as connection:
+        connection.sendall(10 * (head.encode() + b"content-type: application/json\r\n\r\n" + body))
+        hasty.await_connections(1)
+        hasty.await_connections(0)
+        assert len(everything(connection)) < 10 * 2_000_000  # some, not all
+    assert hasty.ask()
+
+
+def test_answers_that_nobody_reads_leave_no_room_for_more_until_they_are_cut(tmp_path, model):
+    running = Running(tmp_path, model, "--limit", "request_seconds=2", "--limit", "max_unread_bytes=1000000")
+    body = b'{"count": 1000}'
+    head = b"POST /v1/images HTTP/1.1\r\nhost: x\r\naccept: application/json\r\ncontent-length: 15\r\n"
+    try:
+        with running.connect() as connection:
+            connection.sendall(10 * (head + b"content-type: application/json\r\n\r\n" + body))
+            time.sleep(1)
+            with pytest.raises(urllib.error.HTTPError, match="429"):
+                running.ask()
+            assert running.ask("/v2/health/ready", None)
+            running.await_connections(0)
+            assert running.ask()
+    finally:
+        running.process.kill()
+        running.process.wait()
+
+
+def test_two_hundred_slow_clients_hold_up_nobody_and_are_gone_soon(hasty):
+    hasty.ask()
+    beginnings = [b"", b"GET /", b"POST /v1/images HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{"]
+    with contextlib.ExitStack() as held:
+        for index in range(200):
+            held.enter_context(hasty.connect()).sendall(beginnings[index % 3])
+        started = time.monotonic()
+        assert hasty.ask()
+        assert time.monotonic() - started < 1
+        hasty.await_connections(0, seconds=10)
+    assert hasty.end() == 0
+
+
+def test_a_body_that_comes_with_its_head_is_not_taken_for_one(service):
+    assert service.ask(body=IMAGES + b" " * 1_000_000) == service.ask()
+
+
+def test_an_idle_connection_is_closed(hasty):
+    with hasty.connect() as connection:
+        connection.sendall(b"GET /v2/health/live HTTP/1.1\r\nhost: x\r\n\r\n")
+        started = time.monotonic()
+        assert b"200 OK" in everything(connection)
+    assert 0.6 < time.monotonic() - started < 6
+
+
+def test_bodies_without_end_cost_no_memory(service):
+    service.ask()
+    before = service.memory()
+    sent = 0
+    with service.connect() as connection, contextlib.suppress(OSError):
+        connection.sendall(b"POST /v1/images HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n")
+        for _ in range(300):
+            connection.sendall(b"100000\r\n" + b" " * 2**20 + b"\r\n")
+            sent += 1
+    with service.connect() as connection, contextlib.suppress(OSError):
+        connection.sendall(f"POST /v1/images HTTP/1.1\r\nhost: x\r\ncontent-length: {300 * 2**20}\r\n\r\n".encode())
+        for _ in range(300):
+            connection.sendall(b" " * 2**20)
+    assert service.memory() - before < 50
+    assert service.ask()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01",
+        b"GET / HTTP/1.1\r\n" + b"x: " + b"a" * 2_000_000 + b"\r\n\r\n",
+        b"POST /v1/images HTTP/1.1\r\nhost: x\r\ncontent-length: -5\r\n\r\n",
+        b"POST /v1/images HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n",
+        b"POST /v1/images HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n",
+        b"GET /../../etc/passwd HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+        b"GET /page/../../../files.py HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+    ],
+)
+def test_what_is_no_good_request_gets_4xx_or_no_answer(service, sent):
+    with service.connect() as connection:
+        with contextlib.suppress(ConnectionError):  # it hangs up on what is too long
+            connection.sendall(sent)
+            connection.shutdown(socket.SHUT_WR)
+        answer = everything(connection)
+    assert answer == b"" or answer.split()[1][:1] == b"4", answer[:200]
+    assert service.ask()
+
+
+def drip(connection: socket.socket, parts: Iterable[bytes], *, every: float) -> None:
+    for part in parts:
+        connection.sendall(part)
+        time.sleep(every)
+
+
+GET = b"GET /v2/health/live HTTP/1.1\r\nhost: x\r\n\r\n"
+CHUNKED = b"POST /v1/images HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+TOO_LARGE = b"POST /v1/images HTTP/1.1\r\nhost: x\r\ncontent-length: 5000000\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [(GET, b"\r\n"), (TOO_LARGE + b" " * 4_000_000, b" " * 1_000_000)],
+    ids=["an empty line after an answer", "the rest of a body that was refused"],
+)
+def test_what_begins_no_request_keeps_no_connection_open(hasty, parts):
+    with hasty.connect() as connection:
+        drip(connection, parts, every=0.2)
+        started = time.monotonic()
+        everything(connection)
+    assert time.monotonic() - started < 3
+
+
+def test_a_body_that_came_too_slowly_ends_the_connection(hasty):
+    with hasty.connect() as connection:
+        connection.sendall(CHUNKED + b"5\r\n{")
+        assert b"connection: close" in everything(connection).lower()
+
+
+def test_a_few_requests_may_wait_on_one_connection_but_not_many(service):
+    with service.connect() as connection:
+        connection.sendall(15 * GET + GET.replace(b"host", b"connection: close\r\nhost"))
+        assert everything(connection).count(b"200 OK") == 16
+    with service.connect() as connection:
+        connection.sendall(100 * GET)
+        answers = everything(connection)
+    assert answers.count(b"200 OK") == 0
+    assert answers.startswith(b"HTTP/1.1 400")
+
+
+def test_the_bodies_of_requests_that_wait_are_bounded(service):
+    slow = b'{"count": 1000}'
+    first = b"POST /v1/images HTTP/1.1\r\nhost: x\r\naccept: application/zip\r\ncontent-type: application/json\r\n"
+    with service.connect() as connection, contextlib.suppress(ConnectionError):
+        connection.sendall(12 * (first + b"content-length: %d\r\n\r\n" % len(slow) + slow))
+        connection.sendall(TOO_LARGE.replace(b"5000000", b"4000000") + b" " * 4_000_000)
+        assert everything(connection).count(b"200 OK") < 12
+    assert service.ask()
+
+
+@pytest.mark.parametrize(
+    ("begun", "flood"),
+    [
+        (CHUNKED + b"2\r\n{}\r\n0\r\n", b"x: " + b"a" * 1000 + b"\r\n"),
+        (CHUNKED + b"2\r\n{}\r\n5;", b"a" * 1000),
+        (b"", b"\r\n" * 500),
+        (GET, b"\r\n" * 500),
+    ],
+    ids=["trailers", "a chunk's extension", "empty lines first", "empty lines after an answer"],
+)
+def test_what_is_neither_head_nor_body_is_bounded(service, begun, flood):
+    with service.connect() as connection:
+        connection.sendall(begun)
+        with pytest.raises(ConnectionError):
+            drip(connection, 300 * [flood], every=0.001)
+    assert service.ask()
+
+
+def test_what_comes_after_a_body_is_no_header(service):
+    body = b"2\r\n{}\r\n0\r\naccept: application/json\r\nx-request-id: late\r\n\r\n"
+    with service.connect() as connection:
+        connection.sendall(CHUNKED.replace(b"host", b"connection: close\r\nhost") + body)
+        answer = everything(connection)
+    assert b"image/png" in answer
+    assert b"late" not in answer
