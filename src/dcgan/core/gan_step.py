@@ -39,9 +39,11 @@ def gan_step(
     terms = discriminator_terms(config, step=state.step)
     real.requires_grad_(any(term.name == "r1" for term in terms))
     seen = fake.detach().requires_grad_(any(term.name == "r2" for term in terms))
+    with arithmetic(state.device, config.train.precision):  # one for both: the weights are cast once
+        real_verdict, fake_verdict = state.discriminator(real, labels), state.discriminator(seen, fake_labels)
     turn = Turn(
-        real=real, real_labels=labels, real_verdict=judge(real, labels),
-        fake=seen, fake_labels=fake_labels, fake_verdict=judge(seen, fake_labels),
+        real=real, real_labels=labels, real_verdict=real_verdict,
+        fake=seen, fake_labels=fake_labels, fake_verdict=fake_verdict,
         latents=latents, judge=judge, rng=rng,
     )  # fmt: skip
     real_logits, fake_logits = turn.real_verdict.logits, turn.fake_verdict.logits

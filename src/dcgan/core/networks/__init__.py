@@ -89,5 +89,5 @@ def build_discriminator(config: ModelConfig, *, spectral_norm: bool = False) -> 
     if spectral_norm:
         for layer in [each for each in discriminator.modules() if isinstance(each, _WEIGHTED)]:
             with_spectral_norm(layer)
-        discriminator.projection_scale = 1.0  # the label's vectors are as short as the head's now
+        discriminator.projection_divisor = 1.0  # the label's vectors are as short as the head's now
     return discriminator

@@ -49,8 +49,8 @@ class Discriminator(nn.Module):
 
     maps: nn.Module
     """All before the verdict: images to feature maps [B, C, H, W]."""
-    projection_scale: float
-    """How much a label's projection counts."""
+    projection_divisor: float
+    """What a label's projection is divided by."""
 
 
 class HeadedDiscriminator(Discriminator):
@@ -83,7 +83,7 @@ class HeadedDiscriminator(Discriminator):
         self.head = head or nn.Linear(num_features, 1)
         is_told = config.conditional and guesser is None
         self.projection = nn.Embedding(NUM_CLASSES, num_features) if is_told else None
-        self.projection_scale = 1 / math.sqrt(num_features)
+        self.projection_divisor = math.sqrt(num_features)
         self.guesser = guesser
 
     def forward(self, images: Tensor, labels: Tensor | None) -> Verdict:
@@ -93,7 +93,7 @@ class HeadedDiscriminator(Discriminator):
         if self.projection is not None:
             assert labels is not None, "a conditional discriminator needs labels"
             agreement = (features * self.projection(labels)).sum(dim=1)
-            logits = logits + self.projection_scale * agreement
+            logits = logits + agreement / self.projection_divisor
         guess = None if self.guesser is None else self.guesser(features).float()
         return Verdict(logits.float(), guess)
 
