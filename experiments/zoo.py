@@ -24,7 +24,6 @@ from dcgan.adapters.mlflow_tracker import open_run
 from dcgan.adapters.provenance import training_tags
 from dcgan.core.config import Params, TrackingConfig
 from dcgan.core.devices import prepare_device, resolve
-from dcgan.core.evaluation.samples import Samples
 from dcgan.core.gan_step import gan_step
 from dcgan.core.sampling import image_grid
 from dcgan.core.state import build_state
@@ -43,7 +42,7 @@ COLUMNS = (
 )  # fmt: skip
 SPEED_BLOCKS = 7
 GRID = (10, 4)
-"""Columns and rows of a member's picture."""
+"""Columns and rows of a member's picture; of a conditional one, a digit a column."""
 
 app = new_app("Train every member of the family and compare them.")
 Plan = dict[str, Any]
@@ -101,8 +100,8 @@ def train_member(name: str, params: Params) -> dict[str, object]:
         )
         with run:
             trial = run_trial(params, yardstick, tracker=run, quick_judge=yardstick.quick_judge(params))
-            picture = PICTURES / f"{name}.png"
-            save_grid(picture, image_grid(shown(trial.samples), columns=GRID[0]))
+            picture, shown = PICTURES / f"{name}.png", trial.samples.pixels[: GRID[0] * GRID[1]]
+            save_grid(picture, image_grid(shown, columns=GRID[0]))
             figures = figures_of(trial, yardstick.judge.floor)
             run.log_metrics({f"evaluation/{key}": value for key, value in figures.items() if isinstance(value, float)})
             run.log_artifacts(picture, folder="evaluation")
@@ -124,11 +123,6 @@ def measure_speed(params: Params) -> int:
         measured["discriminator/loss"].item()  # waits for the device
         seconds.append(time.perf_counter() - started)
     return round(block * size / statistics.median(seconds[1:]))
-
-
-def shown(samples: Samples) -> Any:
-    """The first samples: of a conditional member, a digit a column."""
-    return samples.pixels[: GRID[0] * GRID[1]]
 
 
 def page(plan: Plan, rows: dict[str, dict[str, str]]) -> str:
