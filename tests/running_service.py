@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 SERVE = [sys.executable, "-c", "from dcgan.cli import main; main()", "serve"]
@@ -54,7 +55,10 @@ class Running:
 
     def open_connections(self) -> int:
         """Its sockets, besides the listening one and what it keeps for itself."""
-        links = [str(each.readlink()) for each in Path(f"/proc/{self.process.pid}/fd").iterdir()]
+        links = []
+        for each in Path(f"/proc/{self.process.pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # closed in between
+                links.append(str(each.readlink()))
         inodes = {link[8:-1] for link in links if link.startswith("socket:")}
         table = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
         return sum(row[9] in inodes and row[3] == "01" for row in table)  # 01: established

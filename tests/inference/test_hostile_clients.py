@@ -11,20 +11,6 @@ from pathlib import Path
 import pytest
 
 from running_service import IMAGES, Running, everything
-from tiny_onnx import write_model
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    return write_model(tmp_path / "generator.onnx")
-
-
-@pytest.fixture
-def service(tmp_path: Path, model: Path) -> Iterator[Running]:
-    running = Running(tmp_path, model)
-    yield running
-    running.process.kill()
-    running.process.wait()
 
 
 @pytest.fixture
@@ -106,8 +92,8 @@ def test_two_hundred_slow_clients_hold_up_nobody_and_are_gone_soon(hasty):
     assert hasty.end() == 0
 
 
-def test_a_body_that_comes_with_its_head_is_not_taken_for_one(service):
-    assert service.ask(body=IMAGES + b" " * 1_000_000) == service.ask()
+def test_a_body_that_comes_with_its_head_is_not_taken_for_one(running):
+    assert running.ask(body=IMAGES + b" " * 1_000_000) == running.ask()
 
 
 def test_an_idle_connection_is_closed(hasty):
@@ -118,21 +104,21 @@ def test_an_idle_connection_is_closed(hasty):
     assert 0.6 < time.monotonic() - started < 6
 
 
-def test_bodies_without_end_cost_no_memory(service):
-    service.ask()
-    before = service.memory()
+def test_bodies_without_end_cost_no_memory(running):
+    running.ask()
+    before = running.memory()
     sent = 0
-    with service.connect() as connection, contextlib.suppress(OSError):
+    with running.connect() as connection, contextlib.suppress(OSError):
         connection.sendall(b"POST /v1/images HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n")
         for _ in range(300):
             connection.sendall(b"100000\r\n" + b" " * 2**20 + b"\r\n")
             sent += 1
-    with service.connect() as connection, contextlib.suppress(OSError):
+    with running.connect() as connection, contextlib.suppress(OSError):
         connection.sendall(f"POST /v1/images HTTP/1.1\r\nhost: x\r\ncontent-length: {300 * 2**20}\r\n\r\n".encode())
         for _ in range(300):
             connection.sendall(b" " * 2**20)
-    assert service.memory() - before < 50
-    assert service.ask()
+    assert running.memory() - before < 50
+    assert running.ask()
 
 
 @pytest.mark.parametrize(
@@ -147,14 +133,14 @@ def test_bodies_without_end_cost_no_memory(service):
         b"GET /page/../../../files.py HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
     ],
 )
-def test_what_is_no_good_request_gets_4xx_or_no_answer(service, sent):
-    with service.connect() as connection:
+def test_what_is_no_good_request_gets_4xx_or_no_answer(running, sent):
+    with running.connect() as connection:
         with contextlib.suppress(ConnectionError):  # it hangs up on what is too long
             connection.sendall(sent)
             connection.shutdown(socket.SHUT_WR)
         answer = everything(connection)
     assert answer == b"" or answer.split()[1][:1] == b"4", answer[:200]
-    assert service.ask()
+    assert running.ask()
 
 
 def drip(connection: socket.socket, parts: Iterable[bytes], *, every: float) -> None:
@@ -187,25 +173,25 @@ def test_a_body_that_came_too_slowly_ends_the_connection(hasty):
         assert b"connection: close" in everything(connection).lower()
 
 
-def test_a_few_requests_may_wait_on_one_connection_but_not_many(service):
-    with service.connect() as connection:
+def test_a_few_requests_may_wait_on_one_connection_but_not_many(running):
+    with running.connect() as connection:
         connection.sendall(15 * GET + GET.replace(b"host", b"connection: close\r\nhost"))
         assert everything(connection).count(b"200 OK") == 16
-    with service.connect() as connection:
+    with running.connect() as connection:
         connection.sendall(100 * GET)
         answers = everything(connection)
     assert answers.count(b"200 OK") == 0
     assert answers.startswith(b"HTTP/1.1 400")
 
 
-def test_the_bodies_of_requests_that_wait_are_bounded(service):
+def test_the_bodies_of_requests_that_wait_are_bounded(running):
     slow = b'{"count": 1000}'
     first = b"POST /v1/images HTTP/1.1\r\nhost: x\r\naccept: application/zip\r\ncontent-type: application/json\r\n"
-    with service.connect() as connection, contextlib.suppress(ConnectionError):
+    with running.connect() as connection, contextlib.suppress(ConnectionError):
         connection.sendall(12 * (first + b"content-length: %d\r\n\r\n" % len(slow) + slow))
         connection.sendall(TOO_LARGE.replace(b"5000000", b"4000000") + b" " * 4_000_000)
         assert everything(connection).count(b"200 OK") < 12
-    assert service.ask()
+    assert running.ask()
 
 
 @pytest.mark.parametrize(
@@ -218,17 +204,17 @@ def test_the_bodies_of_requests_that_wait_are_bounded(service):
     ],
     ids=["trailers", "a chunk's extension", "empty lines first", "empty lines after an answer"],
 )
-def test_what_is_neither_head_nor_body_is_bounded(service, begun, flood):
-    with service.connect() as connection:
+def test_what_is_neither_head_nor_body_is_bounded(running, begun, flood):
+    with running.connect() as connection:
         connection.sendall(begun)
         with pytest.raises(ConnectionError):
             drip(connection, 300 * [flood], every=0.001)
-    assert service.ask()
+    assert running.ask()
 
 
-def test_what_comes_after_a_body_is_no_header(service):
+def test_what_comes_after_a_body_is_no_header(running):
     body = b"2\r\n{}\r\n0\r\naccept: application/json\r\nx-request-id: late\r\n\r\n"
-    with service.connect() as connection:
+    with running.connect() as connection:
         connection.sendall(CHUNKED.replace(b"host", b"connection: close\r\nhost") + body)
         answer = everything(connection)
     assert b"image/png" in answer

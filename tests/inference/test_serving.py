@@ -9,27 +9,12 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from running_service import SERVE, Running
 from tiny_onnx import build_model, write_model
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    return write_model(tmp_path / "generator.onnx")
-
-
-@pytest.fixture
-def service(tmp_path: Path, model: Path) -> Iterator[Running]:
-    running = Running(tmp_path, model)
-    yield running
-    running.process.kill()
-    running.process.wait()
 
 
 def refused(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -100,14 +85,14 @@ def test_keys_come_from_the_environment(tmp_path, model):
 # Signals
 
 
-def test_sigterm_answers_what_is_in_work_and_ends_with_0(service):
+def test_sigterm_answers_what_is_in_work_and_ends_with_0(running):
     answers, failures = [], []
 
     def client() -> None:
         body = b'{"count": 400}'
         try:
             while True:
-                answers.append(len(service.ask(body=body)))
+                answers.append(len(running.ask(body=body)))
         except (urllib.error.URLError, ConnectionError) as error:
             failures.append(error)
 
@@ -116,41 +101,41 @@ def test_sigterm_answers_what_is_in_work_and_ends_with_0(service):
         each.start()
     time.sleep(0.5)
     started = time.monotonic()
-    assert service.end() == 0
+    assert running.end() == 0
     assert time.monotonic() - started < 15
     for each in clients:
         each.join(20)
-    log = [json.loads(line) for line in service.out_path.read_text().splitlines()]
+    log = [json.loads(line) for line in running.out_path.read_text().splitlines()]
     assert len(answers) >= 8
     assert set(answers) == {400 * 784 + 128}
     assert [line["status"] for line in log] == [200] * len(log)
     assert len(log) == len(answers)  # what was begun was answered whole; the rest was refused at the door
 
 
-def test_sighup_takes_the_new_model_and_no_request_fails(service, model):
-    before = service.ask()
+def test_sighup_takes_the_new_model_and_no_request_fails(running, model):
+    before = running.ask()
     stop, seen = threading.Event(), []
 
     def client() -> None:
         while not stop.is_set():
-            seen.append(service.ask())
+            seen.append(running.ask())
 
     thread = threading.Thread(target=client)
     thread.start()
     weight = np.random.default_rng(9).normal(size=(4, 784)).astype(np.float32)
     write_model(model, build_model(weight=weight))
-    service.process.send_signal(signal.SIGHUP)
-    service.told("reloaded: sha256")
-    after = service.ask()
+    running.process.send_signal(signal.SIGHUP)
+    running.told("reloaded: sha256")
+    after = running.ask()
     stop.set()
     thread.join(20)
     assert after != before
     assert set(seen) <= {before, after}
     model.write_bytes(b"no model")
-    service.process.send_signal(signal.SIGHUP)
-    service.told("reload refused, the model stays")
-    assert service.ask() == after
-    assert service.end() == 0
+    running.process.send_signal(signal.SIGHUP)
+    running.told("reload refused, the model stays")
+    assert running.ask() == after
+    assert running.end() == 0
 
 
 # Bodies made to be costly
@@ -170,13 +155,13 @@ KEYS = {f"k{index}": [] for index in range(NUM_KEYS)}
     ],
     ids=["keys", "v2 keys", "tensor keys", "parameters"],
 )
-def test_a_body_full_of_mistakes_costs_no_more_than_a_good_one(service, path, body):
+def test_a_body_full_of_mistakes_costs_no_more_than_a_good_one(running, path, body):
     content = json.dumps(body, separators=(",", ":")).encode()
     assert len(content) < 4 * 2**20
-    service.ask()
+    running.ask()
     started = time.monotonic()
     with pytest.raises(urllib.error.HTTPError, match=r"4(00|22)") as refusal:
-        service.ask(path, content)
+        running.ask(path, content)
     assert time.monotonic() - started < 2
     assert len(refusal.value.read()) < 500
-    assert service.memory("VmHWM") < 400
+    assert running.memory("VmHWM") < 400
