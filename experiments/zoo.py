@@ -98,6 +98,8 @@ def train_member(name: str, params: Params) -> dict[str, object]:
             name=name,
             description=params.gan.summary,
         )
+        data = yardstick.dataset
+        run.log_dataset(name=data.name, sha256=data.sha256, path=DATASET, profile={"images": len(data.train)})
         with run:
             trial = run_trial(params, yardstick, tracker=run, quick_judge=yardstick.quick_judge(params))
             picture, shown = PICTURES / f"{name}.png", trial.samples.pixels[: GRID[0] * GRID[1]]
