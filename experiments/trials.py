@@ -34,8 +34,6 @@ class Yardstick:
 
     dataset: Dataset
     judge: Judge
-    params: Params
-    """Of the first trial; the judging is the same in all."""
 
     @classmethod
     def load(cls, params: Params) -> "Yardstick":
@@ -43,7 +41,7 @@ class Yardstick:
         dataset = load_dataset(Path("data/dataset.safetensors"), report_path=Path("reports/validation.json"))
         classifier = load_classifier(CLASSIFIER, device=prepare_device(params.train))
         judge = Judge(classifier, dataset, num_samples=params.evaluate.num_samples, seed=params.evaluate.seed)
-        return cls(dataset=dataset, judge=judge, params=params)
+        return cls(dataset=dataset, judge=judge)
 
     def quick_judge(self, params: Params) -> QuickJudge:
         """What looks at the samples of a training of `params` while it runs."""

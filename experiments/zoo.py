@@ -10,6 +10,7 @@ import os
 import statistics
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +22,7 @@ import yaml
 
 from dcgan.adapters.figures.drawing import save_grid
 from dcgan.adapters.mlflow_tracker import open_run
+from dcgan.adapters.params_file import load_params
 from dcgan.adapters.provenance import training_tags
 from dcgan.core.config import Params, TrackingConfig
 from dcgan.core.devices import prepare_device, resolve
@@ -30,7 +32,7 @@ from dcgan.core.state import build_state
 from dcgan.entry import new_app, run_app
 from dcgan.errors import DcganError, UsageError
 from dcgan.files import write_bytes
-from recipe_changes import changed_params
+from recipe_changes import PARAMS, changed_params
 from trials import CLASSIFIER, FIGURE_COLUMNS, Yardstick, append, figures_of, origin_of, row_of, run_trial
 
 PLAN, RESULTS = Path("experiments/zoo.yaml"), Path("experiments/zoo.csv")
@@ -86,7 +88,7 @@ def train_member(name: str, params: Params) -> dict[str, object]:
     Raises:
         DivergedError, BadDataError: as `run_trial`.
     """
-    yardstick, device = _yardstick(params), prepare_device(params.train)
+    device, yardstick = prepare_device(params.train), read_yardstick()
     precision = resolve(params.gan, device).train.precision
     tags = training_tags([DATASET, CLASSIFIER], device=str(device), precision=precision)
     with TemporaryDirectory() as folder:
@@ -108,6 +110,12 @@ def train_member(name: str, params: Params) -> dict[str, object]:
             run.log_metrics({f"evaluation/{key}": value for key, value in figures.items() if isinstance(value, float)})
             run.log_artifacts(picture, folder="evaluation")
     return {"images_seen": trial.images_seen} | figures
+
+
+@cache
+def read_yardstick() -> Yardstick:
+    """What all members are judged by, read once in each process."""
+    return Yardstick.load(load_params(PARAMS))
 
 
 def measure_speed(params: Params) -> int:
@@ -151,10 +159,9 @@ def page(plan: Plan, rows: dict[str, dict[str, str]]) -> str:
 
 def table_row(name: str, row: dict[str, str], member: dict[str, Any]) -> str:
     """A row of the table, without its outer bars."""
-    if not row["fcd"]:
-        return " | ".join([f"[{name}](#{name})", "failed", *[""] * 4, row["images_per_second"], member["idea"]])
     shares = (two_places(row[key]) for key in ("precision", "recall", "read_as_asked"))
-    figures = [two_places(row["fcd"]), row["fcd_over_floor"], *shares]
+    measured = [two_places(row["fcd"]), row["fcd_over_floor"], *shares]
+    figures = measured if row["fcd"] else ["failed", *[""] * 4]
     return " | ".join([f"[{name}](#{name})", *figures, row["images_per_second"], member["idea"]])
 
 
@@ -166,16 +173,6 @@ def two_places(value: str) -> str:
 def sentence(text: str) -> str:
     """The text with a capital and a full stop."""
     return f"{text[0].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"
-
-
-_yardsticks: list[Yardstick] = []
-
-
-def _yardstick(params: Params) -> Yardstick:
-    """The yardstick of this process, read once."""
-    if not _yardsticks:
-        _yardsticks.append(Yardstick.load(params))
-    return _yardsticks[0]
 
 
 if __name__ == "__main__":

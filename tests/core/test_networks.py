@@ -53,10 +53,6 @@ def test_default_generator_has_the_recipes_size(model_config):
     assert weights == linear + first + refinement + last + 2 * (128 + 64 + 64)  # and what the normalisations learn
 
 
-def shaped(config, **changes):
-    return dataclasses.replace(config, **changes)
-
-
 def layers_of(network, kind) -> list[tuple[int, int]]:
     """Inputs and outputs of every layer of a kind, in order."""
     sizes = {"Linear": ("in_features", "out_features")}
@@ -65,7 +61,7 @@ def layers_of(network, kind) -> list[tuple[int, int]]:
 
 
 def test_the_all_convolutional_pair_has_neither_fully_connected_layers_nor_pooling(model_config):
-    config = shaped(model_config, architecture="dcgan_all_conv")
+    config = dataclasses.replace(model_config, architecture="dcgan_all_conv")
     for network in (build_generator(config), build_discriminator(config)):
         kinds = {type(module) for module in network.modules()}
         assert not kinds & {nn.Linear, nn.MaxPool2d, nn.AvgPool2d}
@@ -73,7 +69,7 @@ def test_the_all_convolutional_pair_has_neither_fully_connected_layers_nor_pooli
 
 
 def test_the_max_pooling_pair_has_the_layers_that_the_plan_names(model_config):
-    config = shaped(
+    config = dataclasses.replace(
         model_config,
         architecture="dcgan_maxpool",
         latent_dim=100,
@@ -92,7 +88,7 @@ def test_the_max_pooling_pair_has_the_layers_that_the_plan_names(model_config):
 
 
 def test_the_fully_connected_pair_has_the_layers_that_the_plan_names(model_config):
-    config = shaped(
+    config = dataclasses.replace(
         model_config,
         architecture="mlp",
         latent_dim=100,
@@ -110,7 +106,7 @@ def test_the_fully_connected_pair_has_the_layers_that_the_plan_names(model_confi
 @pytest.mark.parametrize("architecture", ["dcgan", "dcgan_all_conv", "dcgan_maxpool", "acgan", "infogan"])
 @pytest.mark.parametrize(("name", "kind"), [("batch", nn.BatchNorm2d), ("layer", nn.GroupNorm), ("none", None)])
 def test_the_discriminator_is_normalised_as_asked(model_config, architecture, name, kind):
-    config = shaped(model_config, architecture=architecture, discriminator_normalization=name)
+    config = dataclasses.replace(model_config, architecture=architecture, discriminator_normalization=name)
     discriminator = build_discriminator(config)
     found = {type(each) for each in discriminator.modules()} & {nn.BatchNorm2d, nn.GroupNorm}
     assert found == ({kind} if kind else set())
@@ -119,7 +115,7 @@ def test_the_discriminator_is_normalised_as_asked(model_config, architecture, na
 
 
 def test_layer_normalisation_judges_each_image_by_itself(model_config):
-    discriminator = build_discriminator(shaped(model_config, discriminator_normalization="layer"))
+    discriminator = build_discriminator(dataclasses.replace(model_config, discriminator_normalization="layer"))
     images, labels = torch.rand(4, 1, 28, 28), torch.arange(4)
     together = discriminator(images, labels).logits
     alone = torch.cat([discriminator(images[i : i + 1], labels[i : i + 1]).logits for i in range(4)])
@@ -128,7 +124,7 @@ def test_layer_normalisation_judges_each_image_by_itself(model_config):
 
 @pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
 def test_spectral_norm_divides_every_layer_by_its_largest_singular_value(model_config, architecture):
-    config = shaped(model_config, architecture=architecture, discriminator_normalization="none")
+    config = dataclasses.replace(model_config, architecture=architecture, discriminator_normalization="none")
     discriminator = build_discriminator(config, spectral_norm=True)
     weighted = [each for each in discriminator.modules() if isinstance(each, nn.Conv2d | nn.Linear | nn.Embedding)]
     assert weighted
@@ -143,7 +139,7 @@ def test_spectral_norm_divides_every_layer_by_its_largest_singular_value(model_c
 def test_only_readers_guess_and_who_guesses_the_label_is_not_told_it(model_config):
     images, labels = torch.rand(3, 1, 28, 28), torch.arange(3)
     for name, architecture in ARCHITECTURES.items():
-        config = shaped(model_config, architecture=name, conditional=name != "infogan")
+        config = dataclasses.replace(model_config, architecture=name, conditional=name != "infogan")
         discriminator = build_discriminator(config).eval()
         verdict = discriminator(images, labels)
         if architecture.recognition is None:
@@ -154,7 +150,7 @@ def test_only_readers_guess_and_who_guesses_the_label_is_not_told_it(model_confi
 
 
 def test_of_infogans_first_ten_latents_only_the_largest_counts(model_config):
-    generator = build_generator(shaped(model_config, architecture="infogan", conditional=False)).eval()
+    generator = build_generator(dataclasses.replace(model_config, architecture="infogan", conditional=False)).eval()
     latents = torch.randn(1, model_config.latent_dim)
     latents[0, 3] = 5.0
     scaled, another = latents.clone(), latents.clone()
@@ -180,7 +176,7 @@ def test_code_loss_is_the_unlikelihood_of_the_codes_up_to_a_constant():
 
 
 def test_an_autoencoders_logit_is_minus_its_mean_error(model_config):
-    discriminator = build_discriminator(shaped(model_config, architecture="began", conditional=False))
+    discriminator = build_discriminator(dataclasses.replace(model_config, architecture="began", conditional=False))
     images = torch.rand(3, 1, 28, 28)
     redrawn = discriminator.redraw(discriminator.squeeze(discriminator.maps(images).flatten(1)))
     expected = -(images - redrawn).abs().flatten(1).mean(dim=1)
