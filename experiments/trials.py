@@ -10,7 +10,7 @@ import torch
 
 from dcgan.adapters.dataset_file import load_dataset
 from dcgan.adapters.params_file import params_sha256
-from dcgan.adapters.weights import load_classifier, load_quick_judge
+from dcgan.adapters.weights import load_classifier
 from dcgan.core.batches import Batches
 from dcgan.core.config import Params
 from dcgan.core.dataset import Dataset
@@ -46,7 +46,7 @@ class Yardstick:
     def quick_judge(self, params: Params) -> QuickJudge:
         """What looks at the samples of a training of `params` while it runs."""
         device = prepare_device(params.train)
-        return load_quick_judge(CLASSIFIER, self.dataset.train, params.model, device=device)
+        return QuickJudge(load_classifier(CLASSIFIER, device=device), self.dataset.train, params.model)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from dcgan.adapters.figures.evaluation import save_discriminator, save_quality
 from dcgan.adapters.inception import load_inception, measure_fid
 from dcgan.adapters.mlflow_tracker import load_run_reference, resume_run
 from dcgan.adapters.params_file import load_params
-from dcgan.adapters.weights import load_classifier, restored
+from dcgan.adapters.weights import load_classifier, load_remarks, restored
 from dcgan.core.devices import prepare_device
 from dcgan.core.evaluation.discriminator import judge_discriminator
 from dcgan.core.evaluation.quality import measure_quality
@@ -38,7 +38,10 @@ def main() -> None:
     judged = judge_discriminator(discriminator, params.model, quality.samples, dataset, seed=config.seed)
     fid = measure_fid(inception, quality, dataset)
     yardstick = sha256_of(CLASSIFIER)
-    report = describe(quality, dataset, config, classifier_sha256=yardstick, discriminator=judged, fid=fid)
+    collapse = load_remarks(MODELS / "generator.safetensors").get("collapse")
+    report = describe(
+        quality, dataset, config, classifier_sha256=yardstick, discriminator=judged, fid=fid, collapse=collapse
+    )
 
     pictures = save_quality(PLOTS, quality, interpolations=walks, training=dataset.train)
     pictures += save_discriminator(PLOTS, judged)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dcgan.adapters.checkpoints import CheckpointFolder, run_fingerprint
+from dcgan.adapters.checkpoints import CheckpointFolder, recipe_of
 from dcgan.adapters.dataset_file import load_dataset
 from dcgan.adapters.figures.training import save_history
 from dcgan.adapters.jsonl_tracker import JsonlTracker
@@ -12,12 +12,14 @@ from dcgan.adapters.progress import ProgressBar
 from dcgan.adapters.provenance import training_tags
 from dcgan.adapters.run_lock import exclusive
 from dcgan.adapters.stop_signals import stop_on_signals
-from dcgan.adapters.weights import load_quick_judge, save_weights
+from dcgan.adapters.weights import load_classifier, save_weights
 from dcgan.core.batches import Batches
 from dcgan.core.devices import prepare_device, resolve
+from dcgan.core.quick_judge import QuickJudge
+from dcgan.core.recovery import train_with_rollbacks
 from dcgan.core.state import build_state
 from dcgan.core.tracking import TeeTracker
-from dcgan.core.training import total_steps, train
+from dcgan.core.training import total_steps
 from dcgan.entry import run_stage
 
 CHECKPOINTS, MODELS, REPORTS = Path(".checkpoints"), Path("models"), Path("reports")
@@ -29,11 +31,11 @@ def main() -> None:
     params = load_params(Path("params.yaml"))
     device = prepare_device(params.train)
     config, data = resolve(params.gan, device), load_dataset(DATASET, report_path=REPORTS / "validation.json")
-    judge = load_quick_judge(CLASSIFIER, data.train, config.model, device=device)
+    judge = QuickJudge(load_classifier(CLASSIFIER, device=device), data.train, config.model)
     batches = Batches(data.train, batch_size=config.train.batch_size, seed=config.train.seed, device=device)
     end = total_steps(config.train, steps_per_epoch=batches.steps_per_epoch)
-    folder = CheckpointFolder(CHECKPOINTS / run_fingerprint(config, INPUTS))
     with exclusive(CHECKPOINTS / "lock"), stop_on_signals() as stop:
+        folder = CheckpointFolder(CHECKPOINTS, recipe_of("train", config, INPUTS))
         state = folder.restore(build_state(config, device=device))
         run = open_run(
             reference=folder.path / "run.json",
@@ -47,10 +49,14 @@ def main() -> None:
         run.log_dataset(name=data.name, sha256=data.sha256, path=DATASET, profile={"images": len(data.train)})
         log = JsonlTracker(folder.path, resume_from_step=state.step, publish_to=REPORTS)
         with TeeTracker(log, run, ProgressBar("train", start=state.step, end=end)) as tracker:
-            train(state, batches, config, tracker=tracker, on_checkpoint=folder.save, judge=judge, stop_requested=stop)
+            state = train_with_rollbacks(
+                state, batches, config, checkpoints=folder, tracker=tracker, judge=judge, stop_requested=stop
+            )
             stop.raise_if_made(f"train: stopped and saved after step {state.step} of {end}; run it again to go on")
             folder.choose(state, config.train.keep)
-            save_weights(MODELS, generator=state.generator_ema, discriminator=state.discriminator)
+            save_weights(
+                MODELS, remarks=state.remarks, generator=state.generator_ema, discriminator=state.discriminator
+            )
             save_history(REPORTS / "plots", REPORTS / "history.jsonl")
             run.log_artifacts(REPORTS / "validation.json", REPORTS / "plots/training.png", folder="training")
         folder.remove()

@@ -2,26 +2,41 @@
 
 from pathlib import Path
 
+from dcgan.adapters.checkpoints import CheckpointFolder, recipe_of
 from dcgan.adapters.dataset_file import load_dataset
 from dcgan.adapters.params_file import load_params
 from dcgan.adapters.progress import ProgressBar
+from dcgan.adapters.run_lock import exclusive
+from dcgan.adapters.stop_signals import stop_on_signals
 from dcgan.adapters.weights import save_weights
-from dcgan.core.classifier import compute_accuracy, train_classifier
+from dcgan.core.classifier import compute_accuracy
+from dcgan.core.classifier_training import build_classifier_state, train_classifier
 from dcgan.core.devices import prepare_device
 from dcgan.entry import run_stage
+from dcgan.files import require_writable
+
+DATASET, CHECKPOINTS, MODELS = Path("data/dataset.safetensors"), Path(".checkpoints"), Path("models")
 
 
-def train_judge() -> None:
-    """Train the digit classifier and write models/classifier.safetensors."""
+def main() -> None:
+    """Train the digit classifier and write models/classifier.safetensors; an interrupted training is gone on with."""
     params = load_params(Path("params.yaml"))
-    device = prepare_device(params.train)
-    dataset = load_dataset(Path("data/dataset.safetensors"), report_path=Path("reports/validation.json"))
-    with ProgressBar("train_classifier") as bar:
-        classifier = train_classifier(dataset.train, params.classifier, device=device, on_step=bar.advance_to)
-    accuracy = compute_accuracy(classifier, dataset.test, device=device)
-    save_weights(Path("models"), classifier=classifier)
+    config, device = params.classifier, prepare_device(params.train)
+    dataset = load_dataset(DATASET, report_path=Path("reports/validation.json"))
+    require_writable(MODELS)
+    with exclusive(CHECKPOINTS / "lock"), stop_on_signals() as stop:
+        folder = CheckpointFolder(CHECKPOINTS, recipe_of("train_classifier", config, [DATASET]))
+        state = folder.restore(build_classifier_state(dataset.train, config, device=device))
+        with ProgressBar("train_classifier", start=state.step) as bar:
+            classifier = train_classifier(
+                state, dataset.train, config, on_step=bar.advance_to, on_checkpoint=folder.save, stop_requested=stop
+            )
+        stop.raise_if_made(f"train_classifier: stopped and saved after step {state.step}; run it again to go on")
+        accuracy = compute_accuracy(classifier, dataset.test, device=device)
+        save_weights(MODELS, classifier=classifier)
+        folder.remove()
     print(f"models/classifier.safetensors: reads {accuracy:.2%} of {len(dataset.test)} test images as labelled")
 
 
 if __name__ == "__main__":
-    run_stage(train_judge)
+    run_stage(main)

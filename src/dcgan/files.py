@@ -26,7 +26,8 @@ _NO_ENTRY = {
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Create or replace `path` with what `write` puts into the open file; on any failure `path` is as it was.
 
-    The bytes go to a temporary file beside `path`, which is fsynced and renamed; then the folder is fsynced.
+    The bytes go to a temporary file beside `path`, which is fsynced and renamed; then the folder is fsynced. What a
+    process that was killed here left behind is removed.
 
     Raises:
         CannotCreateError: the folder is missing, read-only or not a folder.
@@ -35,6 +36,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(path.parent, of=path.name)
         with temporary.open("wb") as file:
             write(file)
             file.flush()
@@ -49,7 +51,31 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Create or replace `path` with `content`, atomically."""
-    write_atomically(path, lambda file: file.write(content))
+    try:
+        write_atomically(path, lambda file: file.write(content))
+    except StorageError as error:
+        raise StorageError(f"{error} (it takes {len(content):,} bytes)") from error
+
+
+def require_writable(*folders: Path) -> None:
+    """Create the folders where they are missing, and try whether a file can be written there, before work is lost.
+
+    Raises:
+        CannotCreateError: a folder cannot be created, or nothing can be written there.
+        StorageError: the disk is full or failed.
+    """
+    for folder in folders:
+        trial = folder / ".writable"
+        write_bytes(trial, b"")
+        _unlink_quietly(trial)
+
+
+def remove_leftovers(folder: Path, *, of: str = "") -> None:
+    """Delete the temporary files, of the file named `of` or of any, of processes that are no more."""
+    for path in folder.glob(".*.tmp"):
+        name, _, pid = path.stem.removeprefix(".").rpartition(".")
+        if (name == of or not of) and pid.isdecimal() and not _is_alive(int(pid)):
+            _unlink_quietly(path)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -101,6 +127,16 @@ def _fsync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _unlink_quietly(path: Path) -> None:

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from damage import Evil, flip_bit
-from dcgan.adapters.checkpoints import CheckpointFolder, run_fingerprint
-from dcgan.core.state import build_state, tensors_of
+from dcgan.adapters.checkpoints import CheckpointFolder, recipe_of
+from dcgan.core.state import build_state
 from dcgan.errors import BadDataError
 
 CPU = torch.device("cpu")
@@ -21,7 +21,7 @@ def state(gan_config):
 
 @pytest.fixture
 def folder(tmp_path):
-    return CheckpointFolder(tmp_path / "checkpoints")
+    return CheckpointFolder(tmp_path / "checkpoints", {"stage": "train"})
 
 
 def save_at(folder, state, *steps):
@@ -38,12 +38,12 @@ def test_the_newest_checkpoint_is_restored_and_older_ones_are_pruned(folder, sta
     fresh = build_state(gan_config, device=CPU)
     folder.restore(fresh)
     assert fresh.step == 30
-    assert all(torch.equal(found, tensors_of(state)[name]) for name, found in tensors_of(fresh).items())
+    assert all(torch.equal(found, state.tensors()[name]) for name, found in fresh.tensors().items())
     assert sorted(path.name for path in folder.path.glob("*.safetensors")) == [
         "step-00000020.safetensors",
         "step-00000030.safetensors",
     ]
-    assert len(list(folder.path.iterdir())) == 4
+    assert len(list(folder.path.iterdir())) == 5, "two checkpoints, their hashes, the recipe"
 
 
 def test_the_best_checkpoint_outlives_newer_ones_and_is_chosen_if_asked(folder, state, capsys):
@@ -140,14 +140,52 @@ def test_a_finished_run_leaves_nothing(folder, state):
     assert not folder.path.exists()
 
 
-def test_the_fingerprint_follows_parameters_inputs_and_threads(gan_config, tmp_path, monkeypatch):
+def test_a_recipe_follows_parameters_inputs_and_threads(gan_config, tmp_path, monkeypatch):
     data, classifier = tmp_path / "data", tmp_path / "classifier"
     data.write_text("a")
     classifier.write_text("b")
-    fingerprint = run_fingerprint(gan_config, [data, classifier])
-    assert fingerprint == run_fingerprint(gan_config, [data, classifier])
+
+    def path_for(config, inputs):
+        return CheckpointFolder(tmp_path, recipe_of("train", config, inputs)).path
+
+    path = path_for(gan_config, [data, classifier])
+    assert path == path_for(gan_config, [data, classifier])
     reseeded = dataclasses.replace(gan_config, train=dataclasses.replace(gan_config.train, seed=1))
-    others = {run_fingerprint(reseeded, [data, classifier]), run_fingerprint(gan_config, [data, data])}
+    others = {path_for(reseeded, [data, classifier]), path_for(gan_config, [data])}
+    classifier.write_text("c")
+    others.add(path_for(gan_config, [data, classifier]))
     monkeypatch.setattr(torch, "get_num_threads", lambda: 99)
-    others.add(run_fingerprint(gan_config, [data, classifier]))
-    assert len(others | {fingerprint}) == 4
+    others.add(path_for(gan_config, [data, classifier]))
+    assert len(others | {path}) == 5
+
+
+def test_an_unfinished_training_by_another_recipe_is_named_and_left_alone(state, tmp_path, capsys):
+    recipe = {"stage": "train", "train.seed": "0", "threads": "2", "code": "a" * 64}
+    save_at(CheckpointFolder(tmp_path, recipe), state, 10)
+    save_at(CheckpointFolder(tmp_path, recipe | {"stage": "train_classifier"}), state, 10)
+    state.step = 0
+    changed = CheckpointFolder(tmp_path, recipe | {"train.seed": "1", "code": "b" * 64})
+    assert changed.restore(state).step == 0
+    (note,) = capsys.readouterr().err.splitlines()
+    unfinished = CheckpointFolder(tmp_path, recipe).path
+    assert f"{unfinished} holds an unfinished training that differs in train.seed (0, now 1), code (aaaaaaaa" in note
+    assert CheckpointFolder(tmp_path, recipe).restore(state).step == 10
+
+
+def test_what_was_saved_after_a_rollback_is_newer_whatever_its_step(folder, state):
+    save_at(folder, state, 10, 20)
+    state.rollbacks = 1
+    save_at(folder, state, 10)
+    state.rollbacks = 0
+    assert folder.restore(state).step == 10
+    assert state.rollbacks == 1
+    names = sorted(path.name for path in folder.path.glob("*.safetensors"))
+    assert names == ["step-00000010-rollback-1.safetensors", "step-00000020.safetensors"]
+
+
+def test_what_a_killed_save_left_behind_is_removed(folder, state):
+    save_at(folder, state, 10)
+    leftover = folder.path / ".step-00000020.safetensors.4194305.tmp"  # no Linux has such a pid
+    leftover.write_bytes(b"half")
+    folder.restore(state)
+    assert not leftover.exists()

@@ -6,7 +6,7 @@ import safetensors.torch
 import torch
 
 from damage import Evil, flip_bit
-from dcgan.adapters.weights import load_weights, save_weights
+from dcgan.adapters.weights import load_remarks, load_weights, save_weights
 from dcgan.core.state import build_state
 from dcgan.errors import BadDataError
 
@@ -30,6 +30,21 @@ def test_weights_come_back_bit_for_bit(tmp_path, state, gan_config):
 def test_equal_weights_give_equal_files(tmp_path, state):
     save_weights(tmp_path, one=state.generator, other=state.generator)
     assert (tmp_path / "one.safetensors").read_bytes() == (tmp_path / "other.safetensors").read_bytes()
+
+
+def test_remarks_come_with_the_weights_and_cannot_be_changed(tmp_path, state):
+    remarks = {"collapse": "1 of 10 digits drawn", "another": "remark"}
+    contents = set()
+    for _ in range(8):
+        save_weights(tmp_path, remarks=remarks, generator=state.generator)
+        contents.add((tmp_path / "generator.safetensors").read_bytes())
+    assert len(contents) == 1, "equal weights and remarks give equal files"
+    path = tmp_path / "generator.safetensors"
+    load_weights(path, state.generator, made_by="train")
+    assert load_remarks(path) == remarks
+    path.write_bytes(contents.pop().replace(b"1 of 10", b"9 of 10"))
+    with pytest.raises(BadDataError, match="damaged: sha256"):
+        load_weights(path, state.generator, made_by="train")
 
 
 def test_no_flipped_bit_in_weights_goes_unseen(tmp_path, state):

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from dcgan.core.classifier import Classifier, Reading, train_classifier
+from dcgan.core.classifier import Classifier, Reading
+from dcgan.core.classifier_training import trained_classifier
 from dcgan.core.config import ClassifierConfig, EvaluateConfig, GatesConfig
 from dcgan.core.dataset import Dataset, LabelledImages
 from dcgan.core.evaluation.discriminator import judge_discriminator
@@ -47,7 +48,7 @@ def dataset() -> Dataset:
 
 @pytest.fixture(scope="module")
 def classifier(dataset) -> Classifier:
-    return train_classifier(dataset.train, CLASSIFIER, device=torch.device("cpu"), on_step=lambda _done, _all: None)
+    return trained_classifier(dataset.train, CLASSIFIER, device=torch.device("cpu"))
 
 
 def painter(dataset: Dataset, *, variety: int = 40, noise: float = 0.0):

@@ -7,7 +7,7 @@ import torch
 from dcgan.core.batches import Batches
 from dcgan.core.gan_step import frozen, gan_step
 from dcgan.core.networks import build_discriminator
-from dcgan.core.state import GanState, average, build_state, load_tensors, tensors_of
+from dcgan.core.state import GanState, average, build_state
 
 CPU = torch.device("cpu")
 
@@ -140,14 +140,14 @@ def test_a_restored_state_goes_on_to_the_same_bytes(gan_config, striped_images):
     straight = new_state(gan_config)
     take_steps(straight, gan_config, striped_images, 3)
     straight.best_fcd, straight.best_step, straight.checks_held = 1.5, 2, 1
-    saved = {name: tensor.clone().contiguous() for name, tensor in tensors_of(straight).items()}
+    saved = {name: tensor.clone().contiguous() for name, tensor in straight.tensors().items()}
     take_steps(straight, gan_config, striped_images, 3)
 
     restored = new_state(gan_config)
-    load_tensors(restored, saved)
+    restored.load(saved)
     assert restored.step == 3
     take_steps(restored, gan_config, striped_images, 3)
-    expected, found = tensors_of(straight), tensors_of(restored)
+    expected, found = straight.tensors(), restored.tensors()
     assert found.keys() == expected.keys()
     assert [name for name in expected if not torch.equal(found[name], expected[name])] == []
 

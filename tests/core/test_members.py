@@ -8,12 +8,13 @@ import torch
 import yaml
 
 from dcgan.core.batches import Batches
-from dcgan.core.classifier import Classifier, train_classifier
+from dcgan.core.classifier import Classifier
+from dcgan.core.classifier_training import trained_classifier
 from dcgan.core.combinations import refuse_misfits
 from dcgan.core.config import ClassifierConfig, GanConfig
 from dcgan.core.gan_step import gan_step
 from dcgan.core.quick_judge import QuickJudge
-from dcgan.core.state import GanState, build_state, load_tensors, tensors_of
+from dcgan.core.state import GanState, build_state
 from dcgan.core.tracking import RecordingTracker
 from dcgan.core.training import train
 from recipe_changes import changed_params
@@ -27,7 +28,7 @@ STEPS = 300
 @pytest.fixture(scope="module")
 def classifier(striped_images) -> Classifier:
     config = ClassifierConfig(seed=0, epochs=5, batch_size=20, learning_rate=3e-3)
-    return train_classifier(striped_images, config, device=CPU, on_step=lambda _step, _end: None)
+    return trained_classifier(striped_images, config, device=CPU)
 
 
 @pytest.fixture(params=PLAN["members"])
@@ -86,9 +87,9 @@ def test_a_restored_member_goes_on_to_the_same_bytes(config, striped_images):
     for _ in range(3):
         step(straight, config, striped_images)
     restored = build_state(config, device=CPU)
-    load_tensors(restored, {name: tensor.clone() for name, tensor in tensors_of(straight).items()})
+    restored.load({name: tensor.clone() for name, tensor in straight.tensors().items()})
     for state in (straight, restored):
         for _ in range(3):
             step(state, config, striped_images)
-    expected, found = tensors_of(straight), tensors_of(restored)
+    expected, found = straight.tensors(), restored.tensors()
     assert [name for name in expected if not torch.equal(found[name], expected[name])] == []

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from dcgan.core.batches import to_images
-from dcgan.core.classifier import Classifier, train_classifier
+from dcgan.core.classifier import Classifier
+from dcgan.core.classifier_training import trained_classifier
 from dcgan.core.config import ClassifierConfig
 from dcgan.core.quick_judge import QuickJudge
 from dcgan.core.state import build_state
@@ -17,7 +18,7 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def classifier(striped_images):
     config = ClassifierConfig(seed=0, epochs=10, batch_size=20, learning_rate=3e-3)
-    return train_classifier(striped_images, config, device=CPU, on_step=lambda _step, _end: None)
+    return trained_classifier(striped_images, config, device=CPU)
 
 
 @pytest.fixture

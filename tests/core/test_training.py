@@ -7,7 +7,7 @@ import torch
 from dcgan.core import training
 from dcgan.core.batches import Batches
 from dcgan.core.config import StopRule
-from dcgan.core.state import build_state, tensors_of
+from dcgan.core.state import build_state
 from dcgan.core.tracking import NullTracker, RecordingTracker
 from dcgan.core.training import is_due, set_learning_rates, total_steps, train
 from dcgan.errors import DivergedError
@@ -24,7 +24,7 @@ def new_run(config, data):
 
 
 def snapshot(state):
-    return {name: tensor.clone() for name, tensor in tensors_of(state).items()}
+    return {name: tensor.clone() for name, tensor in state.tensors().items()}
 
 
 def run(
@@ -77,6 +77,7 @@ def test_a_report_averages_its_steps_and_names_every_quantity(gan_config, stripe
         "discriminator/r1",
         "discriminator/real_logits",
         "discriminator/fake_logits",
+        "discriminator/accuracy",
         "discriminator/learning_rate",
         "generator/loss",
         "generator/learning_rate",
@@ -99,7 +100,7 @@ def test_a_run_resumed_at_any_step_ends_in_the_same_bytes(gan_config, striped_im
     stopped = run(gan_config, striped_images, stop_requested=iter([False] * interrupted_at + [True]).__next__)
     assert stopped.step == interrupted_at
     resumed = run(gan_config, striped_images, state=stopped)
-    expected, found = tensors_of(straight), tensors_of(resumed)
+    expected, found = straight.tensors(), resumed.tensors()
     assert [name for name in expected if not torch.equal(found[name], expected[name])] == []
 
 
@@ -281,3 +282,69 @@ def test_one_batch_is_learnt_by_heart(gan_config, striped_images):
         measured = training.gan_step(state, real.detach(), labels, rng=rng, config=config)
     assert measured["discriminator/loss"] < 0.1
     assert measured["discriminator/real_logits"] > 2 > -2 > measured["discriminator/fake_logits"]
+
+
+def drawing(*digits):
+    """A judge that finds so many digits, one a judgement."""
+    found = iter(digits)
+    return lambda _generator: {"train/fcd": 1.0, "train/digits_drawn": float(next(found))}
+
+
+def test_a_generator_that_draws_few_digits_is_warned_of_after_the_first_epoch(gan_config, striped_images):
+    """Judged at 0, 3, 6, 9 and 12; an epoch has six steps."""
+    tracker = RecordingTracker()
+    state = run(with_train(gan_config, judge_every=3), striped_images, tracker=tracker, judge=drawing(1, 1, 5, 4, 4))
+    assert tracker.events["collapse"].startswith("at step 9: 4 of 10 digits drawn")
+    assert "4 of 10" in state.remarks["collapse"]
+
+
+def test_a_generator_that_recovers_is_not_held_to_its_past(gan_config, striped_images):
+    tracker = RecordingTracker()
+    state = run(with_train(gan_config, judge_every=3), striped_images, tracker=tracker, judge=drawing(1, 1, 4, 4, 5))
+    assert "at step 6" in tracker.events["collapse"]
+    assert state.remarks == {}
+
+
+@pytest.mark.parametrize("lost_at", [None, 6])
+def test_a_discriminator_that_wins_every_step_of_an_epoch_is_warned_of(
+    gan_config, striped_images, monkeypatch, lost_at
+):
+    def won(state, *args, **kwargs):
+        measured = training_step(state, *args, **kwargs)
+        return measured | {"discriminator/accuracy": torch.tensor(0.9 if state.step == lost_at else 1.0)}
+
+    training_step = training.gan_step
+    monkeypatch.setattr(training, "gan_step", won)
+    monkeypatch.setattr(training, "FEWEST_STEPS_WON", 1)
+    tracker = RecordingTracker()
+    state = run(gan_config, striped_images, tracker=tracker)
+    if lost_at is None:
+        assert "12 steps in a row won by the discriminator" in state.remarks["collapse"]
+        assert tracker.events["collapse"].startswith("at step 6: ")
+    else:
+        assert state.steps_won == 6, "since the report that was not perfect"
+        assert tracker.events["collapse"].startswith("at step 12: ")
+
+
+def test_where_an_epoch_is_short_winning_one_is_no_collapse(gan_config, striped_images, monkeypatch):
+    """As the test above, but for the bound on the number of steps: the game always begins with the discriminator."""
+
+    def won(*args, **kwargs):
+        return training_step(*args, **kwargs) | {"discriminator/accuracy": torch.tensor(1.0)}
+
+    training_step = training.gan_step
+    monkeypatch.setattr(training, "gan_step", won)
+    state = run(gan_config, striped_images)
+    assert state.steps_won == 12
+    assert state.remarks == {}
+
+
+def test_every_rollback_halves_the_rates(gan_config, striped_images):
+    state, _ = new_run(gan_config, striped_images)
+    state.rollbacks = 2
+    set_learning_rates(state, gan_config.train, end=100)
+    assert training.rates_of(state) == {
+        "generator/learning_rate": 1e-3 / 4,
+        "discriminator/learning_rate": 5e-4 / 4,
+        "train/rollbacks": 2,
+    }

@@ -1,59 +1,75 @@
 """Checkpoints of a training: plain tensors in safetensors files, each with its SHA-256 beside it."""
 
+import dataclasses
 import hashlib
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from dcgan.core.config import GanConfig, Kept
-from dcgan.core.state import GanState, load_tensors, tensors_of
+from dcgan.core.config import Kept
+from dcgan.core.resuming import Resumable, State
 from dcgan.errors import BadDataError
-from dcgan.files import sha256_of, write_bytes
+from dcgan.files import read_json, remove_leftovers, sha256_of, write_bytes, write_json
+
+Recipe = Mapping[str, str]
+"""All that trained weights depend on, by name."""
 
 KEPT_CHECKPOINTS = 2
+RECIPE = "recipe.json"
 UNREADABLE = (BadDataError, SafetensorError, OSError, KeyError, RuntimeError, ValueError)
 """What a damaged checkpoint can raise."""
 
 
 class CheckpointFolder:
-    """The checkpoints of one training run, newest last; a run with another fingerprint has another folder."""
+    """The checkpoints of one training, newest last; a training by another recipe has another folder beside it."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, parent: Path, recipe: Recipe) -> None:
+        self.recipe = recipe
+        digest = hashlib.sha256(repr(sorted(recipe.items())).encode()).hexdigest()
+        self.path = parent / digest[:16]
 
-    def save(self, state: GanState) -> None:
-        """Write the state, then its SHA-256 beside it, then drop all but the newest checkpoints and the best."""
-        path = self._path_of(state.step)
-        tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors_of(state).items()}
-        content = safetensors.torch.save(tensors)
+    def save(self, state: Resumable) -> None:
+        """Write the state, then its SHA-256 beside it, then drop all but the newest checkpoints and the best.
+
+        Raises:
+            CannotCreateError, StorageError: the older checkpoints are as they were.
+        """
+        if not (self.path / RECIPE).is_file():
+            write_json(self.path / RECIPE, self.recipe)
+        path = self._path_of(state)
+        content = safetensors.torch.save({name: each.cpu().contiguous() for name, each in state.tensors().items()})
         write_bytes(path, content)
         write_bytes(_hash_path(path), f"{hashlib.sha256(content).hexdigest()}\n".encode())
         for old in self._newest_first()[KEPT_CHECKPOINTS:]:
-            if old != self._path_of(state.best_step):
+            if _age(old)[1] != state.best_step:
                 _hash_path(old).unlink(missing_ok=True)
                 old.unlink()
 
-    def choose(self, state: GanState, kept: Kept) -> None:
+    def choose(self, state: Resumable, kept: Kept) -> None:
         """Make the last state the one that training hands on: itself, or the best on the way to it, which is told.
 
         Raises:
-            BadDataError: the best is damaged.
+            BadDataError: the best is damaged or gone.
         """
-        best = self._path_of(state.best_step)
         if kept == "best" and state.best_step:
-            try:
-                _load(best, state)
-            except UNREADABLE as error:
-                raise BadDataError(f"{best}: {error}; delete {self.path} to train afresh") from error
+            best = next((path for path in self._newest_first() if _age(path)[1] == state.best_step), None)
+            if best is None:
+                raise BadDataError(
+                    f"{self.path}: the best, of step {state.best_step}, is gone; delete it to train afresh"
+                )
+            _load(best, state, repair=f"; delete {self.path} to train afresh")
             print(f"{best}: kept, the best of the run, after step {state.step}")
 
-    def restore(self, state: GanState) -> GanState:
+    def restore(self, state: State) -> State:
         """Load the newest valid checkpoint into `state`, if there is one; warn of newer ones that are damaged.
+
+        Where there is none, unfinished trainings by other recipes are named, with what they differ in.
 
         Returns:
             The same state.
@@ -61,48 +77,102 @@ class CheckpointFolder:
         Raises:
             BadDataError: there are checkpoints, but all of them are damaged.
         """
+        remove_leftovers(self.path)
         damaged = []
         for path in self._newest_first():
             try:
                 _load(path, state)
-            except UNREADABLE as error:
-                damaged.append(f"{path}: {error}")
-                print(f"warning: passed over a damaged checkpoint, {damaged[-1]}", file=sys.stderr)
+            except BadDataError as error:
+                damaged.append(str(error))
+                print(f"warning: passed over a damaged checkpoint, {error}", file=sys.stderr)
             else:
                 print(f"{path}: going on after step {state.step}")
                 return state
         if damaged:
             raise BadDataError(f"every checkpoint is damaged: {'; '.join(damaged)}; delete {self.path} to start afresh")
+        for line in self._others():
+            print(line, file=sys.stderr)
         return state
 
     def remove(self) -> None:
         """Delete the folder and all that is in it: the training is finished and its results are written."""
         shutil.rmtree(self.path)
 
-    def _path_of(self, step: int) -> Path:
-        return self.path / f"step-{step:08d}.safetensors"
+    def _path_of(self, state: Resumable) -> Path:
+        attempt = f"-rollback-{state.rollbacks}" if state.rollbacks else ""
+        return self.path / f"step-{state.step:08d}{attempt}.safetensors"
 
     def _newest_first(self) -> list[Path]:
-        return sorted(self.path.glob("step-*.safetensors"), reverse=True)
+        return sorted(self.path.glob("step-*.safetensors"), key=_age, reverse=True)
+
+    def _others(self) -> Iterator[str]:
+        """A line for each unfinished training of the same stage that cannot be gone on with."""
+        for path in sorted(self.path.parent.glob(f"*/{RECIPE}")):
+            try:
+                recipe = read_json(path, made_by=self.recipe["stage"])
+            except BadDataError:
+                continue
+            if recipe.get("stage") == self.recipe["stage"]:
+                differences = _differences(recipe, self.recipe)
+                yield (
+                    f"note: {path.parent} holds an unfinished training that differs in {differences}; it is left alone,"
+                    " and this one starts afresh; delete the folder if it is not wanted"
+                )
 
 
-def run_fingerprint(config: GanConfig, inputs: Iterable[Path]) -> str:
-    """A short name for all that the weights depend on: parameters, input files, code of the core, PyTorch, threads.
+def recipe_of(stage: str, config: Any, inputs: Iterable[Path]) -> Recipe:
+    """All that the weights depend on: parameters, input files, code of the core, PyTorch's version, threads.
 
-    The code is that of every module of `dcgan.core` that the caller has imported.
+    Args:
+        stage: which training this is.
+        config: a dataclass of parameters, with every `auto` resolved.
+        inputs: the files that it reads.
     """
-    digest = hashlib.sha256(
-        f"{config}{list(map(sha256_of, inputs))}{torch.__version__}{torch.get_num_threads()}".encode()
-    )
-    for name, module in sorted(sys.modules.items()):
+    code = hashlib.sha256()
+    for name, module in sorted(sys.modules.items()):  # the modules that the caller has imported
         if name.startswith("dcgan.core") and module.__file__:
-            digest.update(Path(module.__file__).read_bytes())
-    return digest.hexdigest()[:16]
+            code.update(Path(module.__file__).read_bytes())
+    return {
+        "stage": stage,
+        **dict(_flat(dataclasses.asdict(config))),
+        **{path.as_posix(): sha256_of(path) for path in inputs},
+        "code": code.hexdigest(),
+        "torch": torch.__version__,
+        "threads": str(torch.get_num_threads()),
+    }
 
 
-def _load(path: Path, state: GanState) -> None:
-    _check_hash(path)
-    load_tensors(state, safetensors.torch.load_file(path))
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", str(value)
+
+
+def _differences(theirs: Mapping[str, Any], ours: Recipe) -> str:
+    """As `train.seed (0, now 1), threads (2, now 1)`; long values are digests, of which eight digits tell enough."""
+    names = [name for name in ours if theirs.get(name) != ours[name]]
+    return ", ".join(f"{name} ({str(theirs.get(name))[:8]}, now {ours[name][:8]})" for name in names) or "nothing known"
+
+
+def _age(path: Path) -> tuple[int, int]:
+    """Rollbacks and step: what was saved after a rollback is newer, whatever its step."""
+    step, _, rollbacks = path.stem.removeprefix("step-").partition("-rollback-")
+    return int(rollbacks or 0), int(step)
+
+
+def _load(path: Path, state: Resumable, *, repair: str = "") -> None:
+    """Make `state` the one in `path`.
+
+    Raises:
+        BadDataError: the file is damaged.
+    """
+    try:
+        _check_hash(path)
+        state.load(safetensors.torch.load_file(path))
+    except UNREADABLE as error:
+        raise BadDataError(f"{path}: {error}{repair}") from error
 
 
 def _check_hash(path: Path) -> None:

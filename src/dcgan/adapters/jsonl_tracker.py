@@ -4,12 +4,13 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from dcgan.core.tracking import is_kept
 from dcgan.files import storage_error, write_atomically, write_bytes
 from dcgan.history import read_history
 
@@ -34,17 +35,8 @@ class JsonlTracker:
                 empties before the training.
         """
         self._folders = [folder] if publish_to is None else [folder, publish_to]
-        last = resume_from_step or -1  # what was recorded at step 0 comes again if training starts there
-        kept = [row for row in read_history(folder / HISTORY) if row["step"] <= last]
-        grids = {path.name: path.read_bytes() for path in _grids(folder) if _step_of(path) <= last}
-        for each in self._folders:
-            write_bytes(each / HISTORY, "".join(map(_line, kept)).encode())
-            for stale in _grids(each):
-                if stale.name not in grids:
-                    stale.unlink()
-            for name, content in grids.items():
-                write_bytes(each / SAMPLES / name, content)
-        self._files = [(each / HISTORY).open("a", encoding="utf-8") for each in self._folders]
+        self._files: list[TextIO] = []
+        self.rewind(resume_from_step)
 
     def __enter__(self) -> Self:
         """Record while the block lasts."""
@@ -54,8 +46,7 @@ class JsonlTracker:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Close the files."""
-        for file in self._files:
-            file.close()
+        self._close()
 
     def log_metrics(self, metrics: Mapping[str, float], *, step: int) -> None:
         """Append one row; the operating system has it when this returns.
@@ -76,6 +67,28 @@ class JsonlTracker:
         grid = Image.fromarray(pixels).resize((width * SCALE, height * SCALE), Image.Resampling.NEAREST)
         for each in self._folders:
             write_atomically(each / SAMPLES / f"step-{step:07d}.png", lambda file: grid.save(file, "PNG"))
+
+    def log_event(self, name: str, text: str) -> None:
+        """Record nothing: what an event is about is in the metrics."""
+
+    def rewind(self, step: int) -> None:
+        """Drop the later rows and grids."""
+        self._close()
+        folder = self._folders[0]
+        kept = [row for row in read_history(folder / HISTORY) if is_kept(int(row["step"]), rewound_to=step)]
+        grids = {path.name: path.read_bytes() for path in _grids(folder) if is_kept(_step_of(path), rewound_to=step)}
+        for each in self._folders:
+            write_bytes(each / HISTORY, "".join(map(_line, kept)).encode())
+            for stale in _grids(each):
+                if stale.name not in grids:
+                    stale.unlink()
+            for name, content in grids.items():
+                write_bytes(each / SAMPLES / name, content)
+        self._files = [(each / HISTORY).open("a", encoding="utf-8") for each in self._folders]
+
+    def _close(self) -> None:
+        for file in self._files:
+            file.close()
 
 
 def _line(row: Mapping[str, float]) -> str:

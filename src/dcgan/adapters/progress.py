@@ -53,3 +53,11 @@ class ProgressBar:
 
     def log_samples(self, pixels: NDArray[np.uint8], *, step: int) -> None:
         """Show nothing: a terminal has no place for a grid."""
+
+    def log_event(self, name: str, text: str) -> None:
+        """Print the event as a warning, without tearing the bar."""
+        self._bar.write(f"warning: {name}: {text}", file=sys.stderr)
+
+    def rewind(self, step: int) -> None:
+        """Move the bar back."""
+        self.advance_to(step)

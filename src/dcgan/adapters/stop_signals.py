@@ -1,5 +1,6 @@
 """SIGTERM and Ctrl-C as a question that a loop can ask, instead of an exception anywhere."""
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,17 +10,24 @@ from dcgan.errors import Interrupted
 
 
 class StopRequest:
-    """Whether a signal has asked this process to stop; calling it answers."""
+    """Whether this process is to stop; calling it answers.
+
+    A signal asks for it, and so does the end of the DVC that runs this process as a stage: a signal to `dvc repro`
+    alone would leave a training behind that nobody waits for, and whose outputs the next `dvc repro` deletes.
+    """
 
     def __init__(self) -> None:
         self.signal_number: int | None = None
+        self._dvc = os.getppid() if "DVC_STAGE" in os.environ else None
 
     def __call__(self) -> bool:
         """Whether to stop."""
+        if self._dvc is not None and os.getppid() != self._dvc:
+            self.signal_number = self.signal_number or signal.SIGTERM
         return self.signal_number is not None
 
     def raise_if_made(self, message: str) -> None:
-        """Raise Interrupted with the signal's exit code if there was one."""
+        """Raise Interrupted with the signal's exit code if there was one; SIGTERM's if DVC is gone."""
         if self.signal_number is not None:
             raise Interrupted(message, signal_number=self.signal_number)
 

@@ -1,6 +1,7 @@
 """Trained weights on disk: plain tensors in a safetensors file that holds their digest, checked before use."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -11,21 +12,24 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from dcgan.core.classifier import Classifier
-from dcgan.core.config import ModelConfig
-from dcgan.core.dataset import LabelledImages
-from dcgan.core.quick_judge import QuickJudge
 from dcgan.errors import BadDataError
 from dcgan.files import write_bytes
 
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def save_weights(folder: Path, **networks: nn.Module) -> None:
-    """Write each network's weights and buffers to `<name>.safetensors` in `folder`, atomically, with their digest."""
+def save_weights(folder: Path, *, remarks: Mapping[str, str] | None = None, **networks: nn.Module) -> None:
+    """Write each network's weights and buffers to `<name>.safetensors` in `folder`, atomically, with their digest.
+
+    Args:
+        folder: is created if need be.
+        remarks: what later readers of every file should know, by name.
+        networks: by the name of their file.
+    """
     for name, network in networks.items():
         tensors = {key: tensor.cpu().contiguous() for key, tensor in network.state_dict().items()}
-        content = safetensors.torch.save(tensors, metadata={"sha256": _digest(tensors)})
-        write_bytes(folder / f"{name}.safetensors", content)
+        metadata = _metadata(remarks or {}, sha256=_digest(tensors, remarks or {}))
+        write_bytes(folder / f"{name}.safetensors", safetensors.torch.save(tensors, metadata=metadata))
 
 
 def load_weights(path: Path, network: nn.Module, *, made_by: str) -> None:
@@ -39,11 +43,10 @@ def load_weights(path: Path, network: nn.Module, *, made_by: str) -> None:
         raise BadDataError(f"{path}: missing; run `dvc repro {made_by}`")
     try:
         tensors = safetensors.torch.load_file(path)
-        with safe_open(path, "pt") as file:
-            expected = (file.metadata() or {}).get("sha256")
-    except SafetensorError as error:
+        remarks, expected = _read_metadata(path)
+    except (SafetensorError, ValueError, TypeError) as error:
         raise BadDataError(f"{path}: not a safetensors file ({error}); {repair}") from error
-    if (found := _digest(tensors)) != expected:
+    if (found := _digest(tensors, remarks)) != expected:
         raise BadDataError(f"{path}: damaged: sha256 of its tensors is {found}, expected {expected}; {repair}")
     try:
         network.load_state_dict(tensors)
@@ -60,13 +63,10 @@ def load_classifier(path: Path, *, device: torch.device) -> Classifier:
     return restored(Classifier(), path, device=device, made_by="train_classifier")
 
 
-def load_quick_judge(path: Path, data: LabelledImages, model: ModelConfig, *, device: torch.device) -> QuickJudge:
-    """The classifier as a judge of what a training of `model` on `data` draws on its way.
-
-    Raises:
-        BadDataError: as `load_weights`; or its features are not finite.
-    """
-    return QuickJudge(load_classifier(path, device=device), data, model)
+def load_remarks(path: Path) -> dict[str, str]:
+    """What `save_weights` was told to remark on weights that `load_weights` or `restored` have found whole."""
+    remarks, _ = _read_metadata(path)
+    return remarks
 
 
 def restored(network: Network, path: Path, *, device: torch.device, made_by: str = "train") -> Network:
@@ -80,8 +80,22 @@ def restored(network: Network, path: Path, *, device: torch.device, made_by: str
     return network.eval()
 
 
-def _digest(tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256()
+def _metadata(remarks: Mapping[str, str], *, sha256: str) -> dict[str, str]:
+    """One entry only: the order of several is another one in every file."""
+    return {"remarks": json.dumps({**remarks, "sha256": sha256}, sort_keys=True)} if remarks else {"sha256": sha256}
+
+
+def _read_metadata(path: Path) -> tuple[dict[str, str], str | None]:
+    """The remarks, and the digest if there is one."""
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata() or {}
+    entries = dict(json.loads(metadata["remarks"])) if "remarks" in metadata else dict(metadata)
+    digest = entries.pop("sha256", None)
+    return entries, digest
+
+
+def _digest(tensors: Mapping[str, Tensor], remarks: Mapping[str, str]) -> str:
+    digest = hashlib.sha256("".join(f"{name}: {text}\n" for name, text in sorted(remarks.items())).encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
         digest.update(tensor.numpy().tobytes())

@@ -157,6 +157,8 @@ class TrainConfig:
     keep: Kept = "last"
     """The networks that training hands on: its last, or those of the quick judgement with the least fcd."""
     stop_when: StopRule | None = None
+    max_rollbacks: int = 2
+    """How often a run that diverges goes back to its newest checkpoint, each time with half the learning rates."""
     max_steps: int | None = None
     """Stop after so many steps, whatever `epochs` says; for trials and tests."""
 
@@ -168,6 +170,7 @@ class TrainConfig:
         _require_batch_size(self.batch_size)
         _require(self.ema_halflife_kimg >= 0, "ema_halflife_kimg", self.ema_halflife_kimg, "≥ 0")
         _require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
+        _require(self.max_rollbacks >= 0, "max_rollbacks", self.max_rollbacks, "0 or more")
         for name in ("beta1", "beta2"):
             _require(0 <= getattr(self, name) < 1, name, getattr(self, name), "in [0, 1)")
         share = self.learning_rate_decay_from
@@ -182,9 +185,11 @@ class ClassifierConfig:
     epochs: int
     batch_size: int
     learning_rate: float
+    checkpoint_every: int = 500
+    """Steps between two checkpoints."""
 
     def __post_init__(self) -> None:
-        _require_positive(self, "epochs", "learning_rate")
+        _require_positive(self, "epochs", "learning_rate", "checkpoint_every")
         _require_batch_size(self.batch_size)
         _require_seed(self.seed)
 

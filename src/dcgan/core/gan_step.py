@@ -10,7 +10,7 @@ from torch.nn.utils.parametrize import ParametrizationList
 
 from dcgan.core.batches import sample_labels, sample_latents
 from dcgan.core.config import GanConfig
-from dcgan.core.losses import LOSSES
+from dcgan.core.losses import LOSSES, compute_accuracy
 from dcgan.core.networks import Verdict
 from dcgan.core.penalties import clip_weights
 from dcgan.core.state import GanState, average
@@ -46,7 +46,7 @@ def gan_step(
         fake=seen, fake_labels=fake_labels, fake_verdict=fake_verdict,
         latents=latents, judge=judge, rng=rng,
     )  # fmt: skip
-    real_logits, fake_logits = turn.real_verdict.logits, turn.fake_verdict.logits
+    real_logits, fake_logits = real_verdict.logits, fake_verdict.logits
     measured = {"discriminator/loss": loss.discriminator(real_logits, state.balance * fake_logits)}
     _descend(state.discriminator_optimizer, _objective("discriminator", terms, turn, measured))
     if config.penalties.weight_clipping:
@@ -64,6 +64,8 @@ def gan_step(
     state.step += 1
     measured |= figures
     measured |= {"discriminator/real_logits": real_logits.mean(), "discriminator/fake_logits": fake_logits.mean()}
+    if loss.tells_at_zero:
+        measured["discriminator/accuracy"] = compute_accuracy(real_logits, fake_logits)
     return {key: value.detach() for key, value in measured.items()}
 
 

@@ -16,7 +16,7 @@ class GateResult:
     """One gate applied to one model."""
 
     name: str
-    """As in params.yaml."""
+    """As in params.yaml, or `collapse`."""
     value: float
     bound: float
     holds: bool
@@ -38,6 +38,8 @@ class Judgement:
     read_as_asked: float | None
     """None for an unconditional model."""
     class_shares: tuple[float, ...]
+    collapse: str | None = None
+    """How the game stood if one player had lost it when training ended."""
 
     @classmethod
     def from_report(cls, report: Mapping[str, Any], *, path: object) -> Self:
@@ -54,6 +56,7 @@ class Judgement:
                 classifier_sha256=str(report["classifier_sha256"]),
                 read_as_asked=None if report["read_as_asked"] is None else float(report["read_as_asked"]),
                 class_shares=tuple(map(float, report["class_shares"])),
+                collapse=report.get("collapse"),
             )
         except KeyError as error:
             raise BadDataError(f"{path}: {error.args[0]} is missing; run the stage `evaluate` again") from None
@@ -94,8 +97,11 @@ class Verdict:
 
 
 def apply_gates(config: GatesConfig, judgement: Judgement) -> list[GateResult]:
-    """Every gate that is on and applies to the model; a value that is not a number holds none."""
-    results = []
+    """Every gate that is on and applies to the model; a value that is not a number holds none.
+
+    `collapse` is always on: 1 for a model whose training ended with one player having lost, else 0.
+    """
+    results = [_at_most("collapse", float(judgement.collapse is not None), 0)]
     if config.fcd_over_floor is not None:
         ratio = judgement.fcd / judgement.fcd_floor
         results.append(_at_most("fcd_over_floor", ratio, config.fcd_over_floor))

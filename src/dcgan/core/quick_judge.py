@@ -5,13 +5,12 @@ import math
 import torch
 from torch import nn
 
-from dcgan.core.batches import mixed_seed, to_images
-from dcgan.core.classifier import Classifier, Reading, read_images
+from dcgan.core.batches import mixed_seed
+from dcgan.core.classifier import Classifier, read_pixels
 from dcgan.core.config import ModelConfig
 from dcgan.core.dataset import LabelledImages
 from dcgan.core.metrics.frechet import feature_statistics, frechet_distance
 from dcgan.core.sampling import sample_from_seed, to_pixels
-from dcgan.errors import BadDataError
 
 NUM_SAMPLES = 2_000
 NUM_REFERENCES = 10_000
@@ -36,8 +35,8 @@ class QuickJudge:
         self._classifier, self._model = classifier, model
         order = torch.randperm(len(data), generator=torch.Generator().manual_seed(mixed_seed(SEED)))
         self._count = min(NUM_SAMPLES, len(data) // 2)
-        real = self._read(to_images(data.images[order[: self._count]]))
-        references = self._read(to_images(data.images[order[self._count :][:NUM_REFERENCES]]))
+        real = read_pixels(classifier, data.images[order[: self._count]])
+        references = read_pixels(classifier, data.images[order[self._count :][:NUM_REFERENCES]])
         self._references = feature_statistics(references.features)
         self.floor = frechet_distance(feature_statistics(real.features), self._references)
         """The fcd of as many other training images."""
@@ -53,7 +52,7 @@ class QuickJudge:
         images, labels = sample_from_seed(generator, self._model, count=self._count, seed=SEED)
         if not torch.isfinite(images).all():
             return {"train/fcd": math.nan}
-        reading = self._read(to_images(to_pixels(images)))
+        reading = read_pixels(self._classifier, to_pixels(images))
         digits = reading.logits.argmax(dim=1)
         figures = {
             "train/fcd": frechet_distance(feature_statistics(reading.features), self._references),
@@ -63,11 +62,3 @@ class QuickJudge:
         if labels is not None:
             figures["train/misread"] = float((digits != labels.cpu()).float().mean())
         return figures
-
-    def _read(self, images: torch.Tensor) -> Reading:
-        reading = read_images(self._classifier, images.to(next(self._classifier.parameters()).device))
-        if not all(torch.isfinite(part).all() for part in reading):
-            raise BadDataError(
-                "the classifier reads values that are not finite; run `dvc repro --force train_classifier`"
-            )
-        return reading

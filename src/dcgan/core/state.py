@@ -7,11 +7,15 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam, AdamW
+from torch.optim import Adam, AdamW, Optimizer
 
-from dcgan.core.config import GanConfig, TrainConfig
+from dcgan.core.config import NUM_CLASSES, GanConfig, TrainConfig
 from dcgan.core.losses import LOSSES
 from dcgan.core.networks import build_discriminator, build_generator
+from dcgan.core.resuming import load_named_tensors, named_tensors
+
+COUNTS = ("step", "best_step", "checks_held", "digits_drawn", "steps_won", "is_collapsed", "rollbacks")
+"""Fields of the state that are whole numbers, or yes or no."""
 
 
 @dataclass
@@ -32,11 +36,63 @@ class GanState:
     """Where it found that."""
     checks_held: int = 0
     """Quick judgements in a row, up to the last one, at which `train.stop_when` held."""
+    digits_drawn: int = NUM_CLASSES
+    """How many of the ten digits the last quick judgement found."""
+    steps_won: int = 0
+    """Steps in a row, up to the last report, at which the discriminator told every image rightly."""
+    is_collapsed: bool = False
+    """Whether one of the players had lost when last looked at."""
+    rollbacks: int = 0
+    """How often the run went back after a divergence; each time halves the learning rates."""
 
     @property
     def device(self) -> torch.device:
         """Where the networks live."""
         return next(self.generator.parameters()).device
+
+    @property
+    def score(self) -> str:
+        """How the game stands."""
+        won = f"{self.steps_won} steps in a row won by the discriminator"
+        return f"{self.digits_drawn} of {NUM_CLASSES} digits drawn, {won}"
+
+    @property
+    def remarks(self) -> dict[str, str]:
+        """What whoever judges the trained networks should know."""
+        return {"collapse": self.score} if self.is_collapsed else {}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor of the state under a unique name such as `generator/stem.0.weight`."""
+        counts = {name: torch.tensor(getattr(self, name)) for name in COUNTS}
+        scalars = {"balance": self.balance, "best_fcd": torch.tensor(self.best_fcd, dtype=torch.float64)}
+        return counts | scalars | named_tensors(self._networks, self._optimizers)
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Become the state that `tensors` describes.
+
+        Raises:
+            KeyError, RuntimeError, ValueError: a tensor is missing, unexpected or of another shape.
+        """
+        load_named_tensors(self._networks, self._optimizers, tensors)
+        self.balance = tensors["balance"].to(self.device)
+        self.best_fcd = float(tensors["best_fcd"])
+        for name in COUNTS:
+            setattr(self, name, int(tensors[name]))
+
+    @property
+    def _networks(self) -> dict[str, nn.Module]:
+        return {
+            "generator": self.generator,
+            "discriminator": self.discriminator,
+            "generator_ema": self.generator_ema,
+        }
+
+    @property
+    def _optimizers(self) -> dict[str, Optimizer]:
+        return {
+            "generator_optimizer": self.generator_optimizer,
+            "discriminator_optimizer": self.discriminator_optimizer,
+        }
 
 
 def build_state(config: GanConfig, *, device: torch.device) -> GanState:
@@ -76,72 +132,8 @@ def average(state: GanState, *, batch_size: int, halflife_kimg: float) -> None:
             buffer.copy_(source)
 
 
-def tensors_of(state: GanState) -> dict[str, Tensor]:
-    """Every tensor of the state under a unique name such as `generator/stem.0.weight`."""
-    tensors = {
-        "step": torch.tensor(state.step),
-        "balance": state.balance,
-        "best_fcd": torch.tensor(state.best_fcd, dtype=torch.float64),
-        "best_step": torch.tensor(state.best_step),
-        "checks_held": torch.tensor(state.checks_held),
-    }
-    for player, network in _networks(state).items():
-        tensors |= {f"{player}/{name}": tensor for name, tensor in network.state_dict().items()}
-    for player, optimizer in _optimizers(state).items():
-        for index, moments in optimizer.state_dict()["state"].items():
-            tensors |= {f"{player}/{index}/{name}": tensor for name, tensor in moments.items()}
-    return tensors
-
-
-def load_tensors(state: GanState, tensors: Mapping[str, Tensor]) -> None:
-    """Make `state` the one that `tensors_of` described.
-
-    Raises:
-        KeyError, RuntimeError: a tensor is missing, unexpected or of another shape.
-    """
-    for player, network in _networks(state).items():
-        network.load_state_dict(_below(player, tensors))
-    for player, optimizer in _optimizers(state).items():
-        weights = optimizer.param_groups[0]["params"]
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in _below(player, tensors).items():
-            index, _, moment = name.partition("/")
-            moments.setdefault(int(index), {})[moment] = _laid_out_like(weights[int(index)], tensor)
-        optimizer.load_state_dict(optimizer.state_dict() | {"state": moments})
-    state.balance = tensors["balance"].to(state.device)
-    state.step = int(tensors["step"])
-    state.best_fcd = float(tensors["best_fcd"])
-    state.best_step = int(tensors["best_step"])
-    state.checks_held = int(tensors["checks_held"])
-
-
 def _optimizer(network: nn.Module, learning_rate: float, config: TrainConfig) -> Adam:
     betas = (config.beta1, config.beta2)
     if config.optimizer == "adamw":  # Loshchilov & Hutter 2019, arXiv:1711.05101
         return AdamW(network.parameters(), learning_rate, betas, weight_decay=config.weight_decay, fused=True)
     return Adam(network.parameters(), learning_rate, betas, fused=True)
-
-
-def _networks(state: GanState) -> dict[str, nn.Module]:
-    return {
-        "generator": state.generator,
-        "discriminator": state.discriminator,
-        "generator_ema": state.generator_ema,
-    }
-
-
-def _optimizers(state: GanState) -> dict[str, Adam]:
-    return {
-        "generator_optimizer": state.generator_optimizer,
-        "discriminator_optimizer": state.discriminator_optimizer,
-    }
-
-
-def _laid_out_like(weight: Tensor, moment: Tensor) -> Tensor:
-    """The moment in the weight's memory format: the fused optimiser walks both in storage order."""
-    return torch.empty_like(weight).copy_(moment) if moment.shape == weight.shape else moment
-
-
-def _below(player: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    prefix = f"{player}/"
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -18,6 +18,12 @@ class Tracker(Protocol):
     def log_samples(self, pixels: NDArray[np.uint8], *, step: int) -> None:
         """Record one grid of samples, uint8 [height, width], as drawn after `step` steps."""
 
+    def log_event(self, name: str, text: str) -> None:
+        """Record something that a person should know; the same `name` replaces what it told before."""
+
+    def rewind(self, step: int) -> None:
+        """Forget what came after `step`, and for 0 what came at it: training goes back there, and it comes anew."""
+
 
 class NullTracker:
     """Records nothing."""
@@ -28,13 +34,20 @@ class NullTracker:
     def log_samples(self, pixels: NDArray[np.uint8], *, step: int) -> None:
         """Drop the grid."""
 
+    def log_event(self, name: str, text: str) -> None:
+        """Drop the event."""
+
+    def rewind(self, step: int) -> None:
+        """There is nothing to forget."""
+
 
 class RecordingTracker:
-    """Keeps everything in memory: `metrics` and `samples` by step."""
+    """Keeps everything in memory: `metrics` and `samples` by step, `events` by name."""
 
     def __init__(self) -> None:
         self.metrics: dict[int, dict[str, float]] = {}
         self.samples: dict[int, NDArray[np.uint8]] = {}
+        self.events: dict[str, str] = {}
 
     def log_metrics(self, metrics: Mapping[str, float], *, step: int) -> None:
         """Keep the metrics under their step."""
@@ -43,6 +56,15 @@ class RecordingTracker:
     def log_samples(self, pixels: NDArray[np.uint8], *, step: int) -> None:
         """Keep the grid under its step."""
         self.samples[step] = pixels
+
+    def log_event(self, name: str, text: str) -> None:
+        """Keep the event under its name."""
+        self.events[name] = text
+
+    def rewind(self, step: int) -> None:
+        """Drop the later metrics and grids."""
+        self.metrics = {each: row for each, row in self.metrics.items() if is_kept(each, rewound_to=step)}
+        self.samples = {each: grid for each, grid in self.samples.items() if is_kept(each, rewound_to=step)}
 
 
 class TeeTracker:
@@ -76,3 +98,18 @@ class TeeTracker:
         """Record the grid everywhere."""
         for tracker in self.trackers:
             tracker.log_samples(pixels, step=step)
+
+    def log_event(self, name: str, text: str) -> None:
+        """Record the event everywhere."""
+        for tracker in self.trackers:
+            tracker.log_event(name, text)
+
+    def rewind(self, step: int) -> None:
+        """Forget it everywhere."""
+        for tracker in self.trackers:
+            tracker.rewind(step)
+
+
+def is_kept(step: int, *, rewound_to: int) -> bool:
+    """Whether a record of `step` stays when training goes back; what was recorded at 0 comes again from there."""
+    return step <= rewound_to and rewound_to > 0

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dcgan.core.batches import Batches, mixed_seed
-from dcgan.core.config import GanConfig, StopRule, TrainConfig
+from dcgan.core.config import NUM_CLASSES, GanConfig, StopRule, TrainConfig
 from dcgan.core.gan_step import Measurements, gan_step
 from dcgan.core.sampling import GRID_COLUMNS, image_grid, sample_from_seed, to_pixels
 from dcgan.core.state import GanState
@@ -20,6 +20,10 @@ from dcgan.core.tracking import Tracker
 from dcgan.errors import DivergedError
 
 PREVIEW_SEED = 20
+FEWEST_DIGITS = 5
+"""A generator that draws fewer of the ten has collapsed."""
+FEWEST_STEPS_WON = 200
+"""The discriminator always wins at first: where an epoch is shorter, it has to win for so long."""
 DROPOUT = 1
 """Keeps dropout's randomness apart from that of batches and latents."""
 
@@ -72,19 +76,20 @@ def train(
             check_figures(figures, step=state.step)
             tracker.log_metrics(figures, step=state.step)
             take_note(state, figures, config.train.stop_when)
+            watch_for_collapse(state, tracker, steps_per_epoch=batches.steps_per_epoch)
         is_last = state.step >= end or is_good_enough(state, config.train.stop_when) or stop_requested()
 
         # Report
         if window.length and is_due(state.step, config.train.report_every, is_last=is_last):
+            measured = window.means()
             tracker.log_metrics(
-                window.means()
-                | {
-                    "generator/learning_rate": learning_rate_of(state.generator_optimizer),
-                    "discriminator/learning_rate": learning_rate_of(state.discriminator_optimizer),
-                    "train/images_per_second": batches.batch_size * window.steps_per_second(),
-                },
+                measured
+                | rates_of(state)
+                | {"train/images_per_second": batches.batch_size * window.steps_per_second()},
                 step=state.step,
             )
+            state.steps_won = state.steps_won + window.length if measured.get("discriminator/accuracy") == 1 else 0
+            watch_for_collapse(state, tracker, steps_per_epoch=batches.steps_per_epoch)
             window = Window()
 
         # Sample
@@ -122,9 +127,10 @@ def is_due(step: int, every: int, *, is_last: bool) -> bool:
 
 
 def set_learning_rates(state: GanState, config: TrainConfig, *, end: int) -> None:
-    """Constant rates at first, then falling linearly to zero at step `end`."""
+    """Constant rates at first, then falling linearly to zero at step `end`; half of both for every rollback."""
     decay_steps = end * (1 - config.learning_rate_decay_from)
     factor = min(1.0, (end - state.step) / decay_steps) if decay_steps else 1.0
+    factor *= 0.5**state.rollbacks
     for optimizer, rate in (
         (state.generator_optimizer, config.generator_learning_rate),
         (state.discriminator_optimizer, config.discriminator_learning_rate),
@@ -133,9 +139,13 @@ def set_learning_rates(state: GanState, config: TrainConfig, *, end: int) -> Non
             group["lr"] = rate * factor
 
 
-def learning_rate_of(optimizer: torch.optim.Optimizer) -> float:
-    """The rate that the optimiser used last."""
-    return float(optimizer.param_groups[0]["lr"])
+def rates_of(state: GanState) -> dict[str, float]:
+    """The rates that both optimisers used last, and how often they were halved if they were."""
+    rates = {
+        "generator/learning_rate": float(state.generator_optimizer.param_groups[0]["lr"]),
+        "discriminator/learning_rate": float(state.discriminator_optimizer.param_groups[0]["lr"]),
+    }
+    return rates | ({"train/rollbacks": float(state.rollbacks)} if state.rollbacks else {})
 
 
 def preview(state: GanState, config: GanConfig) -> NDArray[np.uint8]:
@@ -146,6 +156,7 @@ def preview(state: GanState, config: GanConfig) -> NDArray[np.uint8]:
 
 def take_note(state: GanState, figures: Mapping[str, float], rule: StopRule | None) -> None:
     """Let the state remember a judgement."""
+    state.digits_drawn = int(figures.get("train/digits_drawn", NUM_CLASSES))
     if rule is not None:
         state.checks_held = state.checks_held + 1 if figures[rule.metric] < rule.below else 0
     if figures["train/fcd"] < state.best_fcd:
@@ -177,6 +188,19 @@ def diverged(quantity: str, value: object, *, step: int) -> DivergedError:
     return DivergedError(
         f"training diverged: {quantity} is {value} at step {step}; lower the learning rates or change train.seed"
     )
+
+
+def watch_for_collapse(state: GanState, tracker: Tracker, *, steps_per_epoch: int) -> None:
+    """Let the state remember whether one player has lost the game, and warn when that begins.
+
+    It has if, after the first epoch, the samples show fewer than five digits, or if the discriminator told every image
+    rightly for an epoch of 200 steps or more.
+    """
+    draws_little = state.step >= steps_per_epoch and state.digits_drawn < FEWEST_DIGITS
+    is_collapsed = draws_little or state.steps_won >= max(steps_per_epoch, FEWEST_STEPS_WON)
+    if is_collapsed and not state.is_collapsed:
+        tracker.log_event("collapse", f"at step {state.step}: {state.score}; a model that ends so fails the gate")
+    state.is_collapsed = is_collapsed
 
 
 class Window:

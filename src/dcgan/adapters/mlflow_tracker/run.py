@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcgan.adapters.mlflow_tracker.link import Link
+from dcgan.core.tracking import is_kept
 from dcgan.errors import Interrupted
 
 if TYPE_CHECKING:
@@ -78,6 +79,15 @@ class MlflowRun:
         if step not in self._known_samples:
             enlarged = pixels.repeat(2, axis=0).repeat(2, axis=1) if max(pixels.shape) < SMALL_GRID else pixels
             self.link.attempt(lambda client: client.log_image(self.run_id, enlarged, key="samples", step=step))
+
+    def log_event(self, name: str, text: str) -> None:
+        """Set the tag `event.<name>`."""
+        self.link.attempt(partial(log_tags, run_id=self.run_id, tags={f"event.{name}": text}))
+
+    def rewind(self, step: int) -> None:
+        """Drop what waits; points that were sent stay beside those that come anew, for MLflow deletes none."""
+        self._buffer = [(point, now) for point, now in self._buffer if is_kept(point[2], rewound_to=step)]
+        self._known_points, self._known_samples = {}, set()
 
     def log_artifacts(self, *paths: Path, folder: str | None = None) -> None:
         """Store files, or all that folders hold, in the run's artifacts, below `folder` there."""

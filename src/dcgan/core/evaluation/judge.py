@@ -5,12 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dcgan.core.batches import to_images
-from dcgan.core.classifier import Classifier, Reading, read_images
+from dcgan.core.classifier import Classifier, Reading, read_pixels
 from dcgan.core.config import NUM_CLASSES
 from dcgan.core.dataset import Dataset
 from dcgan.core.evaluation.samples import Samples, shuffled
@@ -85,13 +83,7 @@ class Judge:
         Raises:
             BadDataError: it is not finite.
         """
-        device = next(self._classifier.parameters()).device
-        reading = read_images(self._classifier, to_images(pixels.to(device)))
-        if not all(torch.isfinite(part).all() for part in reading):
-            raise BadDataError(
-                "the classifier reads values that are not finite; run `dvc repro --force train_classifier`"
-            )
-        return reading
+        return read_pixels(self._classifier, pixels)
 
     def score(self, samples: Samples, reading: Reading) -> Scores:
         """The scores of samples, of which the classifier made `reading`."""

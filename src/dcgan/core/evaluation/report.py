@@ -29,10 +29,11 @@ def describe(
     classifier_sha256: str,
     fid: tuple[float, float] | None = None,
     discriminator: DiscriminatorFigures | None = None,
+    collapse: str | None = None,
 ) -> dict[str, Any]:
     """The whole report: what the figures are relative to, those of the samples, those of the discriminator.
 
-    `fid` comes with its floor.
+    `fid` comes with its floor; `collapse` is how the game stood if one player had lost it when training ended.
     """
     origin = {
         "dataset": dataset.name,
@@ -44,7 +45,7 @@ def describe(
     judged = {} if discriminator is None else {"discriminator": describe_discriminator(discriminator)}
     of_samples, of_training_images = fid or (None, None)
     inception = {"fid": of_samples, "fid_floor": of_training_images}
-    return origin | describe_quality(quality) | inception | judged
+    return origin | describe_quality(quality) | inception | judged | {"collapse": collapse}
 
 
 def describe_quality(quality: Quality) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from dcgan.core.classifier import compute_accuracy, train_classifier
+from dcgan.core.classifier import compute_accuracy
+from dcgan.core.classifier_training import trained_classifier
 from dcgan.core.config import ClassifierConfig
 from dcgan.core.dataset import Dataset, LabelledImages
 from dcgan.core.evaluation.samples import Source, draw_samples, shuffled
@@ -41,7 +42,7 @@ def judge_usefulness(
     config = dataclasses.replace(config, epochs=math.ceil(MIN_STEPS / steps_per_epoch))
 
     def accuracy_after(images: LabelledImages) -> float:
-        classifier = train_classifier(images, config, device=device, on_step=lambda _done, _all: None)
+        classifier = trained_classifier(images, config, device=device)
         return compute_accuracy(classifier, dataset.test, device=device)
 
     return UsefulnessFigures(
