@@ -58,6 +58,7 @@ def test_a_good_model_holds_every_gate():
         ({"recall": 0.7199}, "recall_over_floor"),
         ({"read_as_asked": 0.9799}, "read_as_asked"),
         ({"class_shares": [0.0699, *[0.1] * 9]}, "min_class_share"),
+        ({"collapse": "4 of 10 digits drawn"}, "collapse"),
     ],
 )
 def test_each_gate_fails_alone_just_beyond_its_bound(changes, failing):

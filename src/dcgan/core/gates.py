@@ -99,9 +99,11 @@ class Verdict:
 def apply_gates(config: GatesConfig, judgement: Judgement) -> list[GateResult]:
     """Every gate that is on and applies to the model; a value that is not a number holds none.
 
-    `collapse` is always on: 1 for a model whose training ended with one player having lost, else 0.
+    A model whose training ended with one player having lost fails `collapse`, which has no parameter.
     """
-    results = [_at_most("collapse", float(judgement.collapse is not None), 0)]
+    results = []
+    if judgement.collapse is not None:
+        results.append(GateResult(name="collapse", value=1, bound=0, holds=False))
     if config.fcd_over_floor is not None:
         ratio = judgement.fcd / judgement.fcd_floor
         results.append(_at_most("fcd_over_floor", ratio, config.fcd_over_floor))

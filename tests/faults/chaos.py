@@ -1,0 +1,269 @@
+"""`make chaos`: how often a killed training ends in the same bytes, and a damaged file goes unseen.
+
+    python tests/faults/chaos.py --kills 200 --point-kills 60 --stops 20 --flips 200
+
+Stages are real processes that are sent real signals; they are forked from one that has imported PyTorch, so that the
+faults meet training and saving and not the imports. One table comes out; the exit code is 1 if anything was lost.
+"""
+
+import argparse
+import hashlib
+import itertools
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+TESTS = Path(__file__).parents[1]
+sys.path.insert(0, str(TESTS))
+
+from kill_points import POINTS  # noqa: E402
+from stage_server import Ended, StageServer  # noqa: E402
+from tiny_workspace import new_workspace  # noqa: E402
+
+INTERVAL = 5
+SECTIONS = {
+    "train": {"epochs": 500, "batch_size": 16, "checkpoint_every": INTERVAL, "report_every": INTERVAL}
+    | {"max_steps": 60, "judge_every": 20, "sample_every": 20},
+    "classifier": {"epochs": 6, "batch_size": 16, "checkpoint_every": INTERVAL},
+}
+WORKERS = 2
+LONGEST_STOP = 10.0
+
+
+@dataclass
+class Tally:
+    """What became of one kind of fault."""
+
+    name: str
+    tried: int = 0
+    survived: int = 0
+    equal: int = 0
+    unreadable: int = 0
+    remarks: Counter = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def is_whole(self) -> bool:
+        return self.tried == self.survived == self.equal and not self.unreadable
+
+
+def fingerprint(folder: Path) -> str:
+    """Of all that a training leaves: the weights, and the history without its speeds."""
+    digest = hashlib.sha256()
+    for path in sorted((folder / "models").glob("*.safetensors")):
+        digest.update(path.name.encode() + path.read_bytes())
+    for row in history(folder):
+        digest.update(json.dumps({key: value for key, value in row.items() if "per_second" not in key}).encode())
+    return digest.hexdigest()
+
+
+def history(folder: Path) -> list[dict]:
+    path = folder / "reports/history.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+
+
+def leftovers(folder: Path) -> list[str]:
+    return [str(path) for path in folder.rglob("*.tmp")]
+
+
+@dataclass
+class Bench:
+    """A worker's server of stages, and a workspace that is made new for every trial."""
+
+    server: StageServer
+    folder: Path
+    straight: dict[str, tuple[str, float]] = field(default_factory=dict)
+    """Stage → fingerprint of the uninterrupted run, and its seconds."""
+
+    def renew(self) -> Path:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        return new_workspace(self.folder, **SECTIONS)
+
+    def run_straight(self, stage: str) -> None:
+        self.renew()
+        started = time.monotonic()
+        ended = self.server.run(stage, self.folder)
+        assert ended.returncode == 0, ended.stderr
+        self.straight[stage] = fingerprint(self.folder), time.monotonic() - started
+
+    def judge(self, stage: str, tally: Tally) -> None:
+        """Start the stage again after a fault, and see what comes out."""
+        last = max((int(row["step"]) for row in history(self.folder)), default=0)
+        ended = self.server.run(stage, self.folder)
+        tally.tried += 1
+        tally.survived += ended.returncode == 0
+        tally.unreadable += "damaged" in ended.stderr
+        is_equal = ended.returncode == 0 and fingerprint(self.folder) == self.straight[stage][0]
+        tally.equal += is_equal and not leftovers(self.folder)
+        resumed_at = int(ended.stdout.partition("going on after step ")[2].split()[0]) if "going on" in ended.stdout else 0
+        tally.remarks["resumed" if resumed_at else "from the start"] += 1
+        if last - resumed_at > INTERVAL:
+            tally.failures.append(f"{last - resumed_at} steps were lost")
+        if not is_equal:
+            tally.failures.append(f"exit {ended.returncode}: {ended.stderr[-300:]} {leftovers(self.folder)}")
+
+
+def kill_at_random(bench: Bench, stage: str, tally: Tally, rng: random.Random) -> None:
+    """SIGKILL at any moment of the stage's life."""
+    while True:
+        bench.renew()
+        running = bench.server.start(stage, bench.folder)
+        time.sleep(rng.uniform(0, bench.straight[stage][1]))
+        running.kill()
+        if running.wait().returncode == -signal.SIGKILL:
+            break
+    bench.judge(stage, tally)
+
+
+def kill_at_point(bench: Bench, stage: str, tally: Tally, *, point: str, after: int) -> None:
+    """SIGKILL when a named point of saving is reached."""
+    bench.renew()
+    ended = bench.server.run(stage, bench.folder, planted=f"import kill_points; kill_points.plant({point!r}, {after})")
+    if ended.returncode != -signal.SIGKILL:
+        tally.failures.append(f"{point} {after} was not reached: {ended.returncode} {ended.stderr[-200:]}")
+    bench.judge(stage, tally)
+
+
+def count_points(bench: Bench, stage: str) -> dict[str, int]:
+    """How often an uninterrupted run reaches each point."""
+    bench.renew()
+    bench.server.run(stage, bench.folder, planted="import kill_points; kill_points.count()")
+    return json.loads((bench.folder / "points.json").read_text())
+
+
+def stop_politely(bench: Bench, stage: str, tally: Tally, rng: random.Random, *, number: int = signal.SIGTERM) -> None:
+    """A signal to the stage's process group after its first checkpoint: it saves, says so, and leaves nobody behind."""
+    while True:
+        bench.renew()
+        running = bench.server.start(stage, bench.folder)
+        while not list(bench.folder.glob(".checkpoints/*/step-*.sha256")):
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, bench.straight[stage][1] / 4))
+        started = time.monotonic()
+        running.kill(number)
+        ended = running.wait()
+        seconds = time.monotonic() - started
+        if ended.returncode != 0:  # else it was faster
+            break
+    has_saved = ended.returncode == 128 + number and "stopped and saved after step" in ended.stderr
+    if not has_saved or seconds > LONGEST_STOP or orphans(running.pid):
+        tally.failures.append(f"exit {ended.returncode} after {seconds:.1f} s: {ended.stderr[-200:]}")
+    tally.remarks["slowest, ms"] = max(tally.remarks["slowest, ms"], round(1000 * seconds))
+    if saved_status := run_status(bench.folder):
+        tally.remarks[saved_status] += 1
+    bench.judge(stage, tally)
+
+
+def orphans(session: int) -> list[str]:
+    """Processes of the session that a stage was the leader of."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[3]) == session and fields[0] != "Z":
+            found.append(stat.parent.name)
+    return found
+
+
+def run_status(folder: Path) -> str | None:
+    """The status of the interrupted run in the workspace's MLflow store, if there is one."""
+    import sqlite3
+
+    database = folder / "mlflow.db"
+    if not database.is_file():
+        return None
+    (reference,) = folder.glob(".checkpoints/*/run.json")
+    run_id = json.loads(reference.read_text())["run_id"]
+    with sqlite3.connect(database) as connection:
+        return connection.execute("SELECT status FROM runs WHERE run_uuid = ?", [run_id]).fetchone()[0]
+
+
+Trial = Callable[[Bench, random.Random], None]
+
+
+def in_parallel(tally: Tally, trials: Sequence[Trial], stages: Sequence[str], *, with_mlflow: bool = False) -> Tally:
+    """Run the trials on a few workers, each with a workspace of its own."""
+
+    def work(index: int) -> None:
+        rng = random.Random(index)
+        with tempfile.TemporaryDirectory() as folder, StageServer(with_mlflow=with_mlflow) as server:
+            bench = Bench(server, Path(folder, "workspace"))
+            for stage in stages:
+                bench.run_straight(stage)
+            for trial in trials[index::WORKERS]:
+                trial(bench, rng)
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        list(pool.map(work, range(WORKERS)))
+    return tally
+
+
+def random_kills(stage: str, count: int) -> Tally:
+    tally = Tally(f"SIGKILL to `{stage}` at a random moment")
+    return in_parallel(tally, [lambda bench, rng: kill_at_random(bench, stage, tally, rng)] * count, [stage])
+
+
+def point_kills(stage: str, count: int) -> Tally:
+    """Kills at every point in turn, spread over the times that it is reached."""
+    tally = Tally(f"SIGKILL to `{stage}` at a named point of saving")
+    with tempfile.TemporaryDirectory() as folder, StageServer() as server:
+        reached = count_points(Bench(server, Path(folder, "workspace")), stage)
+    rng = random.Random(0)
+    chosen = [(point, rng.randrange(reached[point])) for point in itertools.islice(itertools.cycle(POINTS), count)]
+    trials = [
+        lambda bench, _, point=point, after=after: kill_at_point(bench, stage, tally, point=point, after=after)
+        for point, after in chosen
+    ]
+    return in_parallel(tally, trials, [stage])
+
+
+def polite_stops(stage: str, count: int) -> Tally:
+    tally = Tally(f"SIGTERM to `{stage}`, which saves and ends with 143")
+    return in_parallel(
+        tally, [lambda bench, rng: stop_politely(bench, stage, tally, rng)] * count, [stage], with_mlflow=True
+    )
+
+
+def table(tallies: Sequence[Tally]) -> Iterator[str]:
+    yield "| fault | tried | survived | bitwise equal | unreadable | |"
+    yield "|---|---:|---:|---:|---:|---|"
+    for each in tallies:
+        remarks = ", ".join(f"{name}: {count}" for name, count in each.remarks.items())
+        yield f"| {each.name} | {each.tried} | {each.survived} | {each.equal} | {each.unreadable} | {remarks} |"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=200, help="random kills of train; a quarter as many of train_classifier")
+    parser.add_argument("--point-kills", type=int, default=60)
+    parser.add_argument("--stops", type=int, default=20)
+    options = parser.parse_args()
+    tallies = []
+    for run in (
+        lambda: random_kills("train", options.kills),
+        lambda: random_kills("train_classifier", options.kills // 4),
+        lambda: point_kills("train", options.point_kills),
+        lambda: polite_stops("train", options.stops),
+    ):
+        started = time.monotonic()
+        tallies.append(run())
+        print(f"{tallies[-1].name}: {time.monotonic() - started:.0f} s", *tallies[-1].failures, sep="\n  ", file=sys.stderr)
+    print("\n".join(table(tallies)))
+    return 0 if all(each.is_whole and not each.failures for each in tallies) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
