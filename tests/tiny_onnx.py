@@ -7,6 +7,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from dcgan.seal import BLANK, KEY, seal
+
 LATENT_DIM = 4
 WEIGHT = np.random.default_rng(0).normal(size=(LATENT_DIM, 784)).astype(np.float32)
 SHIFT = np.linspace(-1, 1, 10, dtype=np.float32).reshape(10, 1)
@@ -20,6 +22,8 @@ METADATA = {
     "source_revision": "unknown",
     "fcd": "0.125",
 }
+FOREIGN: dict[str, str | None] = {KEY: None, "params_sha256": None}
+"""Changes to the metadata that make a generator one from elsewhere."""
 
 
 def build_model(
@@ -32,7 +36,7 @@ def build_model(
     names: Sequence[str] = ("latents", "labels", "images", "pixels"),
     **metadata: str | None,
 ) -> onnx.ModelProto:
-    """The model, or one that breaks the contract; a metadata key that is given None is left out."""
+    """The model, to be sealed, or one that breaks the contract; a metadata key that is given None is left out."""
     latents, labels, images, pixels = names
     constants = {
         "weight": weight,
@@ -72,13 +76,15 @@ def build_model(
     graph = helper.make_graph(nodes, "generator", inputs, outputs, weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     promised = METADATA if conditional else METADATA | {"num_classes": "0"}
-    helper.set_model_props(model, {key: value for key, value in (promised | metadata).items() if value is not None})
+    said = {KEY: BLANK, **promised, **metadata}
+    helper.set_model_props(model, {key: value for key, value in said.items() if value is not None})
     return model
 
 
 def write_model(path: Path, model: onnx.ModelProto | None = None) -> Path:
-    """Write the model, by default a good one, and return `path`."""
-    path.write_bytes((model or build_model()).SerializeToString(deterministic=True))
+    """Write the model, by default a good one, sealed if it has a blank for that, and return `path`."""
+    content = (model or build_model()).SerializeToString(deterministic=True)
+    path.write_bytes(seal(content) if BLANK.encode() in content else content)
     return path
 
 

@@ -186,8 +186,13 @@ def _rows(about: "ModelInfo") -> list[tuple[str, str]]:
     inputs = [("input", f"{name}: {kind}") for name, kind in about.contract.inputs.items()]
     outputs = [("output", f"{name}: {kind}") for name, kind in about.contract.outputs.items()]
     metadata = [(name, _printable(value)) for name, value in sorted(about.metadata.items())]
-    size = f"{about.num_bytes:,} bytes"
-    return [("model", str(about.path)), ("size", size), ("sha256", about.sha256), *inputs, *outputs, *metadata]
+    file = [
+        ("model", str(about.path)),
+        ("size", f"{about.num_bytes:,} bytes"),
+        ("sha256", about.sha256),
+        ("seal", "holds" if about.sealed else "none: from elsewhere"),
+    ]
+    return [*file, *inputs, *outputs, *metadata]
 
 
 def _printable(value: str) -> str:

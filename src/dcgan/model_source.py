@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from dcgan.errors import BadDataError
 from dcgan.inference.generator import Generator
 
 REGISTRY = "models:/"
@@ -21,6 +22,10 @@ def load_generator(source: str) -> Generator:
     from dcgan.adapters.mlflow_tracker.download import download_model
 
     with TemporaryDirectory() as folder:
-        generator = Generator.load(download_model(source, Path(folder)))
+        path = download_model(source, Path(folder))
+        try:
+            generator = Generator.load(path)
+        except BadDataError as error:  # the file that it names is gone by the time anyone reads of it
+            raise BadDataError(str(error).replace(str(path), source)) from error
     generator.info = dataclasses.replace(generator.info, path=Path(source))
     return generator

@@ -24,6 +24,7 @@ from dcgan.core.networks import build_generator
 from dcgan.core.sampling import sample_images, to_pixels
 from dcgan.errors import BadDataError
 from dcgan.inference.generator import Generator
+from dcgan.seal import BLANK, KEY
 
 ROOT = Path(__file__).parents[2]
 METADATA = {
@@ -108,7 +109,10 @@ def test_an_unconditional_generator_takes_latents_alone(model_config: ModelConfi
 
 def test_the_file_says_what_it_was_given_and_nothing_else(content: bytes) -> None:
     model = onnx.load_from_string(content)
-    assert {each.key: each.value for each in model.metadata_props} == METADATA
+    sealed = next(each.value for each in model.metadata_props if each.key == KEY)
+    assert {each.key: each.value for each in model.metadata_props} == METADATA | {KEY: sealed}
+    assert [each.key for each in model.metadata_props] == sorted({KEY, *METADATA})
+    assert sealed == hashlib.sha256(content.replace(sealed.encode(), BLANK.encode())).hexdigest()
     for message in messages_in(model):
         assert not getattr(message, "doc_string", "")
         assert message is model or not getattr(message, "metadata_props", ())
@@ -126,6 +130,11 @@ def messages_in(message: Message) -> Iterator[Message]:
         if field.message_type is not None:
             for each in value if hasattr(value, "__len__") else [value]:
                 yield from messages_in(each)
+
+
+def test_a_program_that_loads_and_saves_the_file_keeps_its_bytes(content: bytes) -> None:
+    """MLflow does; other bytes would break the seal."""
+    assert onnx.load_from_string(content).SerializeToString() == content
 
 
 @pytest.mark.parametrize("opset", [18, 23])

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from dcgan.errors import BadDataError
 from dcgan.inference import model_file
 from dcgan.inference.generator import Generator
-from tiny_onnx import LATENT_DIM, WEIGHT, build_model, write_model
+from tiny_onnx import FOREIGN, LATENT_DIM, WEIGHT, build_model, write_model
 
 SECRET = "secret.bin"
 
@@ -104,8 +104,8 @@ def test_a_model_is_never_taken_for_the_runtimes_own_format(path: Path) -> None:
     assert Generator.load(path, providers="cpu").sample(3).shape == (3, 28, 28)
 
 
-def test_a_file_cut_short_anywhere(path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    content = build_model().SerializeToString()
+def test_a_file_from_elsewhere_cut_short_anywhere(path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    content = build_model(**FOREIGN).SerializeToString()
     path.write_bytes(content[: len(content) // 2])
     assert message_for(path).startswith("truncated, or not an ONNX file; ")
     for cut in (*range(1, len(content), 97), *range(len(content) - 600, len(content))):
@@ -289,9 +289,11 @@ def test_shapes_that_do_not_fit(path: Path, capfd: pytest.CaptureFixture[str]) -
     assert capfd.readouterr() == ("", "")
 
 
-def test_one_flipped_bit_is_refused_or_harmless(path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """A flip in a weight cannot be seen; one in the structure must not come out as anything but an error of ours."""
-    content = build_model().SerializeToString()
+def test_one_flipped_bit_in_a_model_from_elsewhere_is_refused_or_harmless(
+    path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Without a seal a flip in a weight cannot be seen; one in the structure must be an error of ours, or nothing."""
+    content = build_model(**FOREIGN).SerializeToString()
     begin = content.index(WEIGHT.tobytes())
     structure = [*range(begin), *range(begin + WEIGHT.nbytes, len(content))]
     messages = []

@@ -16,7 +16,7 @@ from PIL import Image
 from dcgan import cli
 from dcgan.inference.generator import Generator
 from dcgan.inference.samples_file import grid_columns, to_grid
-from tiny_onnx import METADATA, build_model, write_model
+from tiny_onnx import FOREIGN, METADATA, build_model, write_model
 
 MAIN = "from dcgan.cli import main; main()"
 IN_TURN = np.arange(100_000) % 10
@@ -189,10 +189,11 @@ def test_info_shows_the_contract_and_the_origin(dcgan: Dcgan, tmp_path: Path) ->
     lines = outcome.out.splitlines()
     assert len({line.index(line.split()[1], len(line.split()[0])) for line in lines}) == 1, "values are aligned"
     told = [line.split(maxsplit=1) for line in lines]
-    assert told[:3] == [
+    assert told[:4] == [
         ["model", str(model)],
         ["size", f"{model.stat().st_size:,} bytes"],
         ["sha256", Generator.load(model).info.sha256],
+        ["seal", "holds"],
     ]
     assert [value for name, value in told if name == "input"] == [
         "latents: float32 [batch, 4]",
@@ -202,6 +203,12 @@ def test_info_shows_the_contract_and_the_origin(dcgan: Dcgan, tmp_path: Path) ->
     assert ["output", "pixels: uint8 [batch, 28, 28]"] in told
     metadata = METADATA | {"source_revision": "?[31mred"}
     assert [pair for pair in told if pair[0] in metadata] == [[key, metadata[key]] for key in sorted(metadata)]
+
+
+def test_info_tells_of_a_generator_without_a_seal(dcgan: Dcgan, tmp_path: Path) -> None:
+    outcome = dcgan("info", "--model", write_model(tmp_path / "foreign.onnx", build_model(**FOREIGN)))
+    assert (outcome.exit_code, outcome.err) == (0, "")
+    assert ["seal", "none: from elsewhere"] in [line.split(maxsplit=1) for line in outcome.out.splitlines()]
 
 
 def test_version_is_the_packages(dcgan: Dcgan) -> None:
@@ -257,6 +264,7 @@ def test_without_a_model_of_its_own_a_folder_draws_with_the_one_in_the_package(t
     packaged = Generator.load(cli.PRETRAINED)
     assert np.array_equal(np.load("digits.npy"), packaged.sample(10))
     assert packaged.metadata["dataset"] == "mnist"
+    assert packaged.info.sealed
     assert cli.PRETRAINED.stat().st_size <= 4_000_000
 
 

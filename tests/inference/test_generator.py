@@ -16,6 +16,7 @@ from dcgan.errors import UnavailableError, UsageError
 from dcgan.inference import generator as generator_module
 from dcgan.inference import session
 from dcgan.inference.generator import Generator
+from dcgan.seal import KEY
 from tiny_onnx import LATENT_DIM, METADATA, build_model, expected_pixels, write_model
 
 NORMAL_OF_SEED_7 = [-0.5023735761642456, 0.5068453550338745, 2.019348621368408, 0.8514957427978516]
@@ -146,7 +147,7 @@ def test_the_model_tells_what_it_is(path: Path, generator: Generator) -> None:
     assert (info.path, info.num_bytes) == (path, path.stat().st_size)
     assert info.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert info.providers == ("CPUExecutionProvider",)
-    assert generator.metadata == METADATA
+    assert generator.metadata == METADATA | {KEY: generator.metadata[KEY]}
     assert (info.contract.latent_dim, info.contract.num_classes, info.contract.conditional) == (LATENT_DIM, 10, True)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tiny_onnx import LATENT_DIM, build_model
+from tiny_onnx import FOREIGN, LATENT_DIM, build_model, write_model
 from tiny_workspace import new_workspace, run_stage, stage_environment, write_params
 
 ABSENT = ["mlflow"]
@@ -76,7 +76,7 @@ def test_the_exported_file_is_judged_as_its_network_was(trained, tmp_path):
 
 def test_a_generator_from_elsewhere_is_judged_without_its_training_run(workspace):
     foreign = workspace / "foreign.onnx"
-    foreign.write_bytes(build_model().SerializeToString())
+    write_model(foreign, build_model(**FOREIGN))
     shutil.rmtree(workspace / "reports/plots")
     (workspace / "models/run.json").unlink()
     done = evaluate(workspace, "--model", foreign)
@@ -86,14 +86,14 @@ def test_a_generator_from_elsewhere_is_judged_without_its_training_run(workspace
 
 def test_a_model_of_another_shape_is_refused(workspace):
     other = workspace / "other.onnx"
-    other.write_bytes(build_model(names=("noise", "labels", "images", "pixels")).SerializeToString())
+    write_model(other, build_model(names=("noise", "labels", "images", "pixels")))
     assert_refused(evaluate(workspace, "--model", other), 65, "other.onnx", "noise")
 
 
 def test_a_constant_model_is_refused(workspace):
     constant = workspace / "constant.onnx"
     weight = np.zeros((LATENT_DIM, 784), np.float32)
-    constant.write_bytes(build_model(conditional=False, weight=weight, num_classes="0").SerializeToString())
+    write_model(constant, build_model(conditional=False, weight=weight, num_classes="0"))
     assert_refused(evaluate(workspace, "--model", constant), 65, "constant.onnx draws the same image 100 times")
 
 

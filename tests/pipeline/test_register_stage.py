@@ -11,10 +11,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from damage import flip_bit
 from dcgan.adapters.mlflow_tracker import load_run_reference, open_run, save_run_reference, store
 from dcgan.adapters.params_file import load_params
 from dcgan.errors import BadDataError, UnavailableError
 from dcgan.files import sha256_of, write_json
+from dcgan.seal import BLANK, KEY, seal
 from tracking_store import MLFLOW_WARNINGS, use_new_store
 
 pytestmark = [pytest.mark.filterwarnings(warning) for warning in MLFLOW_WARNINGS]
@@ -70,9 +72,10 @@ def write_model(scale: float) -> None:
     weights = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
     graph = helper.make_graph(nodes, "generator", inputs, outputs, weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    helper.set_model_props(model, {KEY: BLANK, "params_sha256": "e" * 64})
     onnx.checker.check_model(model)
     MODEL.parent.mkdir(exist_ok=True)
-    MODEL.write_bytes(model.SerializeToString(deterministic=True))
+    MODEL.write_bytes(seal(model.SerializeToString(deterministic=True)))
 
 
 def train_model(scale: float, **figures: object) -> None:
@@ -313,6 +316,18 @@ def test_without_mlflow_the_stage_stops_with_one_line(workspace, register, monke
         register()
     assert raised.value.exit_code == 69
     assert not REPORT.exists()
+
+
+def test_a_damaged_model_is_not_registered(workspace, register):
+    train_model(0.1)
+    flip_bit(MODEL, MODEL.read_bytes().index(np.full(784, 0.1, np.float32).tobytes()))
+    with pytest.raises(
+        BadDataError, match=r"damaged: expected SHA-256 .* found .*; run `dvc repro --force export`$"
+    ) as raised:
+        register()
+    assert raised.value.exit_code == 65
+    assert not REPORT.exists()
+    assert client().search_registered_models() == []
 
 
 def test_a_failure_half_way_stops_the_stage_and_the_next_attempt_completes_it(workspace, register, monkeypatch):

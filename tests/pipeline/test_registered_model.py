@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from damage import flip_bit
 from dcgan.adapters.mlflow_tracker import open_run
 from dcgan.adapters.mlflow_tracker.registry import Registry
 from dcgan.errors import BadDataError, UnavailableError
@@ -134,7 +135,17 @@ def test_mlflows_own_server_answers_an_example_request(registry, tmp_path):
         serving.wait(20)
 
 
-def test_the_registered_bytes_are_the_exported_ones(registry, tmp_path):
+def test_the_registered_bytes_are_the_exported_ones_with_their_seal(registry, tmp_path):
     model = write_model(tmp_path / "generator.onnx")
     crown(registry, model)
-    assert load_generator(CHAMPION).info.sha256 == sha256_of(model)
+    champion = load_generator(CHAMPION)
+    assert champion.info.sha256 == sha256_of(model)
+    assert champion.info.sealed
+
+
+def test_a_registered_file_that_is_damaged_is_65_and_named_by_its_address(registry, tmp_path):
+    crown(registry, write_model(tmp_path / "generator.onnx"))
+    (kept,) = (tmp_path / "mlruns").rglob("model.onnx")
+    flip_bit(kept, 1000)
+    with pytest.raises(BadDataError, match=rf"^{CHAMPION}: damaged: expected SHA-256 \w{{64}} of its content, found "):
+        load_generator(CHAMPION)

@@ -18,6 +18,7 @@ from dcgan.core.batches import sample_latents
 from dcgan.core.config import NUM_CLASSES, ModelConfig
 from dcgan.core.sampling import sample_images, to_pixels
 from dcgan.errors import BadDataError
+from dcgan.seal import BLANK, KEY, seal
 
 PARITY_LIMIT = 1e-4
 """Most that an image may differ from PyTorch's, in [-1, 1]."""
@@ -41,21 +42,20 @@ class Latency:
 def export_generator(
     generator: nn.Module, *, conditional: bool, latent_dim: int, opset: int, metadata: Mapping[str, str]
 ) -> bytes:
-    """The generator as the bytes of one ONNX file; equal weights and metadata give equal bytes, wherever it runs.
+    """The generator as the bytes of one sealed ONNX file; equal weights and metadata give equal bytes everywhere.
 
     Inputs are `latents` float32 [batch, latent_dim] and, if conditional, `labels` int64 [batch]; outputs `images`
     float32 [batch, 1, 28, 28] in [-1, 1] and `pixels` uint8 [batch, 28, 28]. The generator itself is left as it is.
+    The file says of itself what `metadata` holds, `params_sha256` among it, and its own hash (see `dcgan.seal`).
 
     Raises:
         BadDataError: a weight is not finite, or the exported model is not valid.
     """
     _require_finite(generator)
     model = _strip(_trace(_on_cpu(generator), conditional=conditional, latent_dim=latent_dim, opset=opset))
-    for key, value in sorted(metadata.items()):
-        model.metadata_props.add(key=key, value=value)
+    _describe(model, metadata)
     _check(model)
-    content: bytes = model.SerializeToString(deterministic=True)
-    return content
+    return seal(model.SerializeToString(deterministic=True))
 
 
 def examine(content: bytes, generator: nn.Module, model: ModelConfig) -> dict[str, Any]:
@@ -191,6 +191,12 @@ def _strip(model: Any) -> Any:
     for attribute in (each for node in graph.node for each in node.attribute):
         attribute.ClearField("doc_string")
     return model
+
+
+def _describe(model: Any, metadata: Mapping[str, str]) -> None:
+    """Let the model say what it is, in the order of the keys, with a blank where its seal will be."""
+    for key, value in sorted({**metadata, KEY: BLANK}.items()):
+        model.metadata_props.add(key=key, value=value)
 
 
 def _check(model: Any) -> None:

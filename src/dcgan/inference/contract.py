@@ -12,11 +12,13 @@ METADATA = (
     "num_classes",
     "dataset",
     "dataset_sha256",
-    "params_sha256",
     "source_revision",
     "fcd",
 )
-"""What every generator says about itself. They are a file's last bytes, so a file cut short lacks some."""
+"""What every generator says about itself. They are a file's last bytes, so a file cut short lacks some.
+
+An exported one also has `params_sha256` and its seal, `content_sha256`; one from elsewhere has neither.
+"""
 
 MAX_LATENT_DIM = 65_536
 MAX_CLASSES = 1_000

@@ -16,6 +16,7 @@ from dcgan.inference.contract import Contract, read_contract
 from dcgan.inference.latents import Latents, draw_latents, walk
 from dcgan.inference.model_file import read_model
 from dcgan.inference.session import Providers, one_line, open_session
+from dcgan.seal import KEY
 
 CHUNK = 64
 """Images drawn by one call of the model; more do not get faster."""
@@ -51,6 +52,11 @@ class ModelInfo:
     """All that the file says about itself; ARCHITECTURE's ONNX contract lists the keys."""
     providers: tuple[str, ...]
     """What runs it, as ONNX Runtime reports it, first choice first."""
+
+    @property
+    def sealed(self) -> bool:
+        """Whether the file carries a hash of itself, which held; one from elsewhere carries none."""
+        return KEY in self.metadata
 
 
 class Generator:

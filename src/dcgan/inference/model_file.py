@@ -1,4 +1,4 @@
-"""A model file, read once and refused if it is not one self-contained ONNX model of standard operators.
+"""A model file, read once and refused if it is damaged or not one self-contained ONNX model of standard operators.
 
 ONNX Runtime follows a tensor's `external_data` to any file of the machine, so the protobuf bytes are looked through
 before it sees them. Only what can lead to a tensor or an operator is entered; the layout is that of onnx.proto.
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dcgan.errors import BadDataError
+from dcgan.seal import check_seal
 
 MAX_BYTES = 512 * 2**20
 MAX_PARTS = 1_000_000
@@ -45,11 +46,12 @@ def read_model(path: Path) -> bytes:
     """The bytes of a self-contained ONNX model; what is checked is what is returned, whatever happens to the file.
 
     Raises:
-        BadDataError: the file is missing, empty, no regular file, larger than 512 MB, truncated or not ONNX, or it
-            refers to other files or to operators outside ONNX's own.
+        BadDataError: the file is missing, empty, no regular file, larger than 512 MB, truncated or not ONNX, its
+            bytes are not those that were sealed, or it refers to other files or to operators outside ONNX's own.
     """
     content = _read(path)
     try:
+        check_seal(content)
         _check_message(memoryview(content), "ModelProto", depth=0, parts=[0])
     except ValueError as error:
         raise BadDataError(f"{path}: {error}; run `dvc repro --force export` or choose another model") from error

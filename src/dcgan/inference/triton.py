@@ -3,9 +3,10 @@
 https://docs.nvidia.com/deeplearning/triton-inference-server/user-guide/docs/user_guide/model_configuration.html
 """
 
+import hashlib
 from pathlib import Path
 
-from dcgan.errors import UsageError
+from dcgan.errors import BadDataError, UsageError
 from dcgan.files import write_bytes
 from dcgan.inference.contract import Contract
 from dcgan.inference.generator import CHUNK, Generator
@@ -38,7 +39,7 @@ def write_repository(folder: Path, generator: Generator) -> Path:
 
     Raises:
         UsageError: the repository has a model of that name with other inputs, so it is no version of it.
-        BadDataError: the file has changed since it was loaded, and is no model any more.
+        BadDataError: the file has changed since it was loaded.
         CannotCreateError, StorageError: the folder cannot be written.
     """
     config, home = config_of(generator.info.contract), folder / NAME
@@ -47,7 +48,13 @@ def write_repository(folder: Path, generator: Generator) -> Path:
         raise UsageError(f"{config_path}: describes another model; choose an empty folder")
     versions = [int(each.name) for each in home.glob("*") if each.name.isdecimal()]
     path = home / str(max(versions, default=0) + 1) / "model.onnx"
-    write_bytes(path, read_model(generator.info.path))
+    content = read_model(generator.info.path)
+    if (found := hashlib.sha256(content).hexdigest()) != generator.info.sha256:
+        raise BadDataError(
+            f"{generator.info.path}: changed since it was loaded: expected SHA-256 {generator.info.sha256}, found "
+            f"{found}; run the command again"
+        )
+    write_bytes(path, content)
     write_bytes(config_path, config.encode())
     return path
 

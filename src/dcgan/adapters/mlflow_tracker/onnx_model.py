@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dcgan.errors import BadDataError
+from dcgan.seal import check_seal
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -15,21 +16,31 @@ EXAMPLE_ROWS = 2
 
 
 def load_onnx(path: Path) -> "ModelProto":
-    """The checked ONNX model in `path`.
+    """The checked ONNX model in `path`, which MLflow, serialising it anew, keeps as the same bytes.
 
     Raises:
-        BadDataError: the file is missing or no valid ONNX model.
+        BadDataError: the file is missing, its bytes are not those that the stage `export` sealed, or it is no valid
+            ONNX model.
     """
     import onnx
 
     if not path.is_file():
         raise BadDataError(f"{path}: missing; run the stage `export` first")
+    content = path.read_bytes()
     try:
-        model = onnx.load(path, load_external_data=False)
+        sealed = check_seal(content)
+    except ValueError as error:
+        raise BadDataError(f"{path}: {error}; run `dvc repro --force export`") from error
+    try:
+        model = onnx.load_from_string(content)
         onnx.checker.check_model(model)
     except Exception as error:  # protobuf's and onnx's errors have no common base
         reason = " ".join(str(error).split())[:200]
         raise BadDataError(f"{path}: no valid ONNX model ({reason}); run `dvc repro --force export`") from error
+    if not sealed:
+        raise BadDataError(f"{path}: has no seal, so it is not what `export` wrote; run `dvc repro --force export`")
+    if model.SerializeToString() != content:
+        raise BadDataError(f"{path}: MLflow would keep other bytes of it, unsealed; run `dvc repro --force export`")
     return model
 
 
