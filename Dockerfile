@@ -21,7 +21,8 @@ ENV UV_LINK_MODE=copy \
 WORKDIR /build
 COPY requirements/uv.txt requirements/uv.txt
 RUN python -m venv /opt/uv \
- && /opt/uv/bin/pip install --quiet --disable-pip-version-check --no-cache-dir --require-hashes --requirement requirements/uv.txt \
+ && /opt/uv/bin/pip install --quiet --disable-pip-version-check --no-cache-dir \
+      --require-hashes --only-binary :all: --no-deps --requirement requirements/uv.txt \
  && /opt/uv/bin/uv venv --quiet /opt/dcgan
 
 # Dependencies come before the sources, so that a change of code does not install them anew.
@@ -34,10 +35,12 @@ COPY src src
 RUN PATH=/opt/uv/bin:$PATH /opt/uv/bin/uv build --quiet --no-build-isolation --python /opt/uv/bin/python --wheel --out-dir dist \
  && /opt/uv/bin/uv pip install --quiet --no-deps dist/*.whl
 
-# Here alone a source distribution is let in: DVC's antlr4-python3-runtime is published as nothing else.
+# Here alone one source distribution is let in, and built by a locked setuptools: DVC's antlr4-python3-runtime is
+# published as nothing else.
 FROM build AS train-build
-COPY requirements/train.txt requirements/
-RUN /opt/uv/bin/uv pip sync --quiet --require-hashes requirements/train.txt
+COPY requirements/train.txt requirements/build.txt requirements/
+RUN /opt/uv/bin/uv pip sync --quiet --require-hashes --only-binary :all: --no-binary antlr4-python3-runtime \
+      --build-constraints requirements/build.txt requirements/train.txt
 
 FROM build AS tracking-build
 COPY requirements/tracking.txt requirements/

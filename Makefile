@@ -3,25 +3,30 @@ SHELL := bash
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+AUDIT := .venv-audit/bin/python
+AUDIT_READY := .venv-audit/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo repro test check format ui bench ablation zoo lock deps image pretrained serve-check clean
+.PHONY: help setup demo repro test check format ui bench ablation zoo lock deps image pretrained serve-check audit sbom clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
 
 setup: $(READY)  ## create .venv from the hash-pinned lock
 
-$(READY): requirements/dev.txt pyproject.toml
+# DVC's antlr4-python3-runtime is published as source only: it is built, by a locked setuptools.
+SOURCE_ONLY := --no-binary antlr4-python3-runtime --build-constraints requirements/build.txt
+
+$(READY): requirements/dev.txt requirements/build.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "error: Python 3.11 or newer is needed; name it with make PYTHON=/path/to/python" >&2; exit 64; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	  --require-hashes --no-deps --requirement requirements/uv.txt
-	uv pip sync --quiet --require-hashes requirements/dev.txt
+	  --require-hashes --only-binary :all: --no-deps --requirement requirements/uv.txt
+	uv pip sync --quiet --require-hashes --only-binary :all: $(SOURCE_ONLY) requirements/dev.txt
 	uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@test -e .git || { dvc config --local core.no_scm true && cd demo && dvc config --local core.no_scm true; }
 	@touch $@
@@ -77,6 +82,19 @@ serve-check: $(READY)  ## the service's slow checks: browser, 10,000 made-up req
 	pytest -m slow tests/inference tests/pipeline/test_registered_model.py
 	python benchmarks/serving.py --model src/dcgan/inference/pretrained.onnx
 
+audit: $(AUDIT_READY)  ## ask whether a locked package has a known vulnerability; 69 if no database can be reached
+	@$(AUDIT) requirements/audit.py
+
+sbom: $(AUDIT_READY)  ## write what each shipped lock installs, with hashes, into dist/sbom (CycloneDX)
+	@$(AUDIT) requirements/sbom.py
+
+# A folder of its own: half of what these tools need is of no use to anything else.
+$(AUDIT_READY): requirements/audit.txt
+	@rm -rf .venv-audit && $(PYTHON) -m venv .venv-audit
+	$(AUDIT) -m pip install --quiet --disable-pip-version-check \
+	  --require-hashes --only-binary :all: --no-deps --requirement requirements/audit.txt
+	@touch $@
+
 clean:  ## remove what was built; data, models and runs stay
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist
+	rm -rf .venv .venv-audit .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist
 	find src pipeline tests benchmarks experiments -name __pycache__ -prune -exec rm -rf {} +

@@ -14,3 +14,5 @@ lock serve-cpu pyproject.toml --extra serve-cpu --constraint requirements/dev.tx
 lock serve-gpu pyproject.toml --extra serve-gpu --constraint requirements/dev.txt
 lock tracking pyproject.toml --extra tracking --constraint requirements/dev.txt
 lock uv - --constraint requirements/dev.txt <<< $'uv\nuv_build'
+lock build - --constraint requirements/dev.txt <<< setuptools  # builds the one dependency that is published as source only
+lock audit - --constraint requirements/dev.txt <<< $'pip-audit\ncyclonedx-bom'

@@ -2,11 +2,13 @@
 
 import os
 import sys
+import traceback
 from collections.abc import Callable
 
 import typer
 
 from dcgan.errors import DcganError, StorageError
+from dcgan.masking import masked
 
 USAGE = 64
 
@@ -31,7 +33,7 @@ def run_stage(stage: Callable[..., None]) -> None:
 def run_app(app: typer.Typer) -> None:
     """Run a Typer application and end the process with its exit code.
 
-    A user's mistake prints one line; a defect of ours keeps its traceback.
+    A user's mistake prints one line; a defect of ours keeps its traceback. Neither shows a password.
     """
     try:
         exit_code = app(standalone_mode=False)
@@ -48,7 +50,8 @@ def run_app(app: typer.Typer) -> None:
     except Exception as error:
         # Typer's usage errors have no public common base: they are known by this method.
         if not hasattr(error, "format_message"):
-            raise
+            sys.stderr.write(masked(traceback.format_exc()))
+            sys.exit(1)
         command = getattr(getattr(error, "ctx", None), "command_path", None)
         hint = f" (see `{command} --help`)" if command else ""
         _end(f"{error.format_message()}{hint}", USAGE)
@@ -56,5 +59,5 @@ def run_app(app: typer.Typer) -> None:
 
 
 def _end(message: str, exit_code: int) -> None:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"error: {masked(' '.join(message.split()))}", file=sys.stderr)
     sys.exit(exit_code)

@@ -83,7 +83,7 @@ def test_a_registry_that_is_away_is_69(registry, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_server_takes_a_model_and_gives_it_back(tmp_path, monkeypatch):
+def test_a_server_takes_a_model_and_gives_it_back_and_its_password_stays_here(tmp_path, monkeypatch, capfd):
     use_new_store(tmp_path, monkeypatch)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -95,7 +95,7 @@ def test_a_server_takes_a_model_and_gives_it_back(tmp_path, monkeypatch):
     )  # fmt: skip
     try:
         await_answer(f"{url}/health", serving)
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", url.replace("://", "://somebody:hunter2@"))
         with open_run(
             reference=Path("run.json"), tracking=TRACKING, params={}, tags={}, name="trial", description="A trial."
         ) as run:
@@ -106,6 +106,8 @@ def test_a_server_takes_a_model_and_gives_it_back(tmp_path, monkeypatch):
     finally:
         os.killpg(serving.pid, signal.SIGTERM)
         serving.wait(20)
+    kept = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    assert not any(b"hunter2" in each for each in (*kept, *(each.encode() for each in capfd.readouterr())))
 
 
 @pytest.mark.slow

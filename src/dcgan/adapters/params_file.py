@@ -15,6 +15,7 @@ import yaml
 from dcgan.core.combinations import refuse_misfits
 from dcgan.core.config import Params
 from dcgan.errors import UsageError
+from dcgan.masking import holds_secret, masked
 
 Section = TypeVar("Section")
 
@@ -36,19 +37,20 @@ def load_params(path: Path) -> Params:
 
     Raises:
         UsageError: the file is missing or not YAML, or a parameter is unknown, missing, of the wrong type, out of
-            range or does not go with the others; the message names the parameter by its dotted path.
+            range, holds a secret or does not go with the others; the message names the parameter by its dotted path.
     """
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506 a SafeLoader
     except FileNotFoundError:
         raise UsageError(f"{path}: missing in {path.resolve().parent}; run from the folder that holds it") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+        raise UsageError(f"{path}: not valid YAML: {masked(' '.join(str(error).split()))}") from error
     try:
         params = _section(Params, content, "")
         refuse_misfits(params.gan)
+        _refuse_secrets(params)
     except ValueError as error:
-        raise UsageError(f"{path}: {error}") from error
+        raise UsageError(f"{path}: {masked(str(error))}") from error
     return params
 
 
@@ -61,6 +63,15 @@ def params_sha256(params: Params) -> str:
     shaping: dict[str, Any] = {field.name: _chosen(getattr(gan, field.name)) for field in dataclasses.fields(gan)}
     shaping["data.name"] = params.data.name
     return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
+
+
+def _refuse_secrets(params: Params) -> None:
+    """ValueError if a mirror's address holds what git, DVC and MLflow, which keep all parameters, must not show."""
+    if any(map(holds_secret, params.data.mirrors or ())):
+        raise ValueError(
+            "data.mirrors: an address with a user, a password or a query is no parameter, because git, DVC and MLflow"
+            " keep those; give it in MNIST_MIRROR"
+        )
 
 
 def _chosen(section: Any) -> dict[str, Any]:

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 from dcgan.adapters.mlflow_tracker.link import Link
-from dcgan.adapters.mlflow_tracker.store import masked
 from dcgan.errors import BadDataError
+from dcgan.masking import masked
 
 
 def download_model(address: str, folder: Path) -> Path:

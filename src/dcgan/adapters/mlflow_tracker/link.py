@@ -5,8 +5,9 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from dcgan.adapters.mlflow_tracker.store import connect, masked, tracking_uri
+from dcgan.adapters.mlflow_tracker.store import connect, tracking_uri
 from dcgan.errors import UnavailableError
+from dcgan.masking import masked
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -55,8 +56,8 @@ def _described(error: Exception, *, uri: str) -> str:
     if isinstance(error, ImportError):
         return f"MLflow cannot be imported ({error}): install the extra `train`"
     cause = _cause_of(error)
-    words = " ".join(f"{type(cause).__name__}: {cause}".split())[:LONGEST_REASON]
-    return f"MLflow at {masked(uri)} failed ({masked(words)}): start it, or set MLFLOW_TRACKING_URI"
+    words = " ".join(masked(f"{type(cause).__name__}: {cause}").split())[:LONGEST_REASON]
+    return f"MLflow at {masked(uri)} failed ({words}): start it, or set MLFLOW_TRACKING_URI"
 
 
 def _cause_of(error: Exception) -> BaseException:

@@ -15,6 +15,7 @@ from dcgan.adapters.mlflow_tracker.store import find_or_create_experiment
 from dcgan.core.config import TrackingConfig
 from dcgan.errors import BadDataError
 from dcgan.history import read_history
+from dcgan.masking import masked
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -164,7 +165,7 @@ def _set_running(client: "MlflowClient", run: "Run", params: Mapping[str, object
 def _log_params(client: "MlflowClient", run_id: str, params: Mapping[str, object]) -> None:
     from mlflow.entities import Param
 
-    client.log_batch(run_id, params=[Param(key, str(value)) for key, value in params.items()])
+    client.log_batch(run_id, params=[Param(key, masked(str(value))) for key, value in params.items()])
 
 
 def _context_tags(tags: Mapping[str, str], description: str) -> dict[str, str]:

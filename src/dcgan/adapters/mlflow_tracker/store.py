@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from dcgan.masking import holds_secret
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
@@ -54,6 +56,8 @@ def connect(uri: str) -> "MlflowClient":
     """
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
+    if holds_secret(uri):
+        os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # MLflow prints the address of a run that ends
     from mlflow import MlflowClient
 
     # It prints a page of traceback for what our caller says in one line.
@@ -105,11 +109,6 @@ def find_or_create_experiment(client: "MlflowClient", name: str) -> str:
             if experiment is None:  # not just another process that was faster
                 raise
     return str(experiment.experiment_id)
-
-
-def masked(text: str) -> str:
-    """`text` without the user names and passwords in its addresses."""
-    return re.sub(r"://[^/\s]+@", "://***@", text)
 
 
 def _create_tables(database: Path, *, artifacts: Path) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from dcgan.masking import masked
+
 IDLE_LIMIT_S = 15.0
 """Without a connection, or without a byte on it."""
 TOTAL_LIMIT_S = 180.0
@@ -26,10 +28,10 @@ Check = Callable[[io.BytesIO], str | None]
 
 
 class SourceError(Exception):
-    """A source did not deliver; the message is the reason."""
+    """A source did not deliver; the message is the reason, without secrets."""
 
     def __init__(self, reason: str, *, is_passing: bool = False) -> None:
-        super().__init__(reason)
+        super().__init__(masked(reason))
         self.is_passing = is_passing
 
 
@@ -38,8 +40,11 @@ class WrongBytesError(SourceError):
 
 
 def place_of(source: str, name: str) -> str:
-    """The path or the URL of the file `name` at `source`, a folder or a base URL."""
-    return f"{source.rstrip('/')}/{name}" if "://" in source else str(Path(source).expanduser() / name)
+    """The path or the URL of the file `name` at `source`, a folder or a base URL, whose query it keeps."""
+    if "://" not in source:
+        return str(Path(source).expanduser() / name)
+    base, mark, query = source.partition("?")
+    return f"{base.rstrip('/')}/{name}{mark}{query}"
 
 
 def fetch(source: str, name: str, *, difference: Check) -> bytes:
@@ -114,7 +119,9 @@ def _download(url: str) -> bytes:
         raise SourceError("neither a folder nor an http:// or https:// address")
     content = _Bounded()
     # pooch asks whether the bar is true, which needs a total until the server has told it.
-    bar = tqdm(desc=url.rpartition("/")[2], total=1, unit="B", unit_scale=True, leave=False, disable=None)
+    bar = tqdm(
+        desc=url.partition("?")[0].rpartition("/")[2], total=1, unit="B", unit_scale=True, leave=False, disable=None
+    )
     with bar, contextlib.ExitStack() as responses:
 
         def keep(response: "requests.Response", **_: Any) -> None:

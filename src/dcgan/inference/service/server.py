@@ -19,6 +19,7 @@ from dcgan.inference.service.connection import SlowReaders, impatient
 from dcgan.inference.service.limits import Limits
 from dcgan.inference.service.metrics import Metrics
 from dcgan.inference.service.model import ServedModel
+from dcgan.masking import masked
 
 logger = logging.getLogger("dcgan.service")
 
@@ -101,6 +102,14 @@ class _Server(uvicorn.Server):
         self._reload = asyncio.get_running_loop().create_task(self._model.reload())
 
 
+class _Discreet(logging.Formatter):
+    """Shows no passwords or keys, not even in tracebacks."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, or lines, of a record."""
+        return masked(super().format(record))
+
+
 def _listen(host: str, port: int) -> socket.socket:
     if not 0 <= port <= 65535:
         raise UsageError(f"--port: {port} is out of range; expected 0 to 65535")
@@ -120,7 +129,7 @@ def _log_to_streams() -> None:
         ("uvicorn.error", sys.stderr, "%(message)s"),
     ):
         handler = logging.StreamHandler(stream)
-        handler.setFormatter(logging.Formatter(form))
+        handler.setFormatter(logging.Formatter(form) if name == "dcgan.access" else _Discreet(form))
         log = logging.getLogger(name)
         log.handlers, log.propagate = [handler], False
         log.setLevel(logging.WARNING if name == "uvicorn.error" else logging.INFO)
