@@ -48,11 +48,11 @@ def examine(dvc: Path | None, *, is_busy: bool = False) -> list[Finding]:
         dvc: None where DVC was never set up.
         is_busy: whether checkpoints may be in the middle of being written.
     """
-    findings = list(examine_dvc_lock())
-    findings = with_dataset(findings or list(examine_outs(dvc)))
-    findings += examine_rwlock(dvc) if dvc else []
+    broken_lock = list(examine_dvc_lock())
+    findings = with_dataset(broken_lock or list(examine_outs(dvc)))
     findings += [] if is_busy else examine_checkpoints()
-    return [*findings, *examine_leftovers()]
+    # The lock of files comes first: with a broken one, no command of DVC's that a later line names would work.
+    return [*(examine_rwlock(dvc) if dvc else []), *findings, *examine_leftovers()]
 
 
 def _repaired(findings: list[Finding]) -> list[Finding]:
