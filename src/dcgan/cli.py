@@ -124,6 +124,22 @@ def project(
 
 
 @app.command()
+def doctor(
+    *,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Delete or write anew what is damaged; say what is left to run.")
+    ] = False,
+) -> None:
+    """Find what is damaged in this workspace, and the command that repairs it: files, DVC's cache, locks."""
+    try:
+        from dcgan.doctor import run_doctor
+
+        run_doctor(repair=repair)
+    except ModuleNotFoundError as error:
+        raise UnavailableError(f"dcgan doctor needs {error.name}; install dcgan-mnist[train]") from error
+
+
+@app.command()
 def serve(
     *,
     model: Annotated[

@@ -65,11 +65,11 @@ def test_bad_weights_are_refused_with_the_command_that_repairs_them(tmp_path, st
     with pytest.raises(BadDataError, match="missing; run `dvc repro train`"):
         load_weights(path, state.generator, made_by="train")
     path.write_bytes(pickle.dumps(Evil(tmp_path / "marker")))
-    with pytest.raises(BadDataError, match=r"not a safetensors file .* run `dvc repro --force train`"):
+    with pytest.raises(BadDataError, match=r"not a safetensors file .* run `dcgan doctor --repair`, then `dvc repro`"):
         load_weights(path, state.generator, made_by="train")
     assert not (tmp_path / "marker").exists()
     save_weights(tmp_path, generator=state.discriminator)
-    with pytest.raises(BadDataError, match="another network than params"):
+    with pytest.raises(BadDataError, match=r"another network than params.* run `dvc repro`$"):
         load_weights(path, state.generator, made_by="train")
     (tmp_path / "plain").write_bytes(safetensors.torch.save({"weight": torch.ones(3)}))
     with pytest.raises(BadDataError, match=r"damaged: sha256 of its tensors is .* expected None"):

@@ -13,11 +13,9 @@ from dcgan.files import read_json, write_bytes
 if TYPE_CHECKING:
     from dcgan.core.dataset import Dataset
 
-REPAIR = (
-    "run `dvc repro validate`; if the same bytes come back, DVC's cached object is damaged: delete "
-    ".dvc/cache/files/md5/xx/yyyy, where xxyyyy is the file's md5 in dvc.lock, and the file, and run it again"
-)
-"""DVC trusts every read-only object in its cache, so it restores a damaged one again and again."""
+REPAIR = "run `dcgan doctor --repair`, then `dvc repro`; if it finds nothing, `dvc repro --force validate`"
+"""DVC trusts every read-only object in its cache: it restores a damaged one again and again, which a forced run of the
+stage does not replace. `dcgan doctor` reads them."""
 
 
 def save_dataset(

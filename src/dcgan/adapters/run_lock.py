@@ -29,3 +29,18 @@ def exclusive(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def holder_of(path: Path) -> str | None:
+    """The pid of the process that holds the lock file `path`, as far as it is told; None where nobody holds it."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return os.read(descriptor, 20).decode().strip() or "unknown"
+    finally:
+        os.close(descriptor)
+    return None

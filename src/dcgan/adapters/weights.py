@@ -38,7 +38,7 @@ def load_weights(path: Path, network: nn.Module, *, made_by: str) -> None:
     Raises:
         BadDataError: the file is missing, damaged, no safetensors file, or holds another network.
     """
-    repair = f"run `dvc repro --force {made_by}`"
+    repair = f"run `dcgan doctor --repair`, then `dvc repro`; if it finds nothing, `dvc repro --force {made_by}`"
     if not path.is_file():
         raise BadDataError(f"{path}: missing; run `dvc repro {made_by}`")
     try:
@@ -51,7 +51,7 @@ def load_weights(path: Path, network: nn.Module, *, made_by: str) -> None:
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
-        raise BadDataError(f"{path}: holds another network than params.yaml describes; {repair}") from error
+        raise BadDataError(f"{path}: holds another network than params.yaml describes; run `dvc repro`") from error
 
 
 def load_classifier(path: Path, *, device: torch.device) -> Classifier:
