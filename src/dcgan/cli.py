@@ -1,4 +1,4 @@
-"""`dcgan`: digits from a trained generator on the command line; only `evaluate` and `project` need PyTorch.
+"""`dcgan`: digits from a trained generator on the command line, and its run; only few commands need the extra `train`.
 
 What needs numpy or ONNX Runtime is imported inside the commands, which keeps `--help` fast.
 """
@@ -121,6 +121,16 @@ def project(
     except ModuleNotFoundError as error:
         raise UnavailableError(f"dcgan project needs {error.name}; install dcgan-mnist[train]") from error
     project_images(images, weights=model, labels=digits, out=out, steps=steps, restarts=restarts, seed=seed)
+
+
+@app.command()
+def sync() -> None:
+    """Send MLflow what it missed of the model in this folder; nothing is ever sent twice."""
+    try:
+        from dcgan.sync import sync_workspace
+    except ModuleNotFoundError as error:
+        raise UnavailableError(f"dcgan sync needs {error.name}; install dcgan-mnist[train]") from error
+    sync_workspace()
 
 
 @app.command()
