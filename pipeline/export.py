@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from dcgan.adapters.mlflow_tracker import load_run_reference, resume_run
 from dcgan.adapters.onnx_export import examine, export_generator
 from dcgan.adapters.params_file import load_params, params_sha256
 from dcgan.adapters.provenance import source_revision
@@ -11,9 +10,11 @@ from dcgan.core.config import NUM_CLASSES, Params
 from dcgan.core.gates import Judgement
 from dcgan.core.networks import build_generator
 from dcgan.entry import run_stage
-from dcgan.files import read_json, write_bytes, write_json
+from dcgan.files import read_json, sha256_of, write_bytes, write_json
+from dcgan.tracked import bring_up_to_date
 
 MODELS, REPORTS = Path("models"), Path("reports")
+GENERATOR = MODELS / "generator.safetensors"
 
 
 def main() -> None:
@@ -22,21 +23,17 @@ def main() -> None:
     model, opset = params.model, params.export.opset
     metadata = describe(params)
     generator = build_generator(model)
-    load_weights(MODELS / "generator.safetensors", generator, made_by="train")
+    load_weights(GENERATOR, generator, made_by="train")
 
     content = export_generator(
         generator, conditional=model.conditional, latent_dim=model.latent_dim, opset=opset, metadata=metadata
     )
     report = examine(content, generator, model)
     write_bytes(MODELS / "generator.onnx", content)
-    write_json(REPORTS / "export.json", {"opset": opset, **report})
+    write_json(REPORTS / "export.json", {"opset": opset, "generator_sha256": sha256_of(GENERATOR), **report})
 
-    reference, history = load_run_reference(MODELS / "run.json"), REPORTS / "history.jsonl"
-    difference, latency = report["parity"]["max_difference"], report["latency"]
-    with resume_run(reference, tracking=params.tracking, history=history, params=params.flattened()) as run:
-        run.log_metrics({"export/max_difference": difference})
-        run.log_metrics({f"export/median_ms_batch_{row['batch']}": row["median_ms"] for row in latency})
-        run.log_artifacts(REPORTS / "export.json", folder="export")
+    bring_up_to_date(params, to="export")
+    difference = report["parity"]["max_difference"]
     print(f"models/generator.onnx: {len(content):,} bytes, at most {difference:.1e} from PyTorch's images")
 
 

@@ -3,15 +3,15 @@
 import dataclasses
 from pathlib import Path
 
-from dcgan.adapters.mlflow_tracker import load_run_reference, resume_run
 from dcgan.adapters.mlflow_tracker.registry import Registry
 from dcgan.adapters.mlflow_tracker.version_page import champion_from, note_of, tags_of
 from dcgan.adapters.params_file import load_params
 from dcgan.core.gates import Judgement, apply_gates, decide
 from dcgan.entry import run_stage
 from dcgan.files import read_json, write_json
+from dcgan.tracked import bring_up_to_date
 
-MODEL, RUN = Path("models/generator.onnx"), Path("models/run.json")
+MODEL = Path("models/generator.onnx")
 EVALUATION, EXPORT = Path("reports/evaluation.json"), Path("reports/export.json")
 
 
@@ -22,13 +22,7 @@ def main() -> None:
     export = read_json(EXPORT, made_by="export")
     gates = apply_gates(params.gates, judgement)
 
-    run = resume_run(
-        load_run_reference(RUN),
-        tracking=params.tracking,
-        history=Path("reports/history.jsonl"),
-        params=params.flattened(),
-        required=True,
-    )
+    run = bring_up_to_date(params, to="export", required=True)
     registry = Registry(run, params.tracking.registered_model)
     version = registry.register(MODEL)
     verdict = decide(gates, judgement, champion_from(registry.champion()), version=version)

@@ -6,10 +6,8 @@ from dcgan.adapters.checkpoints import CheckpointFolder, recipe_of
 from dcgan.adapters.dataset_file import load_dataset
 from dcgan.adapters.figures.training import save_history
 from dcgan.adapters.jsonl_tracker import JsonlTracker
-from dcgan.adapters.mlflow_tracker import open_run, save_run_reference
 from dcgan.adapters.params_file import load_params
 from dcgan.adapters.progress import ProgressBar
-from dcgan.adapters.provenance import training_tags
 from dcgan.adapters.run_lock import exclusive
 from dcgan.adapters.stop_signals import stop_on_signals
 from dcgan.adapters.weights import load_classifier, save_weights
@@ -21,6 +19,8 @@ from dcgan.core.state import build_state
 from dcgan.core.tracking import TeeTracker
 from dcgan.core.training import total_steps
 from dcgan.entry import run_stage
+from dcgan.files import require_writable
+from dcgan.tracked import open_training
 
 CHECKPOINTS, MODELS, REPORTS = Path(".checkpoints"), Path("models"), Path("reports")
 DATASET, CLASSIFIER = INPUTS = Path("data/dataset.safetensors"), MODELS / "classifier.safetensors"
@@ -34,19 +34,12 @@ def main() -> None:
     judge = QuickJudge(load_classifier(CLASSIFIER, device=device), data.train, config.model)
     batches = Batches(data.train, batch_size=config.train.batch_size, seed=config.train.seed, device=device)
     end = total_steps(config.train, steps_per_epoch=batches.steps_per_epoch)
+    require_writable(MODELS, REPORTS, CHECKPOINTS)
     with exclusive(CHECKPOINTS / "lock"), stop_on_signals() as stop:
         folder = CheckpointFolder(CHECKPOINTS, recipe_of("train", config, INPUTS))
         state = folder.restore(build_state(config, device=device))
-        run = open_run(
-            reference=folder.path / "run.json",
-            tracking=params.tracking,
-            params=params.flattened(),
-            tags=training_tags(INPUTS, device=str(device), precision=config.train.precision),
-            name=f"{data.name}-{folder.path.name[:6]}",
-            description=f"{config.summary}\n\n{len(data.train):,} images of {data.name}, {end:,} steps.",
-        )
-        save_run_reference(MODELS / "run.json", run)  # before the first step: fails now where nothing can be written
-        run.log_dataset(name=data.name, sha256=data.sha256, path=DATASET, profile={"images": len(data.train)})
+        reference = folder.path / "run.json"
+        run = open_training(reference, params=params, config=config, data=data, inputs=INPUTS, end=end)
         log = JsonlTracker(folder.path, resume_from_step=state.step, publish_to=REPORTS)
         with TeeTracker(log, run, ProgressBar("train", start=state.step, end=end)) as tracker:
             state = train_with_rollbacks(

@@ -100,7 +100,7 @@ def _serve(*, with_mlflow: bool) -> None:
     import matplotlib.pyplot  # noqa: F401 imported late by the figures
 
     if with_mlflow:
-        import mlflow  # noqa: F401
+        import mlflow
         import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
     else:
         sys.modules["mlflow"] = None

@@ -1,4 +1,4 @@
-"""`dcgan`: digits from a trained generator on the command line; only `evaluate` and `project` need PyTorch.
+"""`dcgan`: digits from a trained generator on the command line, and its run; only few commands need the extra `train`.
 
 What needs numpy or ONNX Runtime is imported inside the commands, which keeps `--help` fast.
 """
@@ -137,6 +137,15 @@ def doctor(
         run_doctor(repair=repair)
     except ModuleNotFoundError as error:
         raise UnavailableError(f"dcgan doctor needs {error.name}; install dcgan-mnist[train]") from error
+
+
+def sync() -> None:
+    """Send MLflow what it missed of the model in this folder; nothing is ever sent twice."""
+    try:
+        from dcgan.sync import sync_workspace
+    except ModuleNotFoundError as error:
+        raise UnavailableError(f"dcgan sync needs {error.name}; install dcgan-mnist[train]") from error
+    sync_workspace()
 
 
 @app.command()

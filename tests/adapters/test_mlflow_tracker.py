@@ -334,15 +334,38 @@ def test_without_mlflow_everything_goes_on_after_one_line_of_warning(tmp_path, m
 # The reference
 
 
-def test_the_reference_names_the_run_and_no_address(database):
-    run = start()
+def test_the_reference_names_the_run_and_what_it_was_opened_with_and_no_address(database):
+    run = start(tags={"threads": "2"})
     save_run_reference(Path("models/run.json"), run)
     content = json.loads(Path("models/run.json").read_text())
-    assert content == {"run_id": run.run_id, "experiment": "digits"}
-    assert load_run_reference(Path("models/run.json")) == RunReference(run_id=run.run_id, experiment="digits")
+    assert content.keys() == {"run_id", "experiment", "params", "tags"}
+    assert str(database.parent) not in json.dumps(content)
+    reference = load_run_reference(Path("models/run.json"))
+    assert (reference.run_id, reference.experiment) == (run.run_id, "digits")
+    assert reference.params == {"train.epochs": "10", "train.threads": "None", "model.conditional": "True"}
+    assert reference.params.items() <= record_of(run).data.params.items()
+    assert reference.tags.items() <= record_of(run).data.tags.items()
+    assert (reference.tags["threads"], reference.tags["mlflow.runName"]) == ("2", "trial")
 
 
-@pytest.mark.parametrize("content", ["{}", '{"run_id": "x\' or 1", "experiment": "e"}', '{"run_id": 3}', "[]", "{"])
+def test_a_reference_of_former_times_holds_no_more_than_the_name(tmp_path):
+    path = tmp_path / "run.json"
+    path.write_text('{"run_id": "abc", "experiment": "digits"}')
+    assert load_run_reference(path) == RunReference(run_id="abc", experiment="digits", params={}, tags={})
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{}",
+        '{"run_id": "a", "experiment": "e", "tags": {"threads": 2}}',
+        '{"run_id": "a", "experiment": "e", "params": []}',
+        '{"run_id": "x\' or 1", "experiment": "e"}',
+        '{"run_id": 3}',
+        "[]",
+        "{",
+    ],
+)
 def test_a_damaged_reference_is_refused(tmp_path, content):
     path = tmp_path / "run.json"
     path.write_text(content)

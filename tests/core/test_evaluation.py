@@ -16,8 +16,9 @@ from dcgan.core.config import ClassifierConfig, EvaluateConfig, GatesConfig
 from dcgan.core.dataset import Dataset, LabelledImages
 from dcgan.core.evaluation.discriminator import judge_discriminator
 from dcgan.core.evaluation.judge import Judge, mean_of, spread_of
+from dcgan.core.evaluation.numbers import numbers_in
 from dcgan.core.evaluation.quality import Quality, digit_rows, measure_quality
-from dcgan.core.evaluation.report import describe, headline, headlines, numbers_in
+from dcgan.core.evaluation.report import describe, headline, headlines
 from dcgan.core.gates import Judgement, apply_gates
 from dcgan.core.metrics.frechet import feature_statistics, frechet_distance
 from dcgan.core.networks import Verdict, build_discriminator

@@ -10,7 +10,6 @@ import argparse
 import hashlib
 import itertools
 import json
-import os
 import random
 import shutil
 import signal
@@ -27,7 +26,7 @@ TESTS = Path(__file__).parents[1]
 sys.path.insert(0, str(TESTS))
 
 from kill_points import POINTS  # noqa: E402
-from stage_server import Ended, StageServer  # noqa: E402
+from stage_server import StageServer  # noqa: E402
 from tiny_workspace import new_workspace  # noqa: E402
 
 INTERVAL = 5
@@ -106,7 +105,9 @@ class Bench:
         tally.unreadable += "damaged" in ended.stderr
         is_equal = ended.returncode == 0 and fingerprint(self.folder) == self.straight[stage][0]
         tally.equal += is_equal and not leftovers(self.folder)
-        resumed_at = int(ended.stdout.partition("going on after step ")[2].split()[0]) if "going on" in ended.stdout else 0
+        resumed_at = (
+            int(ended.stdout.partition("going on after step ")[2].split()[0]) if "going on" in ended.stdout else 0
+        )
         tally.remarks["resumed" if resumed_at else "from the start"] += 1
         if last - resumed_at > INTERVAL:
             tally.failures.append(f"{last - resumed_at} steps were lost")
@@ -247,7 +248,9 @@ def table(tallies: Sequence[Tally]) -> Iterator[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=200, help="random kills of train; a quarter as many of train_classifier")
+    parser.add_argument(
+        "--kills", type=int, default=200, help="random kills of train; a quarter as many of train_classifier"
+    )
     parser.add_argument("--point-kills", type=int, default=60)
     parser.add_argument("--stops", type=int, default=20)
     options = parser.parse_args()
@@ -260,7 +263,12 @@ def main() -> int:
     ):
         started = time.monotonic()
         tallies.append(run())
-        print(f"{tallies[-1].name}: {time.monotonic() - started:.0f} s", *tallies[-1].failures, sep="\n  ", file=sys.stderr)
+        print(
+            f"{tallies[-1].name}: {time.monotonic() - started:.0f} s",
+            *tallies[-1].failures,
+            sep="\n  ",
+            file=sys.stderr,
+        )
     print("\n".join(table(tallies)))
     return 0 if all(each.is_whole and not each.failures for each in tallies) else 1
 

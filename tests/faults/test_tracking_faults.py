@@ -128,7 +128,8 @@ def test_a_server_that_is_down_costs_one_line_and_a_later_stage_sends_everything
     assert train() < LONGEST_BLOCK
     assert the_warning(capsys) == (
         f"warning: MLflow at http://127.0.0.1:{closed_port} failed (ConnectionRefusedError: [Errno 111] Connection"
-        " refused): start it, or set MLFLOW_TRACKING_URI; going on without it; a later stage sends what is missing"
+        " refused): start it, or set MLFLOW_TRACKING_URI; going on without it; a later stage or `dcgan sync` sends what"
+        " is missing"
     )
     use_new_store(folder, monkeypatch)
     for _ in range(2):

@@ -19,10 +19,15 @@ from dcgan.masking import masked
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import Experiment, Run
 
 RESTORED_FROM = "restored_from"
 """Tag of a run that stands for one which this store does not know."""
+OPENED_AS = "opened_as"
+"""Tag with the name that a training gives its run beforehand: it goes by it if no answer says the run's id."""
+PATIENCE = 60.0
+"""Seconds that a stage after training waits for MLflow in all: it may have a whole history to send."""
+ENDS = {"FINISHED", "KILLED", "FAILED"}
 NO_SUCH_RUN = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
 
 
@@ -54,11 +59,9 @@ def open_run(
     link = Link()
     interrupted = _interrupted_run(reference)
     if interrupted:
-        run = _reopen(link, interrupted, tracking.experiment, params, tags)
+        run = _reopen(link, interrupted, tracking.experiment, _as_text(params), tags)
     else:
-        created = link.attempt(lambda client: _create_run(client, tracking.experiment, params, tags))
-        run_id = created.info.run_id if created else uuid.uuid4().hex
-        run = MlflowRun(link, run_id=run_id, experiment=tracking.experiment)
+        run = _open_anew(link, tracking.experiment, _as_text(params), tags)
     save_run_reference(reference, run)
     return run
 
@@ -69,16 +72,19 @@ def resume_run(
     tracking: TrackingConfig,
     history: Path,
     params: Mapping[str, object],
+    interrupted: bool = False,
     required: bool = False,
 ) -> MlflowRun:
-    """The finished run of a trained model, complete with its history, to add to.
+    """The run of a training that is over, complete with parameters, tags and history, to add to.
 
     Args:
         reference: what `train` left beside the model.
         tracking: the experiment that a run is created in if this store does not know the one that is named: another
             machine trained the model, or the server was away.
         history: what `train` recorded, with the grids of samples in the folder `samples` beside it.
-        params: as for `open_run`, for a run that has to be created.
+        params: as for `open_run`, for a run that has to be created and whose own ones were not recorded.
+        interrupted: whether the training did not come to its end: the run is not FINISHED then, but KILLED, unless it
+            says already how it ended.
         required: whether the stage is pointless without MLflow.
 
     Raises:
@@ -86,41 +92,61 @@ def resume_run(
         UnavailableError: `required`, and MLflow is missing or cannot be reached.
     """
     rows = read_history(history)
-    link = Link(required=required)
+    link = Link(required=required, patience=PATIENCE)
     note = f"The model was trained as run `{reference.run_id}`, in another store or without one."
-    found = _find_or_stand_in(link, reference.run_id, tracking.experiment, params, _context_tags({}, note))
-    run_id = found.info.run_id if found else reference.run_id
-    has_ended = found is not None and found.info.status == "FINISHED"
-    run = MlflowRun(link, run_id=run_id, experiment=tracking.experiment, has_ended=has_ended)
+    opened_with = {**_as_text(params), **reference.params}
+    tags = {**_context_tags({}, note), **reference.tags}
+    found = _find_or_stand_in(link, reference.run_id, tracking.experiment, opened_with, tags)
+    run = MlflowRun(
+        link,
+        run_id=found.info.run_id if found else reference.run_id,
+        experiment=tracking.experiment,
+        params=reference.params,
+        tags=reference.tags,
+        has_ended=found is not None and found.info.status in (ENDS if interrupted else {"FINISHED"}),
+    )
+    if found:
+        run.take_stock(found)
+        link.attempt(lambda client: _complete(client, found, reference))
     run.sync_history(rows)
     run.sync_samples(history.with_name("samples"))
-    run.finish()
+    run.finish("KILLED" if interrupted else "FINISHED")
     return run
 
 
-def _interrupted_run(reference: Path) -> str | None:
-    """The id in a reference; None where there is none, or a damaged one: then the training gets a new run."""
+def _interrupted_run(reference: Path) -> RunReference | None:
+    """What a reference holds; None where there is none, or a damaged one: then the training gets a new run."""
     try:
-        return load_run_reference(reference).run_id
+        return load_run_reference(reference)
     except BadDataError:
         return None
 
 
+def _open_anew(link: Link, experiment: str, params: Mapping[str, str], tags: Mapping[str, str]) -> MlflowRun:
+    """The run of a training that starts."""
+    name = uuid.uuid4().hex
+    created = link.attempt(lambda client: _create_run(client, experiment, params, {**tags, OPENED_AS: name}))
+    run_id = created.info.run_id if created else name
+    return MlflowRun(link, run_id=run_id, experiment=experiment, params=params, tags=tags)
+
+
 def _reopen(
-    link: Link, run_id: str, experiment: str, params: Mapping[str, object], tags: Mapping[str, str]
+    link: Link, interrupted: RunReference, experiment: str, params: Mapping[str, str], tags: Mapping[str, str]
 ) -> MlflowRun:
     """The run of an interrupted training, which is running again."""
-    found = _find_or_stand_in(link, run_id, experiment, params, tags)
-    if found is None:
-        return MlflowRun(link, run_id=run_id, experiment=experiment)
-    run = MlflowRun(link, run_id=found.info.run_id, experiment=experiment)
-    link.attempt(lambda client: _set_running(client, found, params, tags))
-    run.skip_known(found.data.metrics)
+    params = {**params, **interrupted.params}
+    found = _find_or_stand_in(link, interrupted.run_id, experiment, params, tags)
+    run_id = found.info.run_id if found else interrupted.run_id
+    run = MlflowRun(link, run_id=run_id, experiment=experiment, params=params, tags=tags)
+    if found:
+        run.take_stock(found)
+        link.attempt(lambda client: _set_running(client, found, params, tags))
+        run.skip_known(found.data.metrics)
     return run
 
 
 def _find_or_stand_in(
-    link: Link, run_id: str, experiment: str, params: Mapping[str, object], tags: Mapping[str, str]
+    link: Link, run_id: str, experiment: str, params: Mapping[str, str], tags: Mapping[str, str]
 ) -> "Run | None":
     """The run `run_id`, or one that stands for it and is created if need be; None without MLflow."""
     all_tags = {**tags, RESTORED_FROM: run_id}
@@ -143,29 +169,53 @@ def _find_run(client: "MlflowClient", run_id: str, experiment_name: str) -> "Run
     experiment = client.get_experiment_by_name(experiment_name)
     if experiment is None:
         return None
-    filter_string = f"tags.{RESTORED_FROM} = '{run_id}'"
-    return next(iter(client.search_runs([experiment.experiment_id], filter_string, max_results=1)), None)
+    return _find_tagged(client, experiment, OPENED_AS, run_id) or _find_tagged(
+        client, experiment, RESTORED_FROM, run_id
+    )
 
 
-def _create_run(
-    client: "MlflowClient", experiment: str, params: Mapping[str, object], tags: Mapping[str, str]
-) -> "Run":
+def _find_tagged(client: "MlflowClient", experiment: "Experiment", tag: str, run_id: str) -> "Run | None":
+    """The oldest run with this tag; others were created by requests that were repeated for want of an answer."""
+    filter_string, oldest_first = f"tags.{tag} = '{run_id}'", ["attributes.start_time ASC"]
+    found = client.search_runs([experiment.experiment_id], filter_string, order_by=oldest_first)
+    for twin in found[1:]:
+        client.delete_run(twin.info.run_id)
+    return next(iter(found), None)
+
+
+def _create_run(client: "MlflowClient", experiment: str, params: Mapping[str, str], tags: Mapping[str, str]) -> "Run":
     run = client.create_run(find_or_create_experiment(client, experiment), tags=dict(tags))
     _log_params(client, run.info.run_id, params)
     return run
 
 
-def _set_running(client: "MlflowClient", run: "Run", params: Mapping[str, object], tags: Mapping[str, str]) -> None:
+def _set_running(client: "MlflowClient", run: "Run", params: Mapping[str, str], tags: Mapping[str, str]) -> None:
     client.update_run(run.info.run_id, status="RUNNING")
-    missing = {key: value for key, value in params.items() if key not in run.data.params}
-    _log_params(client, run.info.run_id, missing)
+    _log_params(client, run.info.run_id, _lacking(params, run.data.params))
     log_tags(client, run.info.run_id, tags)
 
 
-def _log_params(client: "MlflowClient", run_id: str, params: Mapping[str, object]) -> None:
+def _complete(client: "MlflowClient", run: "Run", reference: RunReference) -> None:
+    """Send the parameters and tags that the run was opened with and lacks; the store may have gone away in between."""
+    if params := _lacking(reference.params, run.data.params):
+        _log_params(client, run.info.run_id, params)
+    if tags := _lacking(reference.tags, run.data.tags):
+        log_tags(client, run.info.run_id, tags)
+
+
+def _lacking(wanted: Mapping[str, str], found: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in wanted.items() if key not in found}
+
+
+def _log_params(client: "MlflowClient", run_id: str, params: Mapping[str, str]) -> None:
     from mlflow.entities import Param
 
-    client.log_batch(run_id, params=[Param(key, masked(str(value))) for key, value in params.items()])
+    client.log_batch(run_id, params=[Param(key, value) for key, value in params.items()])
+
+
+def _as_text(params: Mapping[str, object]) -> dict[str, str]:
+    """Parameters as MLflow shows them, without passwords."""
+    return {key: masked(str(value)) for key, value in params.items()}
 
 
 def _context_tags(tags: Mapping[str, str], description: str) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -15,9 +16,11 @@ from numpy.typing import NDArray
 from dcgan.adapters.mlflow_tracker.link import Link
 from dcgan.core.tracking import is_kept
 from dcgan.errors import Interrupted
+from dcgan.files import sha256_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 Status = Literal["FINISHED", "KILLED", "FAILED"]
 Point = tuple[str, float, int]
@@ -34,20 +37,38 @@ DIGEST_LENGTH = 36
 """MLflow's own limit."""
 SMALL_GRID = 500
 """Width and height in pixels below which a grid is shown at twice its size."""
+ARTIFACTS = "artifact_digests"
+"""Tag that holds the beginning of the SHA-256 of every artifact by its path there, as JSON."""
 
 
 class MlflowRun:
     """One run: a `Tracker`, and what else a stage leaves in it. No method raises; what MLflow misses is sent later.
 
-    As a context manager it ends the run: FINISHED, KILLED after an interruption, FAILED after an error.
+    As a context manager it ends the run: FINISHED, KILLED after an interruption, FAILED after an error. `sent` counts
+    `points`, `grids` and `artifacts`.
     """
 
-    def __init__(self, link: Link, *, run_id: str, experiment: str, has_ended: bool = False) -> None:
+    def __init__(
+        self,
+        link: Link,
+        *,
+        run_id: str,
+        experiment: str,
+        params: Mapping[str, str],
+        tags: Mapping[str, str],
+        has_ended: bool = False,
+    ) -> None:
         self.link = link
         self.run_id = run_id
         self.experiment = experiment
+        self.params = params
+        self.tags = tags
         self.last_step = 0
+        self.sent: Counter[str] = Counter()
         self._has_ended = has_ended
+        self.has_dataset = False
+        self._shown: dict[str, tuple[float, int]] = {}
+        self._digests: dict[str, str] = {}
         self._buffer: list[tuple[Point, int]] = []
         self._send_at = time.monotonic() + SEND_EVERY
         self._known_points: dict[str, set[int]] = {}
@@ -74,6 +95,18 @@ class MlflowRun:
         if len(self._buffer) >= MOST_BUFFERED or time.monotonic() >= self._send_at:
             self.flush()
 
+    def log_figures(self, figures: Mapping[str, float]) -> None:
+        """Record at the last step what a later stage found; a figure that the run shows already is not sent again.
+
+        One that has changed, because the stage was run with other settings, comes at the next step.
+        """
+        now = time.time_ns() // 1_000_000
+        for key, value in figures.items():
+            shown, step = self._shown.get(key, (None, self.last_step - 1))
+            if value != shown:
+                self._buffer.append(((key, value, max(self.last_step, step + 1)), now))
+        self.flush()
+
     def log_samples(self, pixels: NDArray[np.uint8], *, step: int) -> None:
         """Record one grid of samples, uint8 [height, width], for the image slider."""
         if step not in self._known_samples:
@@ -90,12 +123,24 @@ class MlflowRun:
         self._known_points, self._known_samples = {}, set()
 
     def log_artifacts(self, *paths: Path, folder: str | None = None) -> None:
-        """Store files, or all that folders hold, in the run's artifacts, below `folder` there."""
+        """Store files, or all that folders hold, in the run's artifacts, below `folder` there.
+
+        What the run has with the same content is not sent again.
+        """
+        before = dict(self._digests)
         for path in paths:
-            self.link.attempt(partial(self._send_artifact, path=path, folder=folder))
+            self.link.attempt(partial(self._send_artifacts, path=path, folder=folder))
+        if self._digests != before:
+            digests = json.dumps(self._digests, sort_keys=True)
+            self.link.attempt(lambda client: log_tags(client, self.run_id, {ARTIFACTS: digests}))
 
     def log_dataset(self, *, name: str, sha256: str, path: Path, profile: Mapping[str, Any] | None = None) -> None:
-        """Name the data set that the model is trained on; `profile` may hold counts and other figures of it."""
+        """Name the data set that the model is trained on; `profile` may hold counts and other figures of it.
+
+        A run has one: a second is dropped.
+        """
+        if self.has_dataset:
+            return
         fields = {
             "name": name,
             "digest": sha256[:DIGEST_LENGTH],
@@ -111,7 +156,7 @@ class MlflowRun:
         started = time.monotonic()
         for start in range(0, len(waiting), LARGEST_BATCH):
             batch = waiting[start : start + LARGEST_BATCH]
-            self.link.attempt(partial(_log_points, run_id=self.run_id, points=batch))
+            self.link.attempt(partial(self._send_points, points=batch))
         ended = time.monotonic()
         self._send_at = ended + max(SEND_EVERY, (ended - started) / SEND_SHARE)
 
@@ -138,6 +183,15 @@ class MlflowRun:
         for path in sorted(folder.glob("step-*.png")):
             self.link.attempt(partial(self._send_sample, path=path))
 
+    def take_stock(self, found: "Run") -> None:
+        """Take note of what the run holds: its figures, its data set and its artifacts are not sent again."""
+        self._shown = {metric.key: (metric.value, metric.step) for metric in found.to_proto().data.metrics}
+        self.has_dataset = bool(found.inputs and found.inputs.dataset_inputs)
+        try:
+            self._digests = dict(json.loads(found.data.tags.get(ARTIFACTS, "{}")))
+        except (ValueError, TypeError):  # edited by somebody: everything is sent again, over what is there
+            self._digests = {}
+
     def skip_known(self, keys: Iterable[str]) -> None:
         """From here on drop every point of `keys` and every grid that the run has: a training repeats some steps."""
         self.link.attempt(lambda client: self._read_points(client, keys))
@@ -156,9 +210,21 @@ class MlflowRun:
         steps = (re.search(r"samples[+%]step[+%](\d+)", name) for name in names)
         self._known_samples = {int(step[1]) for step in steps if step}
 
-    def _send_artifact(self, client: "MlflowClient", *, path: Path, folder: str | None) -> None:
-        send = client.log_artifacts if path.is_dir() else client.log_artifact
-        send(self.run_id, str(path), folder)
+    def _send_points(self, client: "MlflowClient", *, points: list[tuple[Point, int]]) -> None:
+        from mlflow.entities import Metric
+
+        client.log_batch(self.run_id, [Metric(key, value, time, step) for (key, value, step), time in points])
+        self.sent["points"] += len(points)
+
+    def _send_artifacts(self, client: "MlflowClient", *, path: Path, folder: str | None) -> None:
+        files = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
+        for file in files:
+            place = Path(folder or "") / (file.relative_to(path) if path.is_dir() else file.name)
+            digest = sha256_of(file)[:12]
+            if self._digests.get(place.as_posix()) != digest:
+                client.log_artifact(self.run_id, str(file), place.parent.as_posix() if place.parent.name else None)
+                self._digests[place.as_posix()] = digest
+                self.sent["artifacts"] += 1
 
     def _send_sample(self, client: "MlflowClient", path: Path) -> None:
         from PIL import Image
@@ -167,6 +233,7 @@ class MlflowRun:
         if step not in self._known_samples:
             with Image.open(path) as image:
                 client.log_image(self.run_id, image, key="samples", step=step)
+            self.sent["grids"] += 1
 
 
 def log_tags(client: "MlflowClient", run_id: str, tags: Mapping[str, str]) -> None:
@@ -174,12 +241,6 @@ def log_tags(client: "MlflowClient", run_id: str, tags: Mapping[str, str]) -> No
     from mlflow.entities import RunTag
 
     client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
-
-
-def _log_points(client: "MlflowClient", run_id: str, points: Iterable[tuple[Point, int]]) -> None:
-    from mlflow.entities import Metric
-
-    client.log_batch(run_id, [Metric(key, value, time, step) for (key, value, step), time in points])
 
 
 def _log_dataset(client: "MlflowClient", run_id: str, fields: Mapping[str, str]) -> None:

@@ -47,8 +47,8 @@ def tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{workspace_root() / 'mlflow.db'}"
 
 
-def connect(uri: str) -> "MlflowClient":
-    """A client for the store at `uri`, which is created first if it is a sqlite file that does not exist.
+def prepare(uri: str) -> None:
+    """Import MLflow with our settings, and create the store at `uri` if it is a sqlite file that does not exist.
 
     Raises:
         ImportError: MLflow is not installed.
@@ -58,12 +58,20 @@ def connect(uri: str) -> "MlflowClient":
         os.environ.setdefault(name, value)
     if holds_secret(uri):
         os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # MLflow prints the address of a run that ends
-    from mlflow import MlflowClient
+    import mlflow  # noqa: F401
 
     # It prints a page of traceback for what our caller says in one line.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     if database := sqlite_file(uri):
         create_store(database)
+
+
+def connect(uri: str) -> "MlflowClient":
+    """A client for the store at `uri`, which is prepared first; raises as `prepare` does."""
+    prepare(uri)
+    from mlflow import MlflowClient
+
+    if database := sqlite_file(uri):
         _check_readable(database)
     return MlflowClient(uri)
 
