@@ -1,7 +1,8 @@
 """Stage scripts as processes that start at once: forked from one that has imported what they import.
 
 Importing PyTorch takes seconds, in which a fault would hit nothing of ours. A forked stage is a process of its own, in
-a session of its own: it is killed, stopped and waited for like any other.
+a session of its own: it is killed, stopped and waited for like any other. What it prints goes to files beside its
+folder, which may be a full disk.
 
     server = StageServer()
     stage = server.start("train", folder)
@@ -53,7 +54,7 @@ class RunningStage:
     def wait(self) -> Ended:
         """Wait for its end."""
         status = self._server.ask({"wait": self.pid})
-        outputs = ((self._folder / f"{name}.log").read_text() for name in ("stdout", "stderr"))
+        outputs = (Path(f"{self._folder}.{name}").read_text() for name in ("stdout", "stderr"))
         return Ended(os.waitstatus_to_exitcode(status), *outputs)
 
 
@@ -122,7 +123,7 @@ def _run(stage: str, folder: str, planted: str) -> None:
         os.environ["DVC_ROOT"] = folder
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         for number, name in ((1, "stdout"), (2, "stderr")):
-            os.dup2(os.open(f"{name}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), number)
+            os.dup2(os.open(f"{folder}.{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), number)
         sys.argv = [stage]
         exec(planted, {})
         runpy.run_path(str(PIPELINE / f"{stage}.py"), run_name="__main__")

@@ -57,6 +57,7 @@ class ProgressBar:
     def log_event(self, name: str, text: str) -> None:
         """Print the event as a warning, without tearing the bar."""
         self._bar.write(f"warning: {name}: {text}", file=sys.stderr)
+        self._bar.delay = 0  # the line brings the bar up: from now on, closing it has to end its line
 
     def rewind(self, step: int) -> None:
         """Move the bar back."""

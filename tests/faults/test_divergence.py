@@ -1,0 +1,105 @@
+"""A training that leaves the finite numbers goes back and on with half the rates, or ends with 70, and says so."""
+
+import json
+
+import pytest
+
+from tiny_workspace import new_workspace, run_stage, weights_in
+
+TRAIN = {"max_steps": 24, "checkpoint_every": 4, "report_every": 2, "judge_every": 12}
+
+
+def poison(where: str, *, step: int, times: int) -> str:
+    """Code that lets a weight or a gradient be no number at `step`, so many times."""
+    change = {
+        "weight": "next(state.generator.parameters()).data[0] = float('nan')",
+        "gradient": "next(state.discriminator.parameters()).register_hook(lambda gradient: gradient * float('inf'))",
+    }[where]
+    return f"""
+from dcgan.core import training
+genuine, left = training.gan_step, [{times}]
+
+def step(state, *args, **kwargs):
+    if state.step == {step} and left[0]:
+        left[0] -= 1
+        {change}
+    return genuine(state, *args, **kwargs)
+
+training.gan_step = step
+"""
+
+
+def history(workspace) -> list[dict]:
+    return [json.loads(line) for line in (workspace / "reports/history.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("where", ["weight", "gradient"])
+def test_it_goes_on_from_the_newest_checkpoint_with_half_the_rates(stages, tmp_path, where):
+    workspace = new_workspace(tmp_path, train=TRAIN)
+    ended = stages.run("train", workspace, planted=poison(where, step=9, times=1))
+    assert ended.returncode == 0, ended.stderr
+    assert "going on after step 8" in ended.stdout
+    assert "warning: rollback-1: training diverged: " in ended.stderr
+    rows = history(workspace)
+    assert [row for row in rows if "train/diverged_at" in row] == [
+        {"step": 8, "train/rollbacks": 1, "train/diverged_at": 10}
+    ]
+    rates = {row["step"]: row["generator/learning_rate"] for row in rows if "generator/learning_rate" in row}
+    assert rates[10] == pytest.approx(rates[8] / 2)
+    assert list(rates) == list(range(2, 25, 2)), "every report is there once"
+    assert set(weights_in(workspace)) == {
+        "classifier.safetensors",
+        "discriminator.safetensors",
+        "generator.safetensors",
+    }
+
+
+def test_once_too_often_is_70_with_the_checkpoints_kept_and_nothing_handed_on(stages, tmp_path):
+    workspace = new_workspace(tmp_path, train=TRAIN)
+    ended = stages.run("train", workspace, planted=poison("weight", step=17, times=9))
+    assert ended.returncode == 70
+    (line,) = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
+    assert (
+        "lower the learning rates or change train.seed (after 2 rollbacks; its checkpoints are kept, the best" in line
+    )
+    assert ended.stderr.count("warning: rollback-") == 2
+    steps = {path.name for path in workspace.glob(".checkpoints/*/step-*.safetensors")}
+    assert {"step-00000016.safetensors", "step-00000016-rollback-2.safetensors"} <= steps
+    assert not (workspace / "models/generator.safetensors").exists()
+
+
+def test_rates_that_are_a_thousand_times_too_high_are_survived_or_told(stages, tmp_path):
+    workspace = new_workspace(tmp_path, train=TRAIN | {"generator_learning_rate": 1e30, "max_rollbacks": 1})
+    ended = stages.run("train", workspace)
+    assert ended.returncode == 70
+    assert "after 1 rollbacks" in ended.stderr
+
+
+COLLAPSED = """
+import torch
+from dcgan.core import training
+genuine = training.gan_step
+
+def step(*args, **kwargs):
+    return genuine(*args, **kwargs) | {"discriminator/accuracy": torch.tensor(1.0)}
+
+training.gan_step = step
+training.FEWEST_STEPS_WON = 1
+"""
+
+
+@pytest.mark.timeout(600)
+def test_a_lost_game_is_warned_of_and_its_model_is_never_champion(stages, tmp_path):
+    from dcgan.adapters.params_file import load_params
+    from dcgan.core.gates import Judgement, apply_gates
+
+    workspace = new_workspace(tmp_path, train=TRAIN)
+    ended = stages.run("train", workspace, planted=COLLAPSED)
+    assert ended.returncode == 0, ended.stderr
+    assert "warning: collapse: at step 12: " in ended.stderr
+    judged = run_stage("evaluate", workspace, absent=["mlflow"])
+    assert judged.returncode == 0, judged.stderr
+    report = json.loads((workspace / "reports/evaluation.json").read_text())
+    assert "24 steps in a row won by the discriminator" in report["collapse"]
+    gates = apply_gates(load_params(workspace / "params.yaml").gates, Judgement.from_report(report, path="report"))
+    assert "collapse" in [gate.name for gate in gates if not gate.holds]
