@@ -22,8 +22,6 @@ SETTINGS = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0",
     "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
-    # It prints the address of a run that ends, with the password in it.
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 """Environment variables that are set before MLflow is imported, unless the user set them."""
 
