@@ -14,7 +14,7 @@ from dcgan.core.losses import LOSSES
 from dcgan.core.networks import build_discriminator, build_generator
 from dcgan.core.resuming import load_named_tensors, named_tensors
 
-COUNTS = ("step", "best_step", "checks_held", "digits_drawn", "steps_won", "is_collapsed", "rollbacks")
+COUNTS = ("step", "best_step", "checks_held", "digits_drawn", "is_collapsed", "rollbacks")
 """Fields of the state that are whole numbers, or yes or no."""
 
 
@@ -29,6 +29,8 @@ class GanState:
     discriminator_optimizer: Adam
     balance: Tensor
     """How much the fakes' logits count in the discriminator's loss; a scalar that some losses steer."""
+    steps_won: Tensor
+    """Steps in a row, up to the last, at which the discriminator told every image rightly; int64, on the device."""
     step: int = 0
     best_fcd: float = math.inf
     """The least that a quick judgement found."""
@@ -38,8 +40,6 @@ class GanState:
     """Quick judgements in a row, up to the last one, at which `train.stop_when` held."""
     digits_drawn: int = NUM_CLASSES
     """How many of the ten digits the last quick judgement found."""
-    steps_won: int = 0
-    """Steps in a row, up to the last report, at which the discriminator told every image rightly."""
     is_collapsed: bool = False
     """Whether one of the players had lost when last looked at."""
     rollbacks: int = 0
@@ -53,7 +53,7 @@ class GanState:
     @property
     def score(self) -> str:
         """How the game stands."""
-        won = f"{self.steps_won} steps in a row won by the discriminator"
+        won = f"{int(self.steps_won)} steps in a row won by the discriminator"
         return f"{self.digits_drawn} of {NUM_CLASSES} digits drawn, {won}"
 
     @property
@@ -64,8 +64,13 @@ class GanState:
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor of the state under a unique name such as `generator/stem.0.weight`."""
         counts = {name: torch.tensor(getattr(self, name)) for name in COUNTS}
-        scalars = {"balance": self.balance, "best_fcd": torch.tensor(self.best_fcd, dtype=torch.float64)}
-        return counts | scalars | named_tensors(self._networks, self._optimizers)
+        return {
+            **counts,
+            "balance": self.balance,
+            "steps_won": self.steps_won,
+            "best_fcd": torch.tensor(self.best_fcd, dtype=torch.float64),
+            **named_tensors(self._networks, self._optimizers),
+        }
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Become the state that `tensors` describes.
@@ -74,7 +79,7 @@ class GanState:
             KeyError, RuntimeError, ValueError: a tensor is missing, unexpected or of another shape.
         """
         load_named_tensors(self._networks, self._optimizers, tensors)
-        self.balance = tensors["balance"].to(self.device)
+        self.balance, self.steps_won = tensors["balance"].to(self.device), tensors["steps_won"].to(self.device)
         self.best_fcd = float(tensors["best_fcd"])
         for name in COUNTS:
             setattr(self, name, int(tensors[name]))
@@ -112,6 +117,7 @@ def build_state(config: GanConfig, *, device: torch.device) -> GanState:
         generator_optimizer=_optimizer(generator, train.generator_learning_rate, train),
         discriminator_optimizer=_optimizer(discriminator, train.discriminator_learning_rate, train),
         balance=torch.tensor(LOSSES[config.loss.name].initial_balance, device=device),
+        steps_won=torch.tensor(0, device=device),
     )
 
 

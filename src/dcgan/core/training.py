@@ -81,14 +81,8 @@ def train(
 
         # Report
         if window.length and is_due(state.step, config.train.report_every, is_last=is_last):
-            measured = window.means()
-            tracker.log_metrics(
-                measured
-                | rates_of(state)
-                | {"train/images_per_second": batches.batch_size * window.steps_per_second()},
-                step=state.step,
-            )
-            state.steps_won = state.steps_won + window.length if measured.get("discriminator/accuracy") == 1 else 0
+            speed = {"train/images_per_second": batches.batch_size * window.steps_per_second()}
+            tracker.log_metrics(window.means() | rates_of(state) | speed, step=state.step)
             watch_for_collapse(state, tracker, steps_per_epoch=batches.steps_per_epoch)
             window = Window()
 
@@ -112,7 +106,10 @@ def train(
         rng.manual_seed(mixed_seed(config.train.seed, state.step))
         torch.manual_seed(mixed_seed(config.train.seed, state.step, DROPOUT))
         real, labels = batches.batch(state.step)
-        window.add(gan_step(state, real, labels, rng=rng, config=config), step=state.step)
+        measured = gan_step(state, real, labels, rng=rng, config=config)
+        window.add(measured, step=state.step)
+        if "discriminator/accuracy" in measured:
+            state.steps_won = (state.steps_won + 1) * (measured["discriminator/accuracy"] == 1)
 
 
 def total_steps(config: TrainConfig, *, steps_per_epoch: int) -> int:
@@ -197,7 +194,7 @@ def watch_for_collapse(state: GanState, tracker: Tracker, *, steps_per_epoch: in
     rightly for an epoch of 200 steps or more.
     """
     draws_little = state.step >= steps_per_epoch and state.digits_drawn < FEWEST_DIGITS
-    is_collapsed = draws_little or state.steps_won >= max(steps_per_epoch, FEWEST_STEPS_WON)
+    is_collapsed = draws_little or int(state.steps_won) >= max(steps_per_epoch, FEWEST_STEPS_WON)
     if is_collapsed and not state.is_collapsed:
         tracker.log_event("collapse", f"at step {state.step}: {state.score}; a model that ends so fails the gate")
     state.is_collapsed = is_collapsed
