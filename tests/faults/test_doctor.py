@@ -295,6 +295,9 @@ def test_a_broken_lock_of_dvcs_files_is_deleted(workspace, doctor, content):
     assert ended.exit_code == 65
     assert ended.out.startswith("damaged: .dvc/tmp/rwlock: truncated or not what DVC writes (")
     assert commands_in(ended.out) == ["rm -f .dvc/tmp/rwlock"]
+    Path("dvc.lock").rename("kept.lock")
+    assert commands_in(doctor().out)[0] == "rm -f .dvc/tmp/rwlock", "DVC's own commands fail before it"
+    Path("kept.lock").rename("dvc.lock")
     assert doctor("--repair").exit_code == 0
     assert not path.exists()
     assert doctor() == (0, HEALTHY, "")

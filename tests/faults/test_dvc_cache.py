@@ -79,8 +79,8 @@ slow = pytest.mark.slow
     ("out", "stage"),
     [
         (DATASET, "train"),
-        (CLASSIFIER, "train"),
         (GENERATOR, "export"),
+        pytest.param(CLASSIFIER, "train", marks=slow),
         pytest.param(DATASET, "train_classifier", marks=slow),
         pytest.param(DATASET, "evaluate", marks=slow),
         pytest.param(GENERATOR, "evaluate", marks=slow),

@@ -43,6 +43,7 @@ def follow_doctor(folder: Path) -> None:
     assert "up to date" in in_shell(folder, "dvc status").out
 
 
+@pytest.mark.slow
 def test_an_empty_dvc_lock_and_a_truncated_rwlock_stop_dvc_until_the_doctors_commands_ran(workspace):
     (workspace / ".dvc/tmp").mkdir()
     (workspace / ".dvc/tmp/rwlock").write_text('{"write": {"a')

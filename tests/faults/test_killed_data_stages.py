@@ -15,11 +15,25 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 KILLS = 10
 """Of each stage."""
 
+FILES = {"download": 4, "validate": 4 + 2}
+"""How many there are after a stage."""
+
 FORKING = """
 import os, runpy, signal, sys, time
 import pandas, scipy.stats, sklearn.datasets
 if sys.argv[1] == "validate":
     import great_expectations, safetensors.numpy
+from dcgan import files
+
+def write_slowly(path, content):
+    def write(file):
+        for start in range(0, len(content), len(content) // 5 + 1):
+            file.write(content[start : start + len(content) // 5 + 1])
+            file.flush()
+            time.sleep(0.05)
+    files.write_atomically(path, write)
+
+files.write_bytes = write_slowly
 script, sys.argv = sys.argv[2], sys.argv[2:]
 for line in sys.stdin:
     started = time.monotonic()
@@ -37,7 +51,10 @@ for line in sys.stdin:
         status = os.waitpid(child, 0)[1]
     print(os.waitstatus_to_exitcode(status), time.monotonic() - started, flush=True)
 """
-"""Runs a stage script for as long as each line of its input says, with the imports, which take seconds, done before."""
+"""Runs a stage script for as long as each line of its input says, with the imports, which take seconds, done before.
+
+The disk is a slow one, so that many a kill comes in the middle of a file.
+"""
 
 
 class Forking:
@@ -74,6 +91,7 @@ def test_after_a_kill_every_file_is_whole_or_absent_and_the_next_run_completes(t
             assert run_stage("download", each, absent=["torch"]).returncode == 0
     assert run_stage(stage, straight).returncode == 0
     expected, rng = files_in(straight), random.Random(0)
+    assert len(expected) == FILES[stage]
     forking = Forking(stage, folder)
     with forking.process:
         code, seconds = forking.run(1e9)
