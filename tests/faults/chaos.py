@@ -56,12 +56,12 @@ class Tally:
         return self.tried == self.survived == self.equal and not self.unreadable
 
 
-def fingerprint(folder: Path) -> str:
+def fingerprint(folder: Path, *, with_history: bool = True) -> str:
     """Of all that a training leaves: the weights, and the history without its speeds."""
     digest = hashlib.sha256()
     for path in sorted((folder / "models").glob("*.safetensors")):
         digest.update(path.name.encode() + path.read_bytes())
-    for row in history(folder):
+    for row in history(folder) if with_history else []:
         digest.update(json.dumps({key: value for key, value in row.items() if "per_second" not in key}).encode())
     return digest.hexdigest()
 
@@ -81,8 +81,10 @@ class Bench:
 
     server: StageServer
     folder: Path
-    straight: dict[str, tuple[str, float]] = field(default_factory=dict)
-    """Stage → fingerprint of the uninterrupted run, and its seconds."""
+    straight: dict[tuple[str, bool], str] = field(default_factory=dict)
+    """(stage, with its history) → fingerprint of the uninterrupted run."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Stage → how long the uninterrupted run took."""
 
     def renew(self) -> Path:
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -94,16 +96,21 @@ class Bench:
         started = time.monotonic()
         ended = self.server.run(stage, self.folder)
         assert ended.returncode == 0, ended.stderr
-        self.straight[stage] = fingerprint(self.folder), time.monotonic() - started
+        self.seconds[stage] = time.monotonic() - started
+        self.straight |= {(stage, whole): fingerprint(self.folder, with_history=whole) for whole in (True, False)}
 
-    def judge(self, stage: str, tally: Tally) -> None:
-        """Start the stage again after a fault, and see what comes out."""
+    def judge(self, stage: str, tally: Tally, *, with_history: bool = True) -> None:
+        """Start the stage again after a fault, and see what comes out.
+
+        A polite stop reports where it stops, so that its history has a row more.
+        """
         last = max((int(row["step"]) for row in history(self.folder)), default=0)
         ended = self.server.run(stage, self.folder)
         tally.tried += 1
         tally.survived += ended.returncode == 0
         tally.unreadable += "damaged" in ended.stderr
-        is_equal = ended.returncode == 0 and fingerprint(self.folder) == self.straight[stage][0]
+        found = fingerprint(self.folder, with_history=with_history)
+        is_equal = ended.returncode == 0 and found == self.straight[stage, with_history]
         tally.equal += is_equal and not leftovers(self.folder)
         resumed_at = (
             int(ended.stdout.partition("going on after step ")[2].split()[0]) if "going on" in ended.stdout else 0
@@ -120,7 +127,7 @@ def kill_at_random(bench: Bench, stage: str, tally: Tally, rng: random.Random) -
     while True:
         bench.renew()
         running = bench.server.start(stage, bench.folder)
-        time.sleep(rng.uniform(0, bench.straight[stage][1]))
+        time.sleep(rng.uniform(0, bench.seconds[stage]))
         running.kill()
         if running.wait().returncode == -signal.SIGKILL:
             break
@@ -150,7 +157,7 @@ def stop_politely(bench: Bench, stage: str, tally: Tally, rng: random.Random, *,
         running = bench.server.start(stage, bench.folder)
         while not list(bench.folder.glob(".checkpoints/*/step-*.sha256")):
             time.sleep(0.01)
-        time.sleep(rng.uniform(0, bench.straight[stage][1] / 4))
+        time.sleep(rng.uniform(0, bench.seconds[stage] / 4))
         started = time.monotonic()
         running.kill(number)
         ended = running.wait()
@@ -163,7 +170,7 @@ def stop_politely(bench: Bench, stage: str, tally: Tally, rng: random.Random, *,
     tally.remarks["slowest, ms"] = max(tally.remarks["slowest, ms"], round(1000 * seconds))
     if saved_status := run_status(bench.folder):
         tally.remarks[saved_status] += 1
-    bench.judge(stage, tally)
+    bench.judge(stage, tally, with_history=False)
 
 
 def orphans(session: int) -> list[str]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
-import numpy as np
 import torch
 
 from dcgan.adapters import mnist_files
@@ -14,14 +13,13 @@ from dcgan.adapters.checkpoints import CheckpointFolder
 from dcgan.adapters.dataset_file import load_dataset
 from dcgan.adapters.params_file import load_params
 from dcgan.adapters.weights import load_classifier, load_weights, save_weights
-from dcgan.core.classifier import Classifier
 from dcgan.core.networks import build_generator
 from dcgan.core.state import build_state
 from dcgan.errors import BadDataError
 from dcgan.inference.model_file import read_model
 from dvc_workspace import in_shell, object_of, record
 from tiny_data import files_with_hashes, tiny_arrays, write_files
-from tiny_onnx import build_model
+from tiny_onnx import write_model
 from tiny_workspace import new_workspace
 
 CPU = torch.device("cpu")
@@ -82,7 +80,7 @@ def subjects(folder: Path) -> dict[str, list[Subject]]:
     (checkpoint,) = checkpoints.path.glob("*.safetensors")
     save_weights(folder / "models", generator=state.generator)
     generator = build_generator(params.model)
-    (folder / ONNX).write_bytes(build_model().SerializeToString(deterministic=True))
+    write_model(folder / ONNX)
     read = {
         DATASET: lambda: load_dataset(folder / DATASET, report_path=folder / "reports/validation.json"),
         CLASSIFIER: lambda: load_classifier(folder / CLASSIFIER, device=CPU),
@@ -94,7 +92,7 @@ def subjects(folder: Path) -> dict[str, list[Subject]]:
     facts = files_with_hashes(folder / "raw", arrays)
 
     def read_raw() -> object:
-        with mock.patch.object(mnist_files.files, "files_of", lambda _name: facts):
+        with mock.patch.object(mnist_files.files, "files_of", return_value=facts):
             return mnist_files.read_arrays("mnist", folder / "raw")
 
     return {
