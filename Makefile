@@ -10,7 +10,7 @@ export VIRTUAL_ENV := $(CURDIR)/.venv
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo repro test check format ui bench ablation zoo lock deps image pretrained serve-check audit sbom clean
+.PHONY: help setup demo repro test check format ui bench ablation zoo lock deps image pretrained serve-check chaos audit sbom clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -81,6 +81,11 @@ pretrained: $(READY)  ## put the generator that the defaults train into the pack
 serve-check: $(READY)  ## the service's slow checks: browser, 10,000 made-up requests, MLflow's server, speed
 	pytest -m slow tests/inference tests/pipeline/test_registered_model.py
 	python benchmarks/serving.py --model src/dcgan/inference/pretrained.onnx
+
+N ?= 200
+chaos: $(READY)  ## kill training N times, damage every kind of file N times, stop and start servers; an hour
+	python tests/faults/chaos.py --kills $(N) --damages $(N)
+	OMP_NUM_THREADS=1 pytest -m slow tests/faults tests/pipeline
 
 audit: $(AUDIT_READY)  ## ask whether a locked package has a known vulnerability; 69 if no database can be reached
 	@$(AUDIT) requirements/audit.py

@@ -1,6 +1,6 @@
 """`make chaos`: how often a killed training ends in the same bytes, and a damaged file goes unseen.
 
-    python tests/faults/chaos.py --kills 200 --point-kills 60 --stops 20 --flips 200
+    python tests/faults/chaos.py --kills 200 --point-kills 60 --stops 20 --damages 200
 
 Stages are real processes that are sent real signals; they are forked from one that has imported PyTorch, so that the
 faults meet training and saving and not the imports. One table comes out; the exit code is 1 if anything was lost.
@@ -19,11 +19,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stderr
 from dataclasses import dataclass, field
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
-sys.path.insert(0, str(TESTS))
+sys.path[:0] = [str(TESTS), str(TESTS / "faults")]
+
+from corruption import Corrupted, corrupt_all  # noqa: E402
 
 from kill_points import POINTS  # noqa: E402
 from stage_server import StageServer  # noqa: E402
@@ -245,39 +248,53 @@ def polite_stops(stage: str, count: int) -> Tally:
     )
 
 
+def damages(count: int) -> list[Corrupted]:
+    """Damage to every kind of file."""
+    with tempfile.TemporaryDirectory() as folder, (Path(folder) / "log").open("w") as log, redirect_stderr(log):
+        return list(corrupt_all(Path(folder), count=count))
+
+
 def table(tallies: Sequence[Tally]) -> Iterator[str]:
-    yield "| fault | tried | survived | bitwise equal | unreadable | |"
+    """What became of the faults, in Markdown."""
+    yield "| fault | times | survived | bitwise equal | unreadable | remarks |"
     yield "|---|---:|---:|---:|---:|---|"
     for each in tallies:
-        remarks = ", ".join(f"{name}: {count}" for name, count in each.remarks.items())
+        remarks = ", ".join(f"{name} {count}" for name, count in each.remarks.items())
         yield f"| {each.name} | {each.tried} | {each.survived} | {each.equal} | {each.unreadable} | {remarks} |"
+
+
+def damage_table(kinds: Sequence[Corrupted]) -> Iterator[str]:
+    """What became of the damages, in Markdown."""
+    yield "| file | damaged | refused, named, with a way out | silent |"
+    yield "|---|---:|---:|---:|"
+    for each in kinds:
+        yield f"| {each.kind} | {each.damaged} | {each.damaged - each.silent - each.unnamed} | {each.silent} |"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--kills", type=int, default=200, help="random kills of train; a quarter as many of train_classifier"
-    )
-    parser.add_argument("--point-kills", type=int, default=60)
+    parser.add_argument("--kills", type=int, default=200, help="of train; a quarter as many of train_classifier")
+    parser.add_argument("--point-kills", type=int, default=60, help="of train; a third as many of train_classifier")
     parser.add_argument("--stops", type=int, default=20)
+    parser.add_argument("--damages", type=int, default=200, help="of every kind of file")
     options = parser.parse_args()
     tallies = []
     for run in (
         lambda: random_kills("train", options.kills),
         lambda: random_kills("train_classifier", options.kills // 4),
         lambda: point_kills("train", options.point_kills),
+        lambda: point_kills("train_classifier", options.point_kills // 3),
         lambda: polite_stops("train", options.stops),
     ):
         started = time.monotonic()
         tallies.append(run())
-        print(
-            f"{tallies[-1].name}: {time.monotonic() - started:.0f} s",
-            *tallies[-1].failures,
-            sep="\n  ",
-            file=sys.stderr,
-        )
-    print("\n".join(table(tallies)))
-    return 0 if all(each.is_whole and not each.failures for each in tallies) else 1
+        took = f"{tallies[-1].name}: {time.monotonic() - started:.0f} s"
+        print(took, *tallies[-1].failures, sep="\n  ", file=sys.stderr, flush=True)
+    kinds = damages(options.damages)
+    print(*table(tallies), "", *damage_table(kinds), sep="\n")
+    lost = [each.name for each in tallies if not each.is_whole or each.failures]
+    unseen = [each.kind for each in kinds if each.silent or each.unnamed]
+    return 1 if lost or unseen else 0
 
 
 if __name__ == "__main__":
