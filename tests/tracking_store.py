@@ -20,7 +20,7 @@ def use_new_store(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Make `folder` the current folder and DVC's root, with an empty MLflow store; returns the store's file."""
     use_folder(folder, monkeypatch)
     database = folder / "mlflow.db"
-    database.write_bytes(_empty_store())
+    database.write_bytes(empty_store())
     return database
 
 
@@ -34,7 +34,8 @@ def use_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @cache
-def _empty_store() -> bytes:
+def empty_store() -> bytes:
+    """The bytes of a store without runs."""
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder, "mlflow.db")
         connect(f"sqlite:///{database}")

@@ -1,8 +1,6 @@
 import json
-import os
 import re
 import sqlite3
-import subprocess
 import sys
 import threading
 import time
@@ -56,7 +54,8 @@ def start(**changes: object) -> MlflowRun:
 
 def resume(run_id: str, **changes: object) -> MlflowRun:
     reference = RunReference(run_id=run_id, experiment=TRACKING.experiment)
-    return resume_run(reference, **({"tracking": TRACKING, "history": HISTORY, "params": PARAMS} | changes))
+    options = {"reference": reference, "tracking": TRACKING, "history": HISTORY, "params": PARAMS}
+    return resume_run(**(options | changes))
 
 
 def client():
@@ -147,6 +146,22 @@ def test_a_folder_is_stored_with_all_it_holds(database):
     run.log_artifacts(Path("plots"), folder="evaluation")
     stored = Path(record_of(run).info.artifact_uri, "evaluation")
     assert sorted(str(path.relative_to(stored)) for path in stored.rglob("*.*")) == ["deep/a.csv", "roc.png"]
+
+
+def test_a_file_is_sent_again_only_when_its_content_is_another(database):
+    report = Path("report.json")
+    with start() as run:
+        for content, sent in (("a", 1), ("a", 1), ("b", 2)):
+            report.write_text(content)
+            run.log_artifacts(report)
+            assert run.sent["artifacts"] == sent
+    later = resume(run.run_id)
+    later.log_artifacts(report)
+    assert later.sent["artifacts"] == 0
+    client().set_tag(run.run_id, "artifact_digests", '{"report')
+    later = resume(run.run_id)
+    later.log_artifacts(report)
+    assert later.sent["artifacts"] == 1
 
 
 @pytest.mark.parametrize(
@@ -311,6 +326,51 @@ def test_a_training_that_began_without_a_server_goes_on_with_one(database, monke
     assert load_run_reference(REFERENCE).run_id == online.run_id
 
 
+def test_a_run_that_was_created_though_no_answer_came_is_found_and_its_twin_deleted(database, monkeypatch):
+    """The request was repeated, as MLflow's client does, and the server carried out both; then it died."""
+    import mlflow
+
+    genuine = mlflow.MlflowClient.create_run
+
+    def create_twice(self, *arguments, **options):
+        for _ in range(2):
+            genuine(self, *arguments, **options)
+        raise TimeoutError("no answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mlflow.MlflowClient, "create_run", create_twice)
+        start(tags={"threads": "2"})
+    assert len(all_runs()) == 2
+    reference = load_run_reference(REFERENCE)
+    resumed = resume(reference.run_id, reference=reference)
+    (run,) = all_runs()
+    assert run.info.run_id == resumed.run_id
+    assert run.info.status == "FINISHED"
+    assert run.data.params["train.epochs"] == "10"
+    assert run.data.tags["opened_as"] == reference.run_id
+    assert "restored_from" not in run.data.tags
+    assert resume(reference.run_id).run_id == resumed.run_id
+
+
+def test_a_run_that_stands_for_a_lost_one_has_its_parameters_and_tags(database, monkeypatch):
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    start(tags={"threads": "2"}, name="digits-1a2b3c", params=PARAMS | {"train.epochs": 3})
+    monkeypatch.undo()
+    use_folder(database.parent, monkeypatch)
+    reference = load_run_reference(REFERENCE)
+    record = record_of(resume(reference.run_id, reference=reference, params=PARAMS | {"gates.fcd": 5}))
+    assert record.info.run_name == "digits-1a2b3c"
+    assert record.data.tags["threads"] == "2"
+    assert record.data.tags["mlflow.note.content"] == "A trial."
+    assert record.data.tags["restored_from"] == reference.run_id
+    assert record.data.params == {
+        "train.epochs": "3",
+        "train.threads": "None",
+        "model.conditional": "True",
+        "gates.fcd": "5",
+    }
+
+
 # Without MLflow
 
 
@@ -456,33 +516,6 @@ def test_trainings_that_start_together_create_one_store(tmp_path, monkeypatch):
     assert failures == []
     assert len(calls) == 1
     assert not list(tmp_path.glob("new/mlflow.db.new*"))
-
-
-COLD_STARTS = """
-import os, sys
-import mlflow.store.tracking.sqlalchemy_store
-from dcgan.adapters.mlflow_tracker.store import connect, find_or_create_experiment
-children = []
-for number in range(6):
-    child = os.fork()
-    if child == 0:
-        client = connect(sys.argv[1])
-        client.create_run(find_or_create_experiment(client, "digits"))
-        os._exit(0)
-    children.append(child)
-sys.exit(sum(os.waitpid(child, 0)[1] != 0 for child in children))
-"""
-
-
-def test_processes_that_start_together_all_get_their_run(tmp_path):
-    environment = {**os.environ, **store.SETTINGS}
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
-    command = [sys.executable, "-c", COLD_STARTS, uri]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as connection:
-        assert connection.execute("SELECT count(*) FROM runs").fetchone() == (6,)
-        assert connection.execute("SELECT count(*) FROM experiments WHERE name = 'digits'").fetchone() == (1,)
 
 
 def test_what_a_killed_creation_left_is_cleared_away(tmp_path):

@@ -3,11 +3,14 @@
 import os
 import re
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -141,6 +144,61 @@ def test_a_server_that_hangs_is_given_up_within_ten_seconds_in_all(folder, silen
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent_port}")
     assert train() < LONGEST_BLOCK
     assert "TimeoutError" in the_warning(capsys)
+
+
+def test_a_server_that_is_merely_slow_is_given_up_when_patience_is_at_its_end(folder, monkeypatch, capsys):
+    """Each call ends well; the third is not waited for to its end, and there is no fourth."""
+    use_new_store(folder, monkeypatch)
+    link, calls, ended = Link(patience=1.0), [], threading.Event()
+
+    def dawdle(_: object) -> str:
+        calls.append(time.monotonic())
+        ended.wait(0.4)
+        return "done"
+
+    started = time.monotonic()
+    answers = [link.attempt(dawdle) for _ in range(5)]
+    assert 0.8 < time.monotonic() - started < 1.1
+    ended.set()
+    assert answers[0] == "done"
+    assert answers[-1] is None
+    assert len(calls) <= 3
+    assert not link.is_on
+    assert "(TimeoutError: too slow, all its answers together)" in the_warning(capsys)
+
+
+def test_a_long_training_may_wait_for_a_tenth_of_its_time(folder, monkeypatch):
+    use_new_store(folder, monkeypatch)
+    now = [0.0]
+    monkeypatch.setattr("dcgan.adapters.mlflow_tracker.link.time", SimpleNamespace(monotonic=lambda: now[0]))
+    link = Link(patience=1.0)
+
+    def call(seconds: float) -> bool:
+        """Train for a second, then wait for an answer."""
+        now[0] += 1.0
+        return link.attempt(lambda _: now.__setitem__(0, now[0] + seconds)) is None and link.is_on
+
+    assert all(call(0.09) for _ in range(100))
+    assert 0 < [call(0.2) for _ in range(60)].count(True) < 30
+
+
+def test_a_call_that_never_ends_keeps_no_process_alive():
+    script = """
+import threading
+from dcgan.adapters.mlflow_tracker.link import _within
+try:
+    _within(0.2, threading.Event().wait)
+except TimeoutError:
+    print("given up")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "given up\n"), done.stderr
+
+
+def test_who_needs_the_server_waits_for_it(folder, monkeypatch):
+    use_new_store(folder, monkeypatch)
+    link = Link(required=True, patience=0.0)
+    assert link.attempt(lambda _: time.sleep(0.1) or "done") == "done"
 
 
 @pytest.mark.parametrize("status", [500, 503, 429, 404, 200])

@@ -1,0 +1,130 @@
+"""Processes that find no MLflow store yet, many at once or one after another that was killed while it created it."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from dcgan.adapters.mlflow_tracker import store
+
+ROUNDS, PROCESSES = 20, 16
+KILLS = 50
+
+PREAMBLE = """
+import os, sys, time
+from pathlib import Path
+import mlflow.store.tracking.sqlalchemy_store  # once, before the processes part: it takes seconds
+from dcgan.adapters.mlflow_tracker import open_run
+from dcgan.core.config import TrackingConfig
+
+def start_training(number):
+    run = open_run(
+        reference=Path(f"{number}/run.json"),
+        tracking=TrackingConfig(experiment="digits", registered_model="generator"),
+        params={"train.seed": number},
+        tags={},
+        name=str(number),
+        description="A cold start.",
+    )
+    return run.link.is_on
+
+def part(number):
+    child = os.fork()
+    if child == 0:
+        os._exit(not start_training(number))
+    return child
+"""
+TOGETHER = """
+children = [part(number) for number in range(int(sys.argv[1]))]
+sys.exit(sum(os.waitpid(child, 0)[1] != 0 for child in children))
+"""
+KILLED = """
+import random, signal
+rng = random.Random(0)
+
+def wait_for(child):
+    return os.waitpid(child, 0)[1]
+
+os.mkdir("untroubled")
+os.chdir("untroubled")
+os.environ["DVC_ROOT"] = os.getcwd()
+started = time.monotonic()
+assert wait_for(part(0)) == 0
+longest = time.monotonic() - started
+
+killed = broken = 0
+for trial in range(int(sys.argv[1])):
+    folder = Path(f"../{trial}")
+    folder.mkdir()
+    os.chdir(folder)
+    os.environ["DVC_ROOT"] = os.getcwd()
+    child = part(0)
+    time.sleep(rng.uniform(0, longest))
+    os.kill(child, signal.SIGKILL)
+    killed += wait_for(child) == signal.SIGKILL
+    broken += wait_for(part(1)) != 0
+print(killed, broken)
+"""
+
+
+def run_script(script: str, folder: Path, *arguments: int) -> subprocess.CompletedProcess[str]:
+    """Run it in `folder`, for a store in `folder`."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    return subprocess.run(
+        [sys.executable, "-c", PREAMBLE + script, *map(str, arguments)],
+        cwd=folder,
+        env=inherited | store.SETTINGS | {"DVC_ROOT": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def assert_sound(database: Path, *, runs: set[str]) -> None:
+    """The store is whole, and holds these runs in one experiment."""
+    with closing(sqlite3.connect(database)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        found = connection.execute(
+            "SELECT runs.name FROM runs JOIN experiments USING (experiment_id) WHERE experiments.name = 'digits'"
+        )
+        assert runs <= {name for (name,) in found}
+        assert connection.execute("SELECT count(*) FROM experiments WHERE name = 'digits'").fetchone() == (1,)
+
+
+def start_together(folder: Path, *, processes: int) -> None:
+    folder.mkdir()
+    done = run_script(TOGETHER, folder, processes)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert_sound(folder / "mlflow.db", runs={str(number) for number in range(processes)})
+    assert not list(folder.glob("mlflow.db.new*"))
+
+
+def test_trainings_that_start_together_all_get_their_run(tmp_path):
+    start_together(tmp_path / "store", processes=4)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_many_trainings_that_start_together_all_get_their_run_every_time(tmp_path):
+    for number in range(ROUNDS):
+        started = time.monotonic()
+        start_together(tmp_path / str(number), processes=PROCESSES)
+        print(f"round {number}: {PROCESSES} of {PROCESSES} in {time.monotonic() - started:.1f} s")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_whenever_the_creation_of_the_store_is_killed_the_next_start_succeeds(tmp_path):
+    done = run_script(KILLED, tmp_path, KILLS)
+    assert (done.returncode, done.stderr) == (0, "")
+    killed, broken = map(int, done.stdout.split())
+    print(f"{killed} of {KILLS} starts were killed before their end; {broken} starts after them failed")
+    assert killed >= KILLS / 2
+    assert broken == 0
+    for number in range(KILLS):
+        assert_sound(tmp_path / f"{number}/mlflow.db", runs={"1"})

@@ -1,0 +1,137 @@
+"""A real MLflow server that tests may kill, stop and start again, and a proxy that makes it fail or slow."""
+
+import contextlib
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from tracking_store import empty_store
+
+START_SECONDS = 120
+HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host"}
+
+
+class TrackingServer:
+    """`mlflow server` on a free port that stays its own, with its store and its artifacts in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port: int = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        (folder / "mlflow.db").write_bytes(empty_store())
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        command = [
+            *(str(Path(sys.executable).with_name("mlflow")), "server", "--port", str(self.port), "--workers", "1"),
+            *("--backend-store-uri", f"sqlite:///{self._folder / 'mlflow.db'}"),
+            *("--artifacts-destination", str(self._folder / "artifacts")),
+        ]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+        with (self._folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                cwd=self._folder,
+                env=environment | {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while not self._answers():
+            assert self._process.poll() is None, (self._folder / "server.log").read_text()
+            assert time.monotonic() < deadline, (self._folder / "server.log").read_text()
+            time.sleep(0.1)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to all its processes; returns when the kill is over."""
+        assert self._process is not None
+        os.killpg(self._process.pid, number)
+        if number == signal.SIGKILL:
+            self._process.wait(20)
+            self._process = None
+
+    def end(self) -> None:
+        """Kill it if it lives, stopped or not."""
+        if self._process is not None:
+            self.send(signal.SIGKILL)
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/health", timeout=5):
+                return True
+        except OSError:
+            return False
+
+
+class Proxy(ThreadingHTTPServer):
+    """Hands requests on to a server, each after `delay` seconds; with a `status`, answers them so itself."""
+
+    daemon_threads = True
+
+    def __init__(self, port: int) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        self.behind = port
+        self.delay = 0.0
+        self.status: int | None = None
+        self.requests = 0
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing of clients that went away."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Proxy
+
+    def do_GET(self) -> None:
+        self.server.requests += 1
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        time.sleep(self.server.delay)
+        if self.server.status is not None:
+            self._answer(self.server.status, {}, b"")
+            return
+        behind = http.client.HTTPConnection("127.0.0.1", self.server.behind, timeout=60)
+        with contextlib.closing(behind):
+            behind.request(self.command, self.path, body, _passed_on(self.headers.items()))
+            answer = behind.getresponse()
+            self._answer(answer.status, _passed_on(answer.getheaders()), answer.read())
+
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815 the names are the standard library's
+
+    def _answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        self.send_response(status)
+        for name, value in (headers | {"Content-Length": str(len(body))}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Be silent."""
+
+
+def _passed_on(headers: object) -> dict[str, str]:
+    return {name: value for name, value in headers if name.lower() not in HOP_BY_HOP}
+
+
+@contextmanager
+def proxy_for(port: int) -> Iterator[Proxy]:
+    """A proxy before the server on `port`, at work while the block lasts."""
+    with Proxy(port) as proxy:
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        yield proxy
+        proxy.shutdown()
