@@ -24,6 +24,7 @@ POINTS = (
     "before_prune",
     "after_prune",
     "before_removal",
+    "during_removal",
 )
 """Of a temporary file, of its renaming, of the deletion of an old file, and of a finished training's folder."""
 
@@ -105,6 +106,9 @@ def _patch(is_time: Reached) -> None:
 
     def patched_rmtree(path: Path) -> None:
         at("before_removal")
+        for file in sorted(path.rglob("*.s*"), reverse=True):  # in any order: here hashes and checkpoints in turn
+            at("during_removal")
+            unlink(file)
         rmtree(path)
 
     Path.open, os.fsync, Path.replace, Path.unlink = patched_open, patched_fsync, patched_replace, patched_unlink

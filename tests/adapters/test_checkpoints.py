@@ -123,6 +123,14 @@ def test_if_all_are_damaged_nothing_is_overwritten_and_the_way_out_is_named(fold
     assert {path: path.read_bytes() for path in folder.path.iterdir()} == before
 
 
+def test_a_checkpoint_that_a_killed_removal_left_without_its_hash_is_passed_over(folder, state, capsys):
+    save_at(folder, state, 10)
+    damage_by_losing_its_hash(folder.path / "step-00000010.safetensors")
+    state.step = 0
+    assert folder.restore(state).step == 0
+    assert "its sha256 is missing" in capsys.readouterr().err
+
+
 def test_a_pickle_dressed_up_as_a_checkpoint_is_refused_and_does_not_run(folder, state, tmp_path):
     save_at(folder, state, 10)
     path = folder.path / "step-00000010.safetensors"

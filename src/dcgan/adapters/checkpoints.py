@@ -35,7 +35,9 @@ class CheckpointFolder:
         self.path = parent / digest[:16]
 
     def save(self, state: Resumable) -> None:
-        """Write the state, then its SHA-256 beside it, then drop all but the newest checkpoints and the best.
+        """Write the state's SHA-256, then the state beside it, then drop all but the newest checkpoints and the best.
+
+        In this order, and in the opposite one when dropping, a kill in between leaves no checkpoint without its hash.
 
         Raises:
             CannotCreateError, StorageError: the older checkpoints are as they were.
@@ -44,12 +46,12 @@ class CheckpointFolder:
             write_json(self.path / RECIPE, self.recipe)
         path = self._path_of(state)
         content = safetensors.torch.save({name: each.cpu().contiguous() for name, each in state.tensors().items()})
-        write_bytes(path, content)
         write_bytes(_hash_path(path), f"{hashlib.sha256(content).hexdigest()}\n".encode())
+        write_bytes(path, content)
         for old in self._newest_first()[KEPT_CHECKPOINTS:]:
             if _age(old)[1] != state.best_step:
-                _hash_path(old).unlink(missing_ok=True)
                 old.unlink()
+                _hash_path(old).unlink(missing_ok=True)
 
     def choose(self, state: Resumable, kept: Kept) -> None:
         """Make the last state the one that training hands on: itself, or the best on the way to it, which is told.
@@ -75,7 +77,8 @@ class CheckpointFolder:
             The same state.
 
         Raises:
-            BadDataError: there are checkpoints, but all of them are damaged.
+            BadDataError: there are checkpoints, but all of them are damaged. One without its SHA-256 is what a kill left
+                of a finished training's folder; it is passed over.
         """
         remove_leftovers(self.path)
         damaged = []
@@ -83,7 +86,7 @@ class CheckpointFolder:
             try:
                 _load(path, state)
             except BadDataError as error:
-                damaged.append(str(error))
+                damaged += [str(error)] if _hash_path(path).is_file() else []
                 print(f"warning: passed over a damaged checkpoint, {error}", file=sys.stderr)
             else:
                 print(f"{path}: going on after step {state.step}")
