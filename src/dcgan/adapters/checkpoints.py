@@ -77,8 +77,8 @@ class CheckpointFolder:
             The same state.
 
         Raises:
-            BadDataError: there are checkpoints, but all of them are damaged. One without its SHA-256 is passed over: it is
-                what a kill left of a finished training's folder.
+            BadDataError: there are checkpoints, but all of them are damaged. One without its SHA-256 is passed over: a
+                kill left it of a finished training's folder.
         """
         remove_leftovers(self.path)
         damaged = []
