@@ -1,0 +1,56 @@
+"""What saving costs a training by the default recipe: `python benchmarks/checkpoints.py [--device cuda]`."""
+
+import dataclasses
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from dcgan.adapters.checkpoints import CheckpointFolder
+from dcgan.adapters.params_file import load_params
+from dcgan.core.batches import Batches
+from dcgan.core.dataset import LabelledImages
+from dcgan.core.devices import prepare_device, resolve
+from dcgan.core.gan_step import gan_step
+from dcgan.core.state import build_state
+
+
+def main(
+    device: Annotated[str, typer.Option(help="cpu, cuda or auto")] = "auto",
+    steps: Annotated[int, typer.Option(min=1, help="steps timed")] = 60,
+    saves: Annotated[int, typer.Option(min=1)] = 11,
+) -> None:
+    """Print the seconds of a step and of a checkpoint, and the share of time that checkpoints take."""
+    params = load_params(Path("params.yaml"))
+    chosen = prepare_device(dataclasses.replace(params.train, device=device))  # type: ignore[arg-type]
+    config = resolve(params.gan, chosen)
+    rng = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (1000, 28, 28), generator=rng, dtype=torch.uint8)
+    data = LabelledImages(pixels, torch.arange(1000) % 10)
+    batches = Batches(data, batch_size=config.train.batch_size, seed=0, device=chosen)
+    state, step_rng = build_state(config, device=chosen), torch.Generator(chosen)
+    step_seconds, save_seconds = [], []
+    with tempfile.TemporaryDirectory(dir=".") as parent:  # the disk that training saves on, not one in memory
+        folder = CheckpointFolder(Path(parent), {"stage": "train"})
+        for index in range(saves):
+            for _ in range(max(1, steps // saves)):
+                started = time.perf_counter()
+                gan_step(state, *batches.batch(state.step), rng=step_rng, config=config)
+                state.balance.item()  # waits for the device
+                step_seconds.append(time.perf_counter() - started)
+            started = time.perf_counter()
+            folder.save(state)
+            save_seconds.append(time.perf_counter() - started)
+            size = max(path.stat().st_size for path in folder.path.iterdir())
+            assert len(list(folder.path.glob("*.safetensors"))) == min(index + 1, 2)
+    step, save, every = statistics.mean(step_seconds), statistics.median(save_seconds), config.train.checkpoint_every
+    print(f"{size:,} bytes, {1000 * save:.0f} ms a checkpoint (median of {saves}), {1000 * step:.1f} ms a step")
+    print(f"every {every} steps: {save / (every * step):.2%} of the time; a kill costs {every * step:.0f} s at most")
+
+
+if __name__ == "__main__":
+    typer.run(main)
