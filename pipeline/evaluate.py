@@ -38,7 +38,7 @@ def main() -> None:
     judged = judge_discriminator(discriminator, params.model, quality.samples, dataset, seed=config.seed)
     fid = measure_fid(inception, quality, dataset)
     yardstick = sha256_of(CLASSIFIER)
-    collapse = load_remarks(MODELS / "generator.safetensors").get("collapse")
+    collapse = load_remarks(GENERATOR).get("collapse")
     report = describe(
         quality, dataset, config, classifier_sha256=yardstick, discriminator=judged, fid=fid, collapse=collapse
     )

@@ -36,7 +36,7 @@ def main() -> None:
     end = total_steps(config.train, steps_per_epoch=batches.steps_per_epoch)
     require_writable(MODELS, REPORTS, CHECKPOINTS)
     with exclusive(CHECKPOINTS / "lock"), stop_on_signals() as stop:
-        folder = CheckpointFolder(CHECKPOINTS, recipe_of("train", config, INPUTS))
+        folder = CheckpointFolder(CHECKPOINTS, recipe_of("train", config, INPUTS, device=device))
         state = folder.restore(build_state(config, device=device))
         reference = folder.path / "run.json"
         run = open_training(reference, params=params, config=config, data=data, inputs=INPUTS, end=end)

@@ -23,9 +23,9 @@ def main() -> None:
     params = load_params(Path("params.yaml"))
     config, device = params.classifier, prepare_device(params.train)
     dataset = load_dataset(DATASET, report_path=Path("reports/validation.json"))
-    require_writable(MODELS)
+    require_writable(MODELS, CHECKPOINTS)
     with exclusive(CHECKPOINTS / "lock"), stop_on_signals() as stop:
-        folder = CheckpointFolder(CHECKPOINTS, recipe_of("train_classifier", config, [DATASET]))
+        folder = CheckpointFolder(CHECKPOINTS, recipe_of("train_classifier", config, [DATASET], device=device))
         state = folder.restore(build_classifier_state(dataset.train, config, device=device))
         with ProgressBar("train_classifier", start=state.step) as bar:
             classifier = train_classifier(

@@ -74,8 +74,19 @@ def remove_leftovers(folder: Path, *, of: str = "") -> None:
     """Delete the temporary files, of the file named `of` or of any, of processes that are no more."""
     for path in folder.glob(".*.tmp"):
         name, _, pid = path.stem.removeprefix(".").rpartition(".")
-        if (name == of or not of) and pid.isdecimal() and not _is_alive(int(pid)):
+        if (name == of or not of) and pid.isdecimal() and not is_alive(int(pid)):
             _unlink_quietly(path)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -127,16 +138,6 @@ def _fsync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _unlink_quietly(path: Path) -> None:

@@ -8,7 +8,7 @@ MASK = "***"
 SHORTEST = 4
 """Characters of a secret that is masked wherever it stands; a shorter one would take common words apart."""
 
-_SECRET_NAMES = re.compile(r"(PASSWORD|PASSWD|TOKEN|SECRET|KEYS?)$", re.IGNORECASE)
+_SECRET_NAMES = re.compile(r"(^|_)(PASSWORD|PASSWD|TOKEN|SECRET|APIKEY|KEYS?)$", re.IGNORECASE)
 _LOGIN = re.compile(r"://([^:/@\s]*:(.+))@")
 _PATTERNS = (
     # A user after the scheme, with or without a password; pathlib makes one slash of two.

@@ -22,12 +22,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 
 TESTS = Path(__file__).parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS / "faults")]
 
 from corruption import Corrupted, corrupt_all  # noqa: E402
 
+from dcgan.history import read_history  # noqa: E402
 from kill_points import POINTS  # noqa: E402
 from stage_server import StageServer  # noqa: E402
 from tiny_workspace import new_workspace  # noqa: E402
@@ -40,6 +42,8 @@ SECTIONS = {
 }
 WORKERS = 2
 LONGEST_STOP = 10.0
+TALLYING = Lock()
+"""Held while a tally is changed: the workers share it."""
 
 
 @dataclass
@@ -64,14 +68,9 @@ def fingerprint(folder: Path, *, with_history: bool = True) -> str:
     digest = hashlib.sha256()
     for path in sorted((folder / "models").glob("*.safetensors")):
         digest.update(path.name.encode() + path.read_bytes())
-    for row in history(folder) if with_history else []:
+    for row in read_history(folder / "reports/history.jsonl") if with_history else []:
         digest.update(json.dumps({key: value for key, value in row.items() if "per_second" not in key}).encode())
     return digest.hexdigest()
-
-
-def history(folder: Path) -> list[dict]:
-    path = folder / "reports/history.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
 
 
 def leftovers(folder: Path) -> list[str]:
@@ -107,19 +106,22 @@ class Bench:
 
         A polite stop reports where it stops, so that its history has a row more.
         """
-        last = max((int(row["step"]) for row in history(self.folder)), default=0)
+        had_finished = not [path for path in self.folder.glob(".checkpoints/*/recipe.json") if not path.parent.suffix]
+        last = max((row["step"] for row in read_history(self.folder / "reports/history.jsonl")), default=0)
         ended = self.server.run(stage, self.folder)
-        tally.tried += 1
-        tally.survived += ended.returncode == 0
-        tally.unreadable += "damaged" in ended.stderr
         found = fingerprint(self.folder, with_history=with_history)
         is_equal = ended.returncode == 0 and found == self.straight[stage, with_history]
-        tally.equal += is_equal and not leftovers(self.folder)
+        is_equal = is_equal and not leftovers(self.folder)
         resumed_at = (
             int(ended.stdout.partition("going on after step ")[2].split()[0]) if "going on" in ended.stdout else 0
         )
-        tally.remarks["resumed" if resumed_at else "from the start"] += 1
-        if last - resumed_at > INTERVAL:
+        with TALLYING:
+            tally.tried += 1
+            tally.survived += ended.returncode == 0
+            tally.unreadable += "damaged" in ended.stderr
+            tally.equal += is_equal
+            tally.remarks["resumed" if resumed_at else "from the start"] += 1
+        if last - resumed_at > INTERVAL and not had_finished:
             tally.failures.append(f"{last - resumed_at} steps were lost")
         if not is_equal:
             tally.failures.append(f"exit {ended.returncode}: {ended.stderr[-300:]} {leftovers(self.folder)}")
@@ -158,7 +160,7 @@ def stop_politely(bench: Bench, stage: str, tally: Tally, rng: random.Random, *,
     while True:
         bench.renew()
         running = bench.server.start(stage, bench.folder)
-        while not list(bench.folder.glob(".checkpoints/*/step-*.sha256")):
+        while not list(bench.folder.glob(".checkpoints/*/step-*.safetensors")) and not running.has_ended():
             time.sleep(0.01)
         time.sleep(rng.uniform(0, bench.seconds[stage] / 4))
         started = time.monotonic()
@@ -168,11 +170,11 @@ def stop_politely(bench: Bench, stage: str, tally: Tally, rng: random.Random, *,
         if ended.returncode != 0:  # else it was faster
             break
     has_saved = ended.returncode == 128 + number and "stopped and saved after step" in ended.stderr
-    if not has_saved or seconds > LONGEST_STOP or orphans(running.pid):
-        tally.failures.append(f"exit {ended.returncode} after {seconds:.1f} s: {ended.stderr[-200:]}")
+    status = run_status(bench.folder)
+    if not has_saved or seconds > LONGEST_STOP or orphans(running.pid) or status not in {"KILLED", None}:
+        tally.failures.append(f"exit {ended.returncode} after {seconds:.1f} s, {status}: {ended.stderr[-200:]}")
     tally.remarks["slowest, ms"] = max(tally.remarks["slowest, ms"], round(1000 * seconds))
-    if saved_status := run_status(bench.folder):
-        tally.remarks[saved_status] += 1
+    tally.remarks[f"run {status or 'not tracked'}"] += 1
     bench.judge(stage, tally, with_history=False)
 
 

@@ -44,6 +44,8 @@ class Subject:
 
     path: Path
     read: Callable[[], object]
+    named: str = ""
+    """In the message, if not the file itself."""
 
     def try_to_read(self, tally: Corrupted) -> None:
         tally.damaged += 1
@@ -51,7 +53,9 @@ class Subject:
             self.read()
         except BadDataError as error:
             message = str(error)
-            tally.unnamed += self.path.name not in message or not any(way in message for way in ("run ", "delete "))
+            tally.unnamed += (self.named or self.path.name) not in message or not any(
+                way in message for way in ("run ", "delete ")
+            )
         else:
             tally.silent += 1
 
@@ -96,7 +100,10 @@ def subjects(folder: Path) -> dict[str, list[Subject]]:
             return mnist_files.read_arrays("mnist", folder / "raw")
 
     return {
-        "checkpoint": [Subject(checkpoint, lambda: checkpoints.restore(state))],
+        "checkpoint": [
+            Subject(path, lambda: checkpoints.restore(state), named=checkpoint.name)
+            for path in (checkpoint, checkpoint, checkpoint, checkpoint.with_suffix(".sha256"))
+        ],
         "dataset.safetensors": [Subject(folder / DATASET, read[DATASET])],
         "weights": [Subject(folder / path, read[path]) for path in (GENERATOR, CLASSIFIER)],
         "generator.onnx": [Subject(folder / ONNX, read[ONNX])],

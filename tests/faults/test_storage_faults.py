@@ -111,7 +111,8 @@ def test_outputs_that_cannot_be_written_are_refused_before_the_first_step(stages
     place = workspace / folder
     place.mkdir(exist_ok=True)
     if IS_ROOT:
-        subprocess.run(["mount", "--bind", place, place], check=True)
+        if subprocess.run(["mount", "--bind", place, place], check=False).returncode:
+            pytest.skip("mounting a folder needs more rights than this root has")
         subprocess.run(["mount", "-o", "remount,bind,ro", place], check=True)
     else:
         place.chmod(0o555)

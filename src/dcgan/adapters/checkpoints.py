@@ -21,7 +21,7 @@ Recipe = Mapping[str, str]
 """All that trained weights depend on, by name."""
 
 KEPT_CHECKPOINTS = 2
-RECIPE = "recipe.json"
+RECIPE, FINISHED = "recipe.json", ".finished"
 UNREADABLE = (BadDataError, SafetensorError, OSError, KeyError, RuntimeError, ValueError)
 """What a damaged checkpoint can raise."""
 
@@ -50,8 +50,7 @@ class CheckpointFolder:
         write_bytes(path, content)
         for old in self._newest_first()[KEPT_CHECKPOINTS:]:
             if _age(old)[1] != state.best_step:
-                old.unlink()
-                _hash_path(old).unlink(missing_ok=True)
+                _drop(old)
 
     def choose(self, state: Resumable, kept: Kept) -> None:
         """Make the last state the one that training hands on: itself, or the best on the way to it, which is told.
@@ -77,29 +76,36 @@ class CheckpointFolder:
             The same state.
 
         Raises:
-            BadDataError: there are checkpoints, but all of them are damaged. One without its SHA-256 is passed over: a
-                kill left it of a finished training's folder.
+            BadDataError: there are checkpoints, but all of them are damaged.
         """
         remove_leftovers(self.path)
-        damaged = []
+        for finished in self.path.parent.glob(f"*{FINISHED}"):
+            shutil.rmtree(finished)
+        damaged: dict[Path, str] = {}
         for path in self._newest_first():
             try:
                 _load(path, state)
             except BadDataError as error:
-                damaged += [str(error)] if _hash_path(path).is_file() else []
+                damaged[path] = str(error)
                 print(f"warning: passed over a damaged checkpoint, {error}", file=sys.stderr)
             else:
                 print(f"{path}: going on after step {state.step}")
+                for passed_over in damaged:  # else they would count as the newest, and new ones be dropped for them
+                    _drop(passed_over)
                 return state
         if damaged:
-            raise BadDataError(f"every checkpoint is damaged: {'; '.join(damaged)}; delete {self.path} to start afresh")
+            reasons = "; ".join(damaged.values())
+            raise BadDataError(f"every checkpoint is damaged: {reasons}; delete {self.path} to start afresh")
         for line in self._others():
             print(line, file=sys.stderr)
         return state
 
     def remove(self) -> None:
-        """Delete the folder and all that is in it: the training is finished and its results are written."""
-        shutil.rmtree(self.path)
+        """Delete the folder and all that is in it: the training is finished and its results are written.
+
+        It goes as a whole: a kill in between leaves nothing that looks like a training to go on with.
+        """
+        shutil.rmtree(self.path.rename(self.path.with_suffix(FINISHED)))
 
     def _path_of(self, state: Resumable) -> Path:
         attempt = f"-rollback-{state.rollbacks}" if state.rollbacks else ""
@@ -110,7 +116,7 @@ class CheckpointFolder:
 
     def _others(self) -> Iterator[str]:
         """A line for each unfinished training of the same stage that cannot be gone on with."""
-        for path in sorted(self.path.parent.glob(f"*/{RECIPE}")):
+        for path in sorted(set(self.path.parent.glob(f"*/{RECIPE}")) - {self.path / RECIPE}):
             try:
                 recipe = read_json(path, made_by=self.recipe["stage"])
             except BadDataError:
@@ -123,13 +129,14 @@ class CheckpointFolder:
                 )
 
 
-def recipe_of(stage: str, config: Any, inputs: Iterable[Path]) -> Recipe:
-    """All that the weights depend on: parameters, input files, code of the core, PyTorch's version, threads.
+def recipe_of(stage: str, config: Any, inputs: Iterable[Path], *, device: torch.device) -> Recipe:
+    """All that the weights depend on: parameters, input files, code of the core, PyTorch's version, device, threads.
 
     Args:
         stage: which training this is.
         config: a dataclass of parameters, with every `auto` resolved.
         inputs: the files that it reads.
+        device: where it computes.
     """
     code = hashlib.sha256()
     for name, module in sorted(sys.modules.items()):  # the modules that the caller has imported
@@ -141,6 +148,7 @@ def recipe_of(stage: str, config: Any, inputs: Iterable[Path]) -> Recipe:
         **{path.as_posix(): sha256_of(path) for path in inputs},
         "code": code.hexdigest(),
         "torch": torch.__version__,
+        "device": device.type,
         "threads": str(torch.get_num_threads()),
     }
 
@@ -163,6 +171,11 @@ def _age(path: Path) -> tuple[int, int]:
     """Rollbacks and step: what was saved after a rollback is newer, whatever its step."""
     step, _, rollbacks = path.stem.removeprefix("step-").partition("-rollback-")
     return int(rollbacks or 0), int(step)
+
+
+def _drop(path: Path) -> None:
+    path.unlink()
+    _hash_path(path).unlink(missing_ok=True)
 
 
 def _load(path: Path, state: Resumable, *, repair: str = "") -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dcgan.core.tracking import is_kept
+from dcgan.errors import BadDataError
 from dcgan.files import storage_error, write_atomically, write_bytes
 from dcgan.history import read_history
 
@@ -72,10 +74,18 @@ class JsonlTracker:
         """Record nothing: what an event is about is in the metrics."""
 
     def rewind(self, step: int) -> None:
-        """Drop the later rows and grids."""
+        """Drop the later rows and grids.
+
+        Raises:
+            BadDataError: the history is damaged.
+        """
         self._close()
         folder = self._folders[0]
-        kept = [row for row in read_history(folder / HISTORY) if is_kept(int(row["step"]), rewound_to=step)]
+        try:
+            rows = read_history(folder / HISTORY)
+        except BadDataError as error:
+            raise BadDataError(f"{error}; if it comes again, delete {folder} to start afresh") from error
+        kept = [row for row in rows if is_kept(int(row["step"]), rewound_to=step)]
         grids = {path.name: path.read_bytes() for path in _grids(folder) if is_kept(_step_of(path), rewound_to=step)}
         for each in self._folders:
             write_bytes(each / HISTORY, "".join(map(_line, kept)).encode())
@@ -88,7 +98,8 @@ class JsonlTracker:
 
     def _close(self) -> None:
         for file in self._files:
-            file.close()
+            with suppress(OSError):  # every row was flushed: what a full disk refuses now, it has refused before
+                file.close()
 
 
 def _line(row: Mapping[str, float]) -> str:

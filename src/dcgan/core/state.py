@@ -82,7 +82,7 @@ class GanState:
         self.balance, self.steps_won = tensors["balance"].to(self.device), tensors["steps_won"].to(self.device)
         self.best_fcd = float(tensors["best_fcd"])
         for name in COUNTS:
-            setattr(self, name, int(tensors[name]))
+            setattr(self, name, tensors[name].item())
 
     @property
     def _networks(self) -> dict[str, nn.Module]:

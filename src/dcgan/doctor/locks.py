@@ -1,7 +1,6 @@
 """dvc.lock, DVC's lock of files, and who is at work."""
 
 import contextlib
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,19 +9,9 @@ from dcgan.adapters import dvc_files
 from dcgan.adapters.run_lock import holder_of
 from dcgan.doctor.finding import Finding, deleting, deletion
 from dcgan.errors import BadDataError
+from dcgan.files import is_alive
 
 LOCK, CHECKPOINTS = Path("dvc.lock"), Path(".checkpoints")
-
-
-def is_alive(pid: int) -> bool:
-    """Whether there is such a process."""
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 def running(dvc: Path | None) -> list[str]:

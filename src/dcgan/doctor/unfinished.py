@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from dcgan.doctor.finding import Finding, deleting, deletion
-from dcgan.doctor.locks import CHECKPOINTS, is_alive
+from dcgan.doctor.locks import CHECKPOINTS
 from dcgan.errors import BadDataError
-from dcgan.files import read_json, sha256_of
+from dcgan.files import is_alive, read_json, sha256_of
 
 VALIDATED = DATASET, REPORT = Path("data/dataset.safetensors"), Path("reports/validation.json")
 FOLDERS = ("data", "models", "reports", ".checkpoints")
@@ -26,8 +26,8 @@ def with_dataset(findings: Sequence[Finding]) -> list[Finding]:
 
 def examine_checkpoints() -> Iterator[Finding]:
     """Trainings that were killed or interrupted; none may be running."""
-    for folder in sorted(path for path in CHECKPOINTS.glob("*") if path.is_dir()):
-        problems = {path: _problem(path) for path in sorted(folder.glob("step-*.safetensors"))}
+    for folder in sorted(path for path in CHECKPOINTS.glob("*") if path.is_dir() and not path.suffix):
+        problems = {path: _problem(path) for path in sorted(folder.glob("step-*.safetensors"), key=_age)}
         for path, problem in problems.items():
             if problem:
                 both = path, path.with_suffix(".sha256")
@@ -49,6 +49,12 @@ def examine_leftovers() -> Iterator[Finding]:
                 yield Finding(path=path, problem=problem, command=deleting(path), damage=False, repair=deletion(path))
 
 
+def _age(checkpoint: Path) -> tuple[int, str]:
+    """Rollbacks and step: what was saved after a rollback is newer, whatever its step."""
+    step, _, rollbacks = checkpoint.stem.partition("-rollback-")
+    return int(rollbacks) if rollbacks.isdecimal() else 0, step
+
+
 def _mismatch() -> Finding | None:
     command = "dvc repro --force --single-item validate"
     if not (DATASET.is_file() and REPORT.is_file()):
@@ -64,7 +70,7 @@ def _mismatch() -> Finding | None:
 
 def _problem(checkpoint: Path) -> str | None:
     try:
-        expected = checkpoint.with_suffix(".sha256").read_text().strip()
+        expected = checkpoint.with_suffix(".sha256").read_text(errors="replace").strip()
     except FileNotFoundError:
         return "its sha256 is missing"
     found = sha256_of(checkpoint)

@@ -213,7 +213,7 @@ class MlflowRun:
     def _send_points(self, client: "MlflowClient", *, points: list[tuple[Point, int]]) -> None:
         from mlflow.entities import Metric
 
-        client.log_batch(self.run_id, [Metric(key, value, time, step) for (key, value, step), time in points])
+        client.log_batch(self.run_id, [Metric(key, value, at, step) for (key, value, step), at in points])
         self.sent["points"] += len(points)
 
     def _send_artifacts(self, client: "MlflowClient", *, path: Path, folder: str | None) -> None:
