@@ -139,6 +139,7 @@ def doctor(
         raise UnavailableError(f"dcgan doctor needs {error.name}; install dcgan-mnist[train]") from error
 
 
+@app.command()
 def sync() -> None:
     """Send MLflow what it missed of the model in this folder; nothing is ever sent twice."""
     try:
