@@ -78,7 +78,10 @@ class TrackingServer:
 
 
 class Proxy(ThreadingHTTPServer):
-    """Hands requests on to a server, each after `delay` seconds; with a `status`, answers them so itself."""
+    """Hands requests on to a server; with a `status`, answers them so itself.
+
+    The answers to requests whose path holds `slow`, all if it is empty, come after `delay` seconds.
+    """
 
     daemon_threads = True
 
@@ -87,6 +90,7 @@ class Proxy(ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.behind = port
         self.delay = 0.0
+        self.slow = ""
         self.status: int | None = None
         self.requests = 0
 
@@ -101,7 +105,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.requests += 1
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        time.sleep(self.server.delay)
+        time.sleep(self.server.delay if self.server.slow in self.path else 0)
         if self.server.status is not None:
             self._answer(self.server.status, {}, b"")
             return

@@ -129,12 +129,19 @@ def dcgan_sync(workspace: Path, uri: str) -> str:
     return line
 
 
-def assert_whole(workspace: Path, uri: str, *, experiment: str = "tiny") -> None:
+def runs_in(experiment: str, uri: str) -> list:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(uri)
+    return list(client.search_runs([client.get_experiment_by_name(experiment).experiment_id]))
+
+
+def assert_whole(workspace: Path, uri: str) -> None:
     """There is one run, and it holds everything that the training recorded, each point and each grid once."""
     from mlflow import MlflowClient
 
     client = MlflowClient(uri)
-    (run,) = client.search_runs([client.get_experiment_by_name(experiment).experiment_id])
+    (run,) = runs_in("tiny", uri)
     assert run.info.status == "FINISHED"
     flattened = load_params(workspace / "params.yaml").flattened()
     assert run.data.params == {key: str(value) for key, value in flattened.items()}
@@ -224,8 +231,7 @@ def test_a_server_that_hangs_in_the_middle_is_given_up_and_told_later(weights, w
     assert_completed_by_sync(workspace, server.url)
 
 
-def test_a_server_that_hangs_from_the_start_has_one_run_in_the_end(weights, workspace, server):
-    """It carries out later what it was asked for while it hung: twice, because the request was repeated."""
+def test_a_server_that_hangs_from_the_start_is_told_everything_when_it_goes_on(weights, workspace, server):
     server.start()
     server.send(signal.SIGSTOP)
     waited, warnings = train(workspace, server.url)
@@ -233,6 +239,18 @@ def test_a_server_that_hangs_from_the_start_has_one_run_in_the_end(weights, work
     assert waited < LONGEST_BLOCK
     assert weights_in(workspace) == weights
     server.send(signal.SIGCONT)
+    assert_completed_by_sync(workspace, server.url)
+
+
+def test_a_run_that_is_created_twice_for_want_of_an_answer_is_one_in_the_end(weights, workspace, server, proxy):
+    """MLflow's client repeats a request that was not answered in time; the server carries out both."""
+    server.start()
+    proxy.slow, proxy.delay = "runs/create", 6.0
+    waited, warnings = train(workspace, proxy.url)
+    assert len(warnings) == 1
+    assert waited < LONGEST_BLOCK
+    assert weights_in(workspace) == weights
+    assert len(runs_in("tiny", server.url)) == 2
     assert_completed_by_sync(workspace, server.url)
 
 
@@ -300,7 +318,7 @@ def test_an_outage_that_lasts_over_all_stages_is_made_up_for_by_one_sync(tmp_pat
     from mlflow import MlflowClient
 
     client = MlflowClient(server.url)
-    (run,) = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
+    (run,) = runs_in("tiny", server.url)
     evaluation = json.loads((workspace / "reports/evaluation.json").read_text())
     assert run.info.status == "FINISHED"
     assert run.data.metrics["evaluation/fcd"] == evaluation["fcd"]
