@@ -4,7 +4,6 @@ A point is reached many times in a run; `plant("after_rename", 3)` kills at the 
 writes, at the end, how often each point was reached.
 """
 
-import atexit
 import json
 import os
 import random
@@ -62,7 +61,6 @@ def count(path: str = "points.json") -> None:
         end(code)
 
     os._exit = write_and_end
-    atexit.register(lambda: Path(run).write_text(json.dumps(counts)))
 
 
 def _die() -> None:

@@ -96,8 +96,10 @@ def start_training(workspace: Path, uri: str) -> subprocess.Popen[str]:
     )
 
 
-def train(workspace: Path, uri: str, *, in_the_middle: Callable[[], object] = lambda: None) -> tuple[float, list[str]]:
-    """Train to the end; the seconds that tracking took of it, and the warnings."""
+def train(
+    workspace: Path, weights: dict[str, bytes], uri: str, *, in_the_middle: Callable[[], object] = lambda: None
+) -> list[str]:
+    """Train to the end, which comes in time and with these weights; returns the warnings."""
     process = start_training(workspace, uri)
     try:
         while not (workspace / MIDDLE).exists() and process.poll() is None:
@@ -111,7 +113,9 @@ def train(workspace: Path, uri: str, *, in_the_middle: Callable[[], object] = la
     seconds = json.loads((workspace / "waited.json").read_text())
     waited = seconds["wait"] - seconds["prepare"]
     print(f"waited {waited:.2f} s for MLflow at {uri}")
-    return waited, [line for line in errors.splitlines() if line.startswith("warning: MLflow")]
+    assert waited < LONGEST_BLOCK
+    assert weights_in(workspace) == weights
+    return [line for line in errors.splitlines() if line.startswith("warning: MLflow")]
 
 
 def dcgan_sync(workspace: Path, uri: str) -> str:
@@ -179,29 +183,23 @@ def assert_completed_by_sync(workspace: Path, uri: str) -> None:
 
 def test_a_server_in_health_gets_everything_at_once_and_there_is_nothing_to_send_later(weights, workspace, server):
     server.start()
-    waited, warnings = train(workspace, server.url)
+    warnings = train(workspace, weights, server.url)
     assert warnings == []
-    assert waited < LONGEST_BLOCK
-    assert weights_in(workspace) == weights
     assert_whole(workspace, server.url)
     assert dcgan_sync(workspace, server.url).startswith("sent 0 points, 0 grids and 0 artifacts to run ")
 
 
 def test_a_server_that_is_down_from_the_start_is_told_everything_when_it_is_up(weights, workspace, server):
-    waited, warnings = train(workspace, server.url)
+    warnings = train(workspace, weights, server.url)
     assert len(warnings) == 1
-    assert waited < LONGEST_BLOCK
-    assert weights_in(workspace) == weights
     server.start()
     assert_completed_by_sync(workspace, server.url)
 
 
 def test_a_server_that_is_killed_in_the_middle_and_restarted_misses_nothing(weights, workspace, server):
     server.start()
-    waited, warnings = train(workspace, server.url, in_the_middle=lambda: server.send(signal.SIGKILL))
+    warnings = train(workspace, weights, server.url, in_the_middle=lambda: server.send(signal.SIGKILL))
     assert len(warnings) == 1
-    assert waited < LONGEST_BLOCK
-    assert weights_in(workspace) == weights
     server.start()
     assert_completed_by_sync(workspace, server.url)
 
@@ -214,19 +212,15 @@ def test_a_server_that_comes_back_while_training_goes_on_is_left_alone_until_lat
         time.sleep(2)
         server.start()
 
-    waited, _ = train(workspace, server.url, in_the_middle=restart)
-    assert waited < LONGEST_BLOCK
-    assert weights_in(workspace) == weights
+    train(workspace, weights, server.url, in_the_middle=restart)
     dcgan_sync(workspace, server.url)
     assert_whole(workspace, server.url)
 
 
 def test_a_server_that_hangs_in_the_middle_is_given_up_and_told_later(weights, workspace, server):
     server.start()
-    waited, warnings = train(workspace, server.url, in_the_middle=lambda: server.send(signal.SIGSTOP))
+    warnings = train(workspace, weights, server.url, in_the_middle=lambda: server.send(signal.SIGSTOP))
     assert len(warnings) == 1
-    assert waited < LONGEST_BLOCK
-    assert weights_in(workspace) == weights
     server.send(signal.SIGCONT)
     assert_completed_by_sync(workspace, server.url)
 
@@ -234,10 +228,8 @@ def test_a_server_that_hangs_in_the_middle_is_given_up_and_told_later(weights, w
 def test_a_server_that_hangs_from_the_start_is_told_everything_when_it_goes_on(weights, workspace, server):
     server.start()
     server.send(signal.SIGSTOP)
-    waited, warnings = train(workspace, server.url)
+    warnings = train(workspace, weights, server.url)
     assert len(warnings) == 1
-    assert waited < LONGEST_BLOCK
-    assert weights_in(workspace) == weights
     server.send(signal.SIGCONT)
     assert_completed_by_sync(workspace, server.url)
 
@@ -246,20 +238,16 @@ def test_a_run_that_is_created_twice_for_want_of_an_answer_is_one_in_the_end(wei
     """MLflow's client repeats a request that was not answered in time; the server carries out both."""
     server.start()
     proxy.slow, proxy.delay = "runs/create", 6.0
-    waited, warnings = train(workspace, proxy.url)
+    warnings = train(workspace, weights, proxy.url)
     assert len(warnings) == 1
-    assert waited < LONGEST_BLOCK
-    assert weights_in(workspace) == weights
     assert len(runs_in("tiny", server.url)) == 2
     assert_completed_by_sync(workspace, server.url)
 
 
 def test_a_server_that_fails_in_the_middle_is_told_later(weights, workspace, server, proxy):
     server.start()
-    waited, warnings = train(workspace, proxy.url, in_the_middle=lambda: setattr(proxy, "status", 500))
+    warnings = train(workspace, weights, proxy.url, in_the_middle=lambda: setattr(proxy, "status", 500))
     assert len(warnings) == 1
-    assert waited < LONGEST_BLOCK
-    assert weights_in(workspace) == weights
     proxy.status = None
     assert_completed_by_sync(workspace, proxy.url)
 
@@ -273,12 +261,10 @@ def test_a_server_that_answers_each_request_just_in_time_is_given_up(weights, wo
 
     if slow_from == "the start":
         dawdle()
-    waited, warnings = train(workspace, proxy.url, in_the_middle=dawdle)
+    warnings = train(workspace, weights, proxy.url, in_the_middle=dawdle)
     assert len(warnings) == 1
     assert "too slow" in warnings[0]
     assert proxy.requests > 2
-    assert waited < LONGEST_BLOCK
-    assert weights_in(workspace) == weights
     proxy.delay = 0.0
     time.sleep(4)  # what is on its way arrives
     assert_completed_by_sync(workspace, proxy.url)
@@ -287,11 +273,9 @@ def test_a_server_that_answers_each_request_just_in_time_is_given_up(weights, wo
 def test_a_store_that_is_read_only_is_given_up_and_told_later(weights, workspace, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         database = use_new_store(tmp_path, patch)
-    waited, warnings = train(workspace, f"sqlite:///file:{database}?mode=ro&uri=true")
+    warnings = train(workspace, weights, f"sqlite:///file:{database}?mode=ro&uri=true")
     assert len(warnings) == 1
     assert "readonly database" in warnings[0]
-    assert waited < LONGEST_BLOCK
-    assert weights_in(workspace) == weights
     assert_completed_by_sync(workspace, f"sqlite:///{database}")
 
 
