@@ -2,6 +2,7 @@ import dataclasses
 import hashlib
 import os
 import pickle
+import shutil
 
 import pytest
 import torch
@@ -73,7 +74,7 @@ def test_a_damaged_best_is_told_and_nothing_is_chosen_in_its_place(folder, state
     state.best_step = 10
     save_at(folder, state, 10, 20)
     damage_by_flip(folder.path / "step-00000010.safetensors")
-    with pytest.raises(BadDataError, match=r"step-00000010\.safetensors: sha256 is .* delete .* to train afresh"):
+    with pytest.raises(BadDataError, match=r"step-00000010\.safetensors: sha256 expected .* delete .* to train afresh"):
         folder.choose(state, "best")
 
 
@@ -132,9 +133,11 @@ def test_damaged_checkpoints_do_not_push_out_those_that_are_saved_after_them(fol
     assert steps == [12, 14]
 
 
-def test_what_a_killed_removal_left_is_no_training_to_go_on_with(folder, state):
+def test_what_a_killed_removal_left_is_no_training_to_go_on_with(folder, state, monkeypatch):
     save_at(folder, state, 10)
-    folder.path.rename(folder.path.with_suffix(".finished"))
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", lambda path: (path / "recipe.json").unlink())
+        folder.remove()
     state.step = 0
     assert folder.restore(state).step == 0
     assert list(folder.path.parent.iterdir()) == []

@@ -7,7 +7,7 @@ import torch
 from dcgan.core import training
 from dcgan.core.batches import Batches
 from dcgan.core.config import StopRule
-from dcgan.core.state import build_state
+from dcgan.core.state import COUNTS, build_state
 from dcgan.core.tracking import NullTracker, RecordingTracker
 from dcgan.core.training import is_due, set_learning_rates, total_steps, train
 from dcgan.errors import DivergedError
@@ -99,8 +99,22 @@ def test_a_run_resumed_at_any_step_ends_in_the_same_bytes(gan_config, striped_im
     straight = run(gan_config, striped_images)
     stopped = run(gan_config, striped_images, stop_requested=iter([False] * interrupted_at + [True]).__next__)
     assert stopped.step == interrupted_at
-    resumed = run(gan_config, striped_images, state=stopped)
+    restored, _ = new_run(gan_config, striped_images)
+    restored.load(snapshot(stopped))
+    resumed = run(gan_config, striped_images, state=restored)
     expected, found = straight.tensors(), resumed.tensors()
+    assert [name for name in expected if not torch.equal(found[name], expected[name])] == []
+
+
+def test_a_restored_state_has_forgotten_nothing(gan_config, striped_images):
+    """Whatever the counts are: those of a short run are mostly what an untrained state has."""
+    trained = run(gan_config, striped_images)
+    trained.best_fcd, trained.balance = 1.5, torch.tensor(0.25)
+    for value, name in enumerate((*COUNTS, "steps_won"), start=2):
+        setattr(trained, name, torch.tensor(value) if name == "steps_won" else type(getattr(trained, name))(value))
+    restored, _ = new_run(gan_config, striped_images)
+    restored.load(snapshot(trained))
+    expected, found = trained.tensors(), restored.tensors()
     assert [name for name in expected if not torch.equal(found[name], expected[name])] == []
 
 

@@ -42,6 +42,8 @@ SECTIONS = {
 }
 WORKERS = 2
 LONGEST_STOP = 10.0
+TRIES = 20
+"""A stage may be faster than a signal to it; not so often, unless it heeds none."""
 TALLYING = Lock()
 """Held while a tally is changed: the workers share it."""
 RENEWING = Lock()
@@ -161,7 +163,7 @@ def count_points(bench: Bench, stage: str) -> dict[str, int]:
 
 def stop_politely(bench: Bench, stage: str, tally: Tally, rng: random.Random, *, number: int = signal.SIGTERM) -> None:
     """A signal to the stage's process group after its first checkpoint: it saves, says so, and leaves nobody behind."""
-    while True:
+    for _ in range(TRIES):
         bench.renew()
         running = bench.server.start(stage, bench.folder)
         while not list(bench.folder.glob(".checkpoints/*/step-*.safetensors")) and not running.has_ended():
@@ -171,7 +173,7 @@ def stop_politely(bench: Bench, stage: str, tally: Tally, rng: random.Random, *,
         running.kill(number)
         ended = running.wait()
         seconds = time.monotonic() - started
-        if ended.returncode != 0:  # else it was faster
+        if ended.returncode != 0:  # else it was faster, or heeds no signal
             break
     has_saved = ended.returncode == 128 + number and "stopped and saved after step" in ended.stderr
     status = run_status(bench.folder)

@@ -1,5 +1,6 @@
 """Killed or stopped anywhere, a training goes on to the same bytes; `make chaos` does the same hundreds of times."""
 
+import contextlib
 import os
 import random
 import signal
@@ -68,17 +69,21 @@ def test_a_stage_whose_dvc_was_killed_saves_and_ends(tmp_path):
         dvc = subprocess.Popen(
             ["dvc", "repro"], cwd=workspace, env=environment, stdout=output, stderr=output, start_new_session=True
         )
-    deadline = time.monotonic() + 120
-    while not list(workspace.glob(".checkpoints/*/step-*.sha256")):
-        assert dvc.poll() is None, (tmp_path / "output.log").read_text()
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    dvc.kill()
-    dvc.wait()
-    killed = time.monotonic()
-    while left := orphans(dvc.pid):
-        assert time.monotonic() < killed + 10, left
-        time.sleep(0.05)
+    try:
+        deadline = time.monotonic() + 120
+        while not list(workspace.glob(".checkpoints/*/step-*.sha256")):
+            assert dvc.poll() is None, (tmp_path / "output.log").read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        dvc.kill()
+        dvc.wait()
+        killed = time.monotonic()
+        while left := orphans(dvc.pid):
+            assert time.monotonic() < killed + 10, left
+            time.sleep(0.05)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(dvc.pid, signal.SIGKILL)
     assert "train: stopped and saved after step" in (tmp_path / "output.log").read_text()
 
 
