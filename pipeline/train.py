@@ -20,7 +20,7 @@ from dcgan.core.tracking import TeeTracker
 from dcgan.core.training import total_steps
 from dcgan.entry import run_stage
 from dcgan.files import require_writable
-from dcgan.tracked import open_training
+from dcgan.tracked import open_training, track_training
 
 CHECKPOINTS, MODELS, REPORTS = Path(".checkpoints"), Path("models"), Path("reports")
 DATASET, CLASSIFIER = INPUTS = Path("data/dataset.safetensors"), MODELS / "classifier.safetensors"
@@ -51,7 +51,7 @@ def main() -> None:
                 MODELS, remarks=state.remarks, generator=state.generator_ema, discriminator=state.discriminator
             )
             save_history(REPORTS / "plots", REPORTS / "history.jsonl")
-            run.log_artifacts(REPORTS / "validation.json", REPORTS / "plots/training.png", folder="training")
+            track_training(run)
         folder.remove()
 
 

@@ -85,9 +85,9 @@ def bring_up_to_date(params: Params, *, to: Stage, required: bool = False) -> Ml
         interrupted=interrupted,
         required=required,
     )
-    track_dataset(run, reference)
+    track_dataset(run)
     if not interrupted:
-        track_training(run, reference)
+        track_training(run)
         if to != "train":
             track_evaluation(run)
         if to == "export":
@@ -100,15 +100,15 @@ def is_interrupted(reference: RunReference) -> bool:
     return any(_run_id_in(path) == reference.run_id for path in CHECKPOINTS.glob("*/run.json"))
 
 
-def track_dataset(run: MlflowRun, reference: RunReference) -> None:
+def track_dataset(run: MlflowRun) -> None:
     """Name the data set, if the one in the workspace is the one that the model was trained on."""
-    if run.link.is_on and not run.has_dataset and _has_its_dataset(reference):
+    if run.link.is_on and not run.has_dataset and _has_its_dataset(run):
         _log_dataset(run, load_dataset(DATASET, report_path=VALIDATION))
 
 
-def track_training(run: MlflowRun, reference: RunReference) -> None:
+def track_training(run: MlflowRun) -> None:
     """Store the validation of the model's data set and the picture of its training."""
-    files = [VALIDATION, TRAINING_PICTURE] if _has_its_dataset(reference) else [TRAINING_PICTURE]
+    files = [VALIDATION, TRAINING_PICTURE] if _has_its_dataset(run) else [TRAINING_PICTURE]
     run.log_artifacts(*(path for path in files if path.is_file()), folder="training")
 
 
@@ -142,8 +142,8 @@ def _run_id_in(path: Path) -> str | None:
         return None
 
 
-def _has_its_dataset(reference: RunReference) -> bool:
-    return DATASET.is_file() and input_tags([DATASET]).items() <= reference.tags.items()
+def _has_its_dataset(run: MlflowRun) -> bool:
+    return DATASET.is_file() and input_tags([DATASET]).items() <= run.tags.items()
 
 
 def _report_of_this_model(path: Path, *, made_by: str) -> dict[str, Any] | None:

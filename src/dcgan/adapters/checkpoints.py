@@ -12,6 +12,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
+from dcgan.checkpoint_file import check_hash, checkpoint_path, checkpoints_in, hash_path, step_of
 from dcgan.core.config import Kept
 from dcgan.core.resuming import Resumable, State
 from dcgan.errors import BadDataError
@@ -44,12 +45,12 @@ class CheckpointFolder:
         """
         if not (self.path / RECIPE).is_file():
             write_json(self.path / RECIPE, self.recipe)
-        path = self._path_of(state)
+        path = checkpoint_path(self.path, step=state.step, rollbacks=state.rollbacks)
         content = safetensors.torch.save({name: each.cpu().contiguous() for name, each in state.tensors().items()})
-        write_bytes(_hash_path(path), f"{hashlib.sha256(content).hexdigest()}\n".encode())
+        write_bytes(hash_path(path), f"{hashlib.sha256(content).hexdigest()}\n".encode())
         write_bytes(path, content)
-        for old in self._newest_first()[KEPT_CHECKPOINTS:]:
-            if _age(old)[1] != state.best_step:
+        for old in checkpoints_in(self.path)[KEPT_CHECKPOINTS:]:
+            if step_of(old) != state.best_step:
                 _drop(old)
 
     def choose(self, state: Resumable, kept: Kept) -> None:
@@ -59,7 +60,7 @@ class CheckpointFolder:
             BadDataError: the best is damaged or gone.
         """
         if kept == "best" and state.best_step:
-            best = next((path for path in self._newest_first() if _age(path)[1] == state.best_step), None)
+            best = next((path for path in checkpoints_in(self.path) if step_of(path) == state.best_step), None)
             if best is None:
                 raise BadDataError(
                     f"{self.path}: the best, of step {state.best_step}, is gone; delete it to train afresh"
@@ -82,7 +83,7 @@ class CheckpointFolder:
         for finished in self.path.parent.glob(f"*{FINISHED}"):
             shutil.rmtree(finished)
         damaged: dict[Path, str] = {}
-        for path in self._newest_first():
+        for path in checkpoints_in(self.path):
             try:
                 _load(path, state)
             except BadDataError as error:
@@ -106,13 +107,6 @@ class CheckpointFolder:
         It goes as a whole: a kill in between leaves nothing that looks like a training to go on with.
         """
         shutil.rmtree(self.path.rename(self.path.with_suffix(FINISHED)))
-
-    def _path_of(self, state: Resumable) -> Path:
-        attempt = f"-rollback-{state.rollbacks}" if state.rollbacks else ""
-        return self.path / f"step-{state.step:08d}{attempt}.safetensors"
-
-    def _newest_first(self) -> list[Path]:
-        return sorted(self.path.glob("step-*.safetensors"), key=_age, reverse=True)
 
     def _others(self) -> Iterator[str]:
         """A line for each unfinished training of the same stage that cannot be gone on with."""
@@ -167,15 +161,9 @@ def _differences(theirs: Mapping[str, Any], ours: Recipe) -> str:
     return ", ".join(f"{name} ({str(theirs.get(name))[:8]}, now {ours[name][:8]})" for name in names) or "nothing known"
 
 
-def _age(path: Path) -> tuple[int, int]:
-    """Rollbacks and step: what was saved after a rollback is newer, whatever its step."""
-    step, _, rollbacks = path.stem.removeprefix("step-").partition("-rollback-")
-    return int(rollbacks or 0), int(step)
-
-
 def _drop(path: Path) -> None:
     path.unlink()
-    _hash_path(path).unlink(missing_ok=True)
+    hash_path(path).unlink(missing_ok=True)
 
 
 def _load(path: Path, state: Resumable, *, repair: str = "") -> None:
@@ -185,20 +173,7 @@ def _load(path: Path, state: Resumable, *, repair: str = "") -> None:
         BadDataError: the file is damaged.
     """
     try:
-        _check_hash(path)
+        check_hash(path)
         state.load(safetensors.torch.load_file(path))
     except UNREADABLE as error:
         raise BadDataError(f"{path}: {error}{repair}") from error
-
-
-def _check_hash(path: Path) -> None:
-    hash_path = _hash_path(path)
-    if not hash_path.is_file():
-        raise BadDataError("its sha256 is missing")
-    expected, found = hash_path.read_text().strip(), sha256_of(path)
-    if found != expected:
-        raise BadDataError(f"sha256 is {found}, expected {expected}")
-
-
-def _hash_path(path: Path) -> Path:
-    return path.with_suffix(".sha256")

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from dcgan.checkpoint_file import check_hash, checkpoints_in, hash_path
 from dcgan.doctor.finding import Finding, deleting, deletion
 from dcgan.doctor.locks import CHECKPOINTS
 from dcgan.errors import BadDataError
@@ -27,14 +28,14 @@ def with_dataset(findings: Sequence[Finding]) -> list[Finding]:
 def examine_checkpoints() -> Iterator[Finding]:
     """Trainings that were killed or interrupted; none may be running."""
     for folder in sorted(path for path in CHECKPOINTS.glob("*") if path.is_dir() and not path.suffix):
-        problems = {path: _problem(path) for path in sorted(folder.glob("step-*.safetensors"), key=_age)}
+        problems = {path: _problem(path) for path in checkpoints_in(folder)}
         for path, problem in problems.items():
             if problem:
-                both = path, path.with_suffix(".sha256")
+                both = path, hash_path(path)
                 repair = deletion(*both, left="dvc repro")
                 yield Finding(path=path, problem=problem, command=f"{deleting(*both)} && dvc repro", repair=repair)
         whole = [path.stem for path, problem in problems.items() if not problem]
-        stopped = f"stopped after {whole[-1]}" if whole else "stopped before its first checkpoint"
+        stopped = f"stopped after {whole[0]}" if whole else "stopped before its first checkpoint"
         problem = f"a training that {stopped}{_last_holder()}; it goes on unless its parameters or data have changed"
         yield Finding(path=folder, problem=problem, command="dvc repro", damage=False)
 
@@ -47,12 +48,6 @@ def examine_leftovers() -> Iterator[Finding]:
             if name and not is_alive(int(name[1])):
                 problem = f"left by pid {name[1]}, which is gone"
                 yield Finding(path=path, problem=problem, command=deleting(path), damage=False, repair=deletion(path))
-
-
-def _age(checkpoint: Path) -> tuple[int, str]:
-    """Rollbacks and step: what was saved after a rollback is newer, whatever its step."""
-    step, _, rollbacks = checkpoint.stem.partition("-rollback-")
-    return int(rollbacks) if rollbacks.isdecimal() else 0, step
 
 
 def _mismatch() -> Finding | None:
@@ -70,11 +65,10 @@ def _mismatch() -> Finding | None:
 
 def _problem(checkpoint: Path) -> str | None:
     try:
-        expected = checkpoint.with_suffix(".sha256").read_text(errors="replace").strip()
-    except FileNotFoundError:
-        return "its sha256 is missing"
-    found = sha256_of(checkpoint)
-    return None if found == expected else f"sha256 expected {expected}, found {found}"
+        check_hash(checkpoint)
+    except BadDataError as error:
+        return str(error)
+    return None
 
 
 def _last_holder() -> str:
