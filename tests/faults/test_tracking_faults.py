@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -167,32 +166,88 @@ def test_a_server_that_is_merely_slow_is_given_up_when_patience_is_at_its_end(fo
     assert "(TimeoutError: too slow, all its answers together)" in the_warning(capsys)
 
 
-def test_a_long_training_may_wait_for_a_tenth_of_its_time(folder, monkeypatch):
+def test_what_is_only_sent_is_not_waited_for_but_comes_before_what_is(folder, monkeypatch):
     use_new_store(folder, monkeypatch)
-    now = [0.0]
-    monkeypatch.setattr("dcgan.adapters.mlflow_tracker.link.time", SimpleNamespace(monotonic=lambda: now[0]))
-    link = Link(patience=1.0)
-
-    def call(seconds: float) -> bool:
-        """Train for a second, then wait for an answer."""
-        now[0] += 1.0
-        return link.attempt(lambda _: now.__setitem__(0, now[0] + seconds)) is None and link.is_on
-
-    assert all(call(0.09) for _ in range(100))
-    assert 0 < [call(0.2) for _ in range(60)].count(True) < 30
+    link, answered, done = Link(), threading.Event(), []
+    for index in range(3):
+        link.send(lambda _, index=index: answered.wait(60) and done.append(index))
+    assert done == []
+    assert link.is_busy
+    answered.set()
+    assert link.attempt(lambda _: list(done)) == [0, 1, 2]
+    assert not link.is_busy
 
 
-def test_a_call_that_never_ends_keeps_no_process_alive():
+@pytest.mark.parametrize("what_comes_next", [Link.send, Link.attempt])
+def test_what_is_only_sent_and_fails_is_told_by_the_next_call_which_is_not_made(
+    folder, monkeypatch, capsys, what_comes_next
+):
+    use_new_store(folder, monkeypatch)
+
+    def fail(_: object) -> None:
+        raise ConnectionResetError("the server died")
+
+    link, calls = Link(), []
+    link.send(fail)
+    while link.is_busy:
+        time.sleep(0.01)
+    assert link.is_on, "nobody has looked yet"
+    what_comes_next(link, calls.append)
+    assert not link.is_on
+    assert "ConnectionResetError: the server died" in the_warning(capsys)
+    assert calls == []
+
+
+def test_what_waits_behind_a_call_that_hangs_is_dropped_when_patience_ends(folder, monkeypatch, capsys):
+    use_new_store(folder, monkeypatch)
+    link, goes_on, calls = Link(patience=0.3), threading.Event(), []
+    link.send(lambda _: goes_on.wait(60))
+    link.send(calls.append)
+    assert link.attempt(calls.append) is None
+    assert "TimeoutError" in the_warning(capsys)
+    goes_on.set()
+    while link.is_busy:
+        time.sleep(0.01)
+    assert calls == []
+
+
+def test_a_server_that_is_slow_to_take_points_does_not_slow_the_training(folder, monkeypatch):
+    use_new_store(folder, monkeypatch)
+    monkeypatch.setattr("dcgan.adapters.mlflow_tracker.run.SEND_EVERY", 0.0)
+    import mlflow
+
+    genuine, delays = mlflow.MlflowClient.log_batch, []
+
+    def dawdle(self, *arguments, **options):
+        delays.append(0.5)
+        time.sleep(0.5)
+        return genuine(self, *arguments, **options)
+
+    with open_ours() as run, JsonlTracker(HISTORY.parent, resume_from_step=0) as history:
+        monkeypatch.setattr(mlflow.MlflowClient, "log_batch", dawdle)
+        started = time.monotonic()
+        for step in STEPS:
+            for tracker in (history, run):
+                tracker.log_metrics(dict.fromkeys(KEYS, step / 10), step=step)
+        for tracker in (history, run):
+            tracker.log_samples(np.zeros((28, 28), np.uint8), step=step)
+        assert time.monotonic() - started < 0.4
+    assert len(delays) == 2, "the first point, and then the rest together"
+    assert_whole(run)
+
+
+def test_a_call_that_never_ends_keeps_no_process_alive(closed_port):
     script = """
 import threading
-from dcgan.adapters.mlflow_tracker.link import _within
-try:
-    _within(0.2, threading.Event().wait)
-except TimeoutError:
-    print("given up")
+from dcgan.adapters.mlflow_tracker.link import Link
+print(Link(patience=0.2).attempt(lambda _: threading.Event().wait()))
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stdout) == (0, "given up\n"), done.stderr
+    environment = os.environ | {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{closed_port}"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "None\n"), done.stderr
+    assert "too slow" in done.stderr
 
 
 def test_who_needs_the_server_waits_for_it(folder, monkeypatch):

@@ -50,6 +50,7 @@ def timed(function, kind):
 link.prepare = timed(link.prepare, "prepare")
 link.Link.__init__ = timed(link.Link.__init__, "wait")
 link.Link.attempt = timed(link.Link.attempt, "wait")
+link.Link.send = timed(link.Link.send, "wait")
 atexit.register(lambda: pathlib.Path("waited.json").write_text(json.dumps(seconds)))
 """
 """Goes before the stage's script: tells what it waits for tracking, less MLflow's import and the store's creation."""
@@ -96,14 +97,18 @@ def start_training(workspace: Path, uri: str) -> subprocess.Popen[str]:
     )
 
 
+def wait_for_the_middle(workspace: Path, process: subprocess.Popen[str]) -> None:
+    while not (workspace / MIDDLE).exists() and process.poll() is None:
+        time.sleep(0.02)
+
+
 def train(
     workspace: Path, weights: dict[str, bytes], uri: str, *, in_the_middle: Callable[[], object] = lambda: None
 ) -> list[str]:
     """Train to the end, which comes in time and with these weights; returns the warnings."""
     process = start_training(workspace, uri)
     try:
-        while not (workspace / MIDDLE).exists() and process.poll() is None:
-            time.sleep(0.02)
+        wait_for_the_middle(workspace, process)
         assert process.poll() is None, "it ended before its middle"
         in_the_middle()
         _, errors = process.communicate(timeout=300)
@@ -119,7 +124,7 @@ def train(
 
 
 def dcgan_sync(workspace: Path, uri: str) -> str:
-    """What `dcgan sync` prints."""
+    """What `dcgan sync` says."""
     done = subprocess.run(
         [sys.executable, "-m", "dcgan.cli", "sync"],
         cwd=workspace,
@@ -129,7 +134,7 @@ def dcgan_sync(workspace: Path, uri: str) -> str:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    (line,) = done.stdout.splitlines()
+    *_, line = done.stdout.splitlines()  # below the address that MLflow prints of a run that it ends
     return line
 
 
@@ -222,6 +227,23 @@ def test_a_server_that_hangs_in_the_middle_is_given_up_and_told_later(weights, w
     warnings = train(workspace, weights, server.url, in_the_middle=lambda: server.send(signal.SIGSTOP))
     assert len(warnings) == 1
     server.send(signal.SIGCONT)
+    assert_completed_by_sync(workspace, server.url)
+
+
+def test_a_polite_stop_is_over_in_ten_seconds_though_the_server_hangs(weights, workspace, server):
+    server.start()
+    process = start_training(workspace, server.url)
+    wait_for_the_middle(workspace, process)
+    server.send(signal.SIGSTOP)
+    process.terminate()
+    started = time.monotonic()
+    _, errors = process.communicate(timeout=60)
+    print(f"stopped within {time.monotonic() - started:.2f} s")
+    assert time.monotonic() - started < LONGEST_BLOCK
+    assert process.returncode == 143
+    assert "train: stopped and saved after step" in errors
+    server.send(signal.SIGCONT)
+    assert train(workspace, weights, server.url) == []
     assert_completed_by_sync(workspace, server.url)
 
 

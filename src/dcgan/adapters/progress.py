@@ -32,7 +32,8 @@ class ProgressBar:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Leave the bar as it is."""
+        """Leave the bar as it is, and end its line: whoever wrote above it has brought it up."""
+        self._bar.delay = 0
         self._bar.close()
 
     def advance_to(self, step: int, end: int | None = None) -> None:
@@ -57,7 +58,6 @@ class ProgressBar:
     def log_event(self, name: str, text: str) -> None:
         """Print the event as a warning, without tearing the bar."""
         self._bar.write(f"warning: {name}: {text}", file=sys.stderr)
-        self._bar.delay = 0  # the line brings the bar up: from now on, closing it has to end its line
 
     def rewind(self, step: int) -> None:
         """Move the bar back."""

@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from threading import Thread
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tqdm import tqdm
 
 from dcgan.adapters.mlflow_tracker.store import connect, prepare, tracking_uri
 from dcgan.errors import UnavailableError
@@ -17,10 +19,8 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-PATIENCE = 9.0
-"""Seconds that a training waits for MLflow in all, whether calls fail, hang or are merely slow."""
-PATIENT_SHARE = 0.1
-"""A long training may wait for this share of its time instead, but for one call never longer than PATIENCE."""
+PATIENCE = 7.0
+"""Seconds that a training waits for MLflow in all, if calls fail, hang or are slow; a stop has to be over in ten."""
 LONGEST_REASON = 300
 """Characters of MLflow's own words in a message; some of its errors quote whole pages."""
 
@@ -28,79 +28,93 @@ LONGEST_REASON = 300
 class Link:
     """A client of MLflow; the first call that fails prints one warning and switches the link off for good.
 
-    So does the call during which patience runs out; it is left to itself. Importing MLflow and creating a store are
-    work, not waiting. Where tracking is what a stage is for, `required` turns the failure into an UnavailableError, and
-    patience has no end.
+    Calls are made one after the other, beside the training. Nobody waits for those that are only sent; those whose end
+    is waited for take up patience, and the one during which it runs out counts as failed and is left to itself.
+    Importing MLflow and creating a store are work, not waiting. Where tracking is what a stage is for, `required` turns
+    the failure into an UnavailableError, and every call is waited for to its end.
     """
 
     def __init__(self, *, required: bool = False, patience: float = PATIENCE) -> None:
         self.uri = tracking_uri()
+        self.is_on = True
+        """Whether nothing is known to have failed so far."""
         self._required = required
         self._patience = patience
-        self._waited = 0.0
-        self._opened = time.monotonic()
-        self._client: MlflowClient | None = None
+        self._last: Future[Any] = Future()
+        self._last.set_result(None)
         try:
             prepare(self.uri)
-            self._client = self._wait_for(lambda: connect(self.uri))
+            self._client = self._result_of(lambda: connect(self.uri))
         except Exception as error:
             self._switch_off(error)
 
     @property
-    def is_on(self) -> bool:
-        """Whether nothing has failed so far."""
-        return self._client is not None
+    def is_busy(self) -> bool:
+        """Whether a call is still on its way."""
+        return not self._last.done()
 
     def attempt(self, call: Callable[["MlflowClient"], Result]) -> Result | None:
         """What `call` returns when given the client; None if the link is off, or goes off because `call` fails."""
-        client = self._client
-        if client is None:
+        if not self.is_on:
             return None
         try:
-            return self._wait_for(lambda: call(client))
+            return self._result_of(lambda: call(self._client))
         except Exception as error:
             self._switch_off(error)
             return None
 
-    def _wait_for(self, call: Callable[[], Result]) -> Result:
-        """What `call` returns, or TimeoutError if patience ends before it does."""
+    def send(self, call: Callable[["MlflowClient"], object]) -> None:
+        """Have `call` made without waiting for it; if it fails, the next one finds out."""
+        if self._required:
+            self.attempt(call)
+        elif self.is_on:
+            failure = None if self.is_busy else self._last.exception()
+            if isinstance(failure, Exception):
+                self._switch_off(failure)
+            else:
+                self._start(lambda: call(self._client))
+
+    def _result_of(self, call: Callable[[], Result]) -> Result:
+        """What `call` returns; TimeoutError if patience ends before it does, the failure if one before it failed."""
         if self._required:
             return call()
         started = time.monotonic()
-        in_all = max(self._patience, PATIENT_SHARE * (started - self._opened))
-        try:
-            return _within(min(self._patience, in_all - self._waited), call)
-        finally:
-            self._waited += time.monotonic() - started
+        if self._patience > 0:
+            outcome = self._start(call)
+            wait([outcome], timeout=self._patience)
+            self._patience -= time.monotonic() - started
+            if outcome.done():
+                return outcome.result()
+        raise TimeoutError("too slow, all its answers together")
+
+    def _start(self, call: Callable[[], Result]) -> "Future[Result]":
+        """Have `call` made after the one before it, unless that fails or the link is off by then.
+
+        It runs in a thread that does not keep the process alive: neither HTTP nor a database can be told from outside
+        to give up, and the timeouts of both hold for each of the requests that a call may consist of.
+        """
+        before, outcome = self._last, Future[Result]()
+
+        def run() -> None:
+            try:
+                before.result()
+                if self.is_on:
+                    outcome.set_result(call())
+                else:
+                    outcome.cancel()
+            except BaseException as error:
+                outcome.set_exception(error)
+
+        Thread(target=run, name="mlflow", daemon=True).start()
+        self._last = outcome
+        return outcome
 
     def _switch_off(self, error: Exception) -> None:
-        self._client = None
+        self.is_on = False
         if self._required:
             raise UnavailableError(f"{_described(error, uri=self.uri)}, and run again") from error
         going_on = "going on without it; a later stage or `dcgan sync` sends what is missing"
-        print(f"warning: {_described(error, uri=self.uri)}; {going_on}", file=sys.stderr)
-
-
-def _within(seconds: float, call: Callable[[], Result]) -> Result:
-    """What `call` returns or raises; after `seconds` TimeoutError, and nobody waits for the call any more.
-
-    It runs in a thread that does not keep the process alive: neither HTTP nor a database can be told from outside to
-    give up, and the timeouts of both hold for each of the requests that a call may consist of.
-    """
-    outcome: Future[Result] = Future()
-
-    def run() -> None:
-        try:
-            outcome.set_result(call())
-        except BaseException as error:
-            outcome.set_exception(error)
-
-    if seconds > 0:
-        Thread(target=run, name="mlflow", daemon=True).start()
-        wait([outcome], timeout=seconds)
-    if not outcome.done():
-        raise TimeoutError("too slow, all its answers together")
-    return outcome.result()
+        tqdm.write(f"warning: {_described(error, uri=self.uri)}; {going_on}", file=sys.stderr)  # tears no progress bar
 
 
 def _described(error: Exception, *, uri: str) -> str:

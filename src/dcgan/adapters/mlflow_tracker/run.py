@@ -4,7 +4,7 @@ import json
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -28,8 +28,6 @@ Point = tuple[str, float, int]
 
 SEND_EVERY = 10.0
 """Seconds between two batches of metrics."""
-SEND_SHARE = 0.05
-"""Most of the time that sending may take: a slow server is sent to less often."""
 MOST_BUFFERED = 500
 LARGEST_BATCH = 1000
 """MLflow's own limit."""
@@ -86,14 +84,15 @@ class MlflowRun:
         self.finish("FINISHED" if error is None else "KILLED" if killed else "FAILED")
 
     def log_metrics(self, metrics: Mapping[str, float], *, step: int | None = None) -> None:
-        """Record `metrics` at `step`, by default the last one so far; they leave in the next batch."""
+        """Record `metrics` at `step`, by default the last one so far; they leave with the next batch, one at a time."""
         step = self.last_step if step is None else step
         self.last_step = max(self.last_step, step)
         now = time.time_ns() // 1_000_000
         points = [(key, value, step) for key, value in metrics.items()]
         self._buffer += [(point, now) for point in points if not self._is_known(point)]
-        if len(self._buffer) >= MOST_BUFFERED or time.monotonic() >= self._send_at:
-            self.flush()
+        is_due = len(self._buffer) >= MOST_BUFFERED or time.monotonic() >= self._send_at
+        if is_due and not self.link.is_busy:
+            self._empty_buffer(self.link.send)
 
     def log_figures(self, figures: Mapping[str, float]) -> None:
         """Record at the last step what a later stage found; a figure that the run shows already is not sent again.
@@ -111,11 +110,11 @@ class MlflowRun:
         """Record one grid of samples, uint8 [height, width], for the image slider."""
         if step not in self._known_samples:
             enlarged = pixels.repeat(2, axis=0).repeat(2, axis=1) if max(pixels.shape) < SMALL_GRID else pixels
-            self.link.attempt(lambda client: client.log_image(self.run_id, enlarged, key="samples", step=step))
+            self.link.send(lambda client: client.log_image(self.run_id, enlarged, key="samples", step=step))
 
     def log_event(self, name: str, text: str) -> None:
         """Set the tag `event.<name>`."""
-        self.link.attempt(partial(log_tags, run_id=self.run_id, tags={f"event.{name}": text}))
+        self.link.send(partial(log_tags, run_id=self.run_id, tags={f"event.{name}": text}))
 
     def rewind(self, step: int) -> None:
         """Drop what waits; points that were sent stay beside those that come anew, for MLflow deletes none."""
@@ -151,14 +150,8 @@ class MlflowRun:
         self.link.attempt(partial(_log_dataset, run_id=self.run_id, fields=fields))
 
     def flush(self) -> None:
-        """Send all metrics that wait."""
-        waiting, self._buffer = self._buffer, []
-        started = time.monotonic()
-        for start in range(0, len(waiting), LARGEST_BATCH):
-            batch = waiting[start : start + LARGEST_BATCH]
-            self.link.attempt(partial(self._send_points, points=batch))
-        ended = time.monotonic()
-        self._send_at = ended + max(SEND_EVERY, (ended - started) / SEND_SHARE)
+        """Send all metrics that are left, and wait for the answer."""
+        self._empty_buffer(self.link.attempt)
 
     def finish(self, status: Status = "FINISHED") -> None:
         """Send what waits and set the status; a run that has ended before keeps its status and its end."""
@@ -196,6 +189,12 @@ class MlflowRun:
         """From here on drop every point of `keys` and every grid that the run has: a training repeats some steps."""
         self.link.attempt(lambda client: self._read_points(client, keys))
         self.link.attempt(self._read_samples)
+
+    def _empty_buffer(self, post: Callable[[Callable[["MlflowClient"], None]], object]) -> None:
+        waiting, self._buffer = self._buffer, []
+        for start in range(0, len(waiting), LARGEST_BATCH):
+            post(partial(self._send_points, points=waiting[start : start + LARGEST_BATCH]))
+        self._send_at = time.monotonic() + SEND_EVERY
 
     def _is_known(self, point: Point) -> bool:
         key, _, step = point
