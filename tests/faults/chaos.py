@@ -29,12 +29,15 @@ sys.path[:0] = [str(TESTS), str(TESTS / "faults")]
 
 from corruption import Corrupted, corrupt_all  # noqa: E402
 
+from dcgan.checkpoint_file import step_of  # noqa: E402
 from dcgan.history import read_history  # noqa: E402
 from kill_points import POINTS  # noqa: E402
-from stage_server import StageServer  # noqa: E402
+from stage_server import RunningStage, StageServer  # noqa: E402
 from tiny_workspace import new_workspace  # noqa: E402
 
 INTERVAL = 5
+CHECKPOINTS = 12
+"""So many intervals each of the trainings below has."""
 SECTIONS = {
     "train": {"epochs": 500, "batch_size": 16, "checkpoint_every": INTERVAL, "report_every": INTERVAL}
     | {"max_steps": 60, "judge_every": 20, "sample_every": 20},
@@ -134,15 +137,24 @@ class Bench:
 
 
 def kill_at_random(bench: Bench, stage: str, tally: Tally, rng: random.Random) -> None:
-    """SIGKILL at any moment of the stage's life."""
+    """SIGKILL at any moment: some time after any of the checkpoints, or after none, however fast the stage is today."""
     while True:
         bench.renew()
         running = bench.server.start(stage, bench.folder)
-        time.sleep(rng.uniform(0, bench.seconds[stage]))
+        wait_for_step(bench.folder, INTERVAL * rng.randrange(CHECKPOINTS), running)
+        time.sleep(rng.uniform(0, bench.seconds[stage] / 4))
         running.kill()
         if running.wait().returncode == -signal.SIGKILL:
             break
     bench.judge(stage, tally)
+
+
+def wait_for_step(folder: Path, step: int, running: RunningStage) -> None:
+    """Return when a checkpoint of this step or a later one is there, or the stage has ended."""
+    while step > max(map(step_of, folder.glob(".checkpoints/*/step-*.safetensors")), default=0):
+        if running.has_ended():
+            break
+        time.sleep(0.005)
 
 
 def kill_at_point(bench: Bench, stage: str, tally: Tally, *, point: str, after: int) -> None:
@@ -166,8 +178,7 @@ def stop_politely(bench: Bench, stage: str, tally: Tally, rng: random.Random, *,
     for _ in range(TRIES):
         bench.renew()
         running = bench.server.start(stage, bench.folder)
-        while not list(bench.folder.glob(".checkpoints/*/step-*.safetensors")) and not running.has_ended():
-            time.sleep(0.01)
+        wait_for_step(bench.folder, INTERVAL, running)
         time.sleep(rng.uniform(0, bench.seconds[stage] / 4))
         started = time.monotonic()
         running.kill(number)
