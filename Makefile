@@ -83,7 +83,7 @@ serve-check: $(READY)  ## the service's slow checks: browser, 10,000 made-up req
 	python benchmarks/serving.py --model src/dcgan/inference/pretrained.onnx
 
 N ?= 200
-chaos: $(READY)  ## kill training N times, damage every kind of file N times, stop and start servers; an hour
+chaos: $(READY)  ## kill training N times, damage every kind of file N times, stop and start servers; an hour and a half
 	python tests/faults/chaos.py --kills $(N) --damages $(N)
 	OMP_NUM_THREADS=1 pytest -m slow tests/faults tests/pipeline
 
