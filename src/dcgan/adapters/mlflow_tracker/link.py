@@ -8,8 +8,6 @@ from concurrent.futures import Future, wait
 from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tqdm import tqdm
-
 from dcgan.adapters.mlflow_tracker.store import connect, prepare, tracking_uri
 from dcgan.errors import UnavailableError
 from dcgan.masking import masked
@@ -113,6 +111,8 @@ class Link:
         self.is_on = False
         if self._required:
             raise UnavailableError(f"{_described(error, uri=self.uri)}, and run again") from error
+        from tqdm import tqdm  # here, because production, which loads models by this module, has none
+
         going_on = "going on without it; a later stage or `dcgan sync` sends what is missing"
         tqdm.write(f"warning: {_described(error, uri=self.uri)}; {going_on}", file=sys.stderr)  # tears no progress bar
 
