@@ -279,3 +279,24 @@ def test_a_repository_for_triton_is_written(workspace, model, dcgan):
     done = dcgan("export-triton", "repository", "--model", model)
     assert done.exit_code == 0, done.err
     assert done.out.startswith("repository/dcgan-generator/1/model.onnx: ready for `tritonserver")
+
+
+def test_an_address_of_the_registry_is_refused_in_one_line_where_only_production_is_installed() -> None:
+    absent = ["mlflow", "tqdm", "torch", "scipy", "matplotlib", "yaml", "safetensors", "onnx"]
+    script = f"""
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {absent!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Absent())
+from dcgan.cli import main
+sys.argv = ["dcgan", "serve", "--model", "models:/dcgan-generator@champion"]
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 69, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: MLflow cannot be imported (No module named 'mlflow'): install the extra `train`")
