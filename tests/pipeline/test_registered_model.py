@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from damage import flip_bit
-from dcgan.adapters.mlflow_tracker import open_run
+from dcgan.adapters.mlflow_tracker import load_run_reference, open_run, resume_run
 from dcgan.adapters.mlflow_tracker.registry import Registry
 from dcgan.errors import BadDataError, UnavailableError
 from dcgan.files import sha256_of
@@ -28,13 +28,21 @@ pytestmark = [pytest.mark.filterwarnings(warning) for warning in MLFLOW_WARNINGS
 CHAMPION = f"models:/{TRACKING.registered_model}@champion"
 
 
+def open_registry() -> Registry:
+    """As the stage `register` does: with a run that waits for the server as long as it takes."""
+    reference = Path("run.json")
+    with open_run(reference=reference, tracking=TRACKING, params={}, tags={}, name="trial", description="A trial."):
+        pass
+    run = resume_run(
+        load_run_reference(reference), tracking=TRACKING, history=Path("history.jsonl"), params={}, required=True
+    )
+    return Registry(run, TRACKING.registered_model)
+
+
 @pytest.fixture
 def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
     use_new_store(tmp_path, monkeypatch)
-    with open_run(
-        reference=Path("run.json"), tracking=TRACKING, params={}, tags={}, name="trial", description="A trial."
-    ) as run:
-        return Registry(run, TRACKING.registered_model)
+    return open_registry()
 
 
 def await_answer(url: str, process: subprocess.Popen[bytes], *, seconds: float = 120) -> None:
@@ -96,12 +104,8 @@ def test_a_server_takes_a_model_and_gives_it_back_and_its_password_stays_here(tm
     try:
         await_answer(f"{url}/health", serving)
         monkeypatch.setenv("MLFLOW_TRACKING_URI", url.replace("://", "://somebody:hunter2@"))
-        with open_run(
-            reference=Path("run.json"), tracking=TRACKING, params={}, tags={}, name="trial", description="A trial."
-        ) as run:
-            registry = Registry(run, TRACKING.registered_model)
         model = write_model(tmp_path / "generator.onnx")
-        crown(registry, model)
+        crown(open_registry(), model)
         assert load_generator(CHAMPION).info.sha256 == sha256_of(model)
     finally:
         os.killpg(serving.pid, signal.SIGTERM)
