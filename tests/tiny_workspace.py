@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 import yaml
 
+from absent import hiding
 from dcgan.adapters.dataset_file import save_dataset
 from dcgan.adapters.weights import save_weights
 from dcgan.core.classifier import Classifier
@@ -56,15 +57,8 @@ def new_workspace(folder: Path, **sections: dict) -> Path:
 
 def stage_command(stage: str, *, absent: Sequence[str] = ()) -> list[str]:
     """The command that runs a stage script as DVC does, on a machine where some packages are absent."""
-    script = f"""
-import runpy, sys
-
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {list(absent)!r}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
-
-sys.meta_path.insert(0, Absent())
+    script = f"""{hiding(absent)}
+import runpy
 sys.argv = [{stage!r}]
 runpy.run_path({str(ROOT / "pipeline" / f"{stage}.py")!r}, run_name="__main__")
 """

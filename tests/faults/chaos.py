@@ -308,7 +308,8 @@ def main() -> int:
         started = time.monotonic()
         tallies.append(run())
         took = f"{time.monotonic() - started:.0f} s"
-        print(*list(table(tallies))[2:][-1:], took, *tallies[-1].failures, sep="\n  ", file=sys.stderr, flush=True)
+        *_, row = table(tallies)
+        print(row, took, *tallies[-1].failures, sep="\n  ", file=sys.stderr, flush=True)
     kinds = damages(options.damages)
     print(*table(tallies), "", *damage_table(kinds), sep="\n")
     lost = [each.name for each in tallies if not each.is_whole or each.failures]

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from absent import hiding
 from dcgan import cli
 from dcgan.inference.generator import Generator
 from dcgan.inference.samples_file import grid_columns, to_grid
@@ -283,15 +284,7 @@ def test_a_repository_for_triton_is_written(workspace, model, dcgan):
 
 def test_an_address_of_the_registry_is_refused_in_one_line_where_only_production_is_installed() -> None:
     absent = ["mlflow", "tqdm", "torch", "scipy", "matplotlib", "yaml", "safetensors", "onnx"]
-    script = f"""
-import sys
-
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {absent!r}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
-
-sys.meta_path.insert(0, Absent())
+    script = f"""{hiding(absent)}
 from dcgan.cli import main
 sys.argv = ["dcgan", "serve", "--model", "models:/dcgan-generator@champion"]
 main()
