@@ -10,13 +10,13 @@ from typing import Annotated
 import torch
 import typer
 
-from dcgan.adapters.checkpoints import CheckpointFolder
-from dcgan.adapters.params_file import load_params
-from dcgan.core.batches import Batches
-from dcgan.core.dataset import LabelledImages
-from dcgan.core.devices import prepare_device, resolve
-from dcgan.core.gan_step import gan_step
-from dcgan.core.state import build_state
+from dcgan.checkpoints.folder import CheckpointFolder
+from dcgan.config.params_file import load_params
+from dcgan.data.batches import Batches
+from dcgan.data.dataset import LabelledImages
+from dcgan.gan.devices import prepare_device, resolve
+from dcgan.gan.state import build_state
+from dcgan.gan.step import gan_step
 
 
 def main(

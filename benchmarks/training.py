@@ -13,13 +13,13 @@ from typing import Annotated
 import torch
 import typer
 
-from dcgan.adapters.params_file import load_params
-from dcgan.core.batches import Batches, mixed_seed
-from dcgan.core.config import GanConfig, Precision
-from dcgan.core.dataset import LabelledImages
-from dcgan.core.devices import prepare_device
-from dcgan.core.gan_step import gan_step
-from dcgan.core.state import build_state
+from dcgan.config.params_file import load_params
+from dcgan.config.schema import GanConfig, Precision
+from dcgan.data.batches import Batches, mixed_seed
+from dcgan.data.dataset import LabelledImages
+from dcgan.gan.devices import prepare_device
+from dcgan.gan.state import build_state
+from dcgan.gan.step import gan_step
 
 WARM_UP_STEPS = 10
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")

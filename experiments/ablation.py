@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 import yaml
 
-from dcgan.adapters.progress import ProgressBar
-from dcgan.entry import new_app, run_app
-from dcgan.errors import DivergedError, UsageError
+from dcgan.system.errors import DivergedError, UsageError
+from dcgan.system.exit import new_app, run_app
+from dcgan.tracking.progress import ProgressBar
 from recipe_changes import changed_params
 from trials import FIGURE_COLUMNS, Yardstick, append, figures_of, num_steps, origin_of, row_of, run_trial
 

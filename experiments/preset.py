@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 import yaml
 
-from dcgan.entry import new_app, run_app
-from dcgan.errors import UsageError
+from dcgan.system.errors import UsageError
+from dcgan.system.exit import new_app, run_app
 from recipe_changes import PARAMS, changed_params, write_changed
 
 PRESETS = Path("experiments/presets.yaml")

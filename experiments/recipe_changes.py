@@ -8,10 +8,10 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from dcgan.adapters.params_file import load_params
-from dcgan.core.config import Params
-from dcgan.errors import UsageError
-from dcgan.files import write_atomically
+from dcgan.config.params_file import load_params
+from dcgan.config.schema import Params
+from dcgan.system.errors import UsageError
+from dcgan.system.files import write_atomically
 
 PARAMS = Path("params.yaml")
 YAML_TAG = "tag:yaml.org,2002"

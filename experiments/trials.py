@@ -8,20 +8,23 @@ from pathlib import Path
 
 import torch
 
-from dcgan.adapters.dataset_file import load_dataset
-from dcgan.adapters.params_file import params_sha256
-from dcgan.adapters.weights import load_classifier
-from dcgan.core.batches import Batches
-from dcgan.core.config import Params
-from dcgan.core.dataset import Dataset
-from dcgan.core.devices import prepare_device, resolve
-from dcgan.core.evaluation.judge import Judge, Scores
-from dcgan.core.evaluation.samples import Samples, draw_samples, source_of
-from dcgan.core.quick_judge import QuickJudge
-from dcgan.core.state import build_state
-from dcgan.core.tracking import Tracker
-from dcgan.core.training import total_steps, train
-from dcgan.files import sha256_of
+from dcgan.classifier.network import load_classifier
+from dcgan.classifier.quick_fcd import SEED as SAMPLING_SEED
+from dcgan.classifier.quick_fcd import QuickFcd
+from dcgan.config.params_file import params_sha256
+from dcgan.config.schema import Params
+from dcgan.data.batches import Batches
+from dcgan.data.dataset import Dataset
+from dcgan.data.dataset_file import load_dataset
+from dcgan.evaluation.evaluator import Judge, Scores
+from dcgan.evaluation.samples import Samples, draw_samples, source_of
+from dcgan.gan import training
+from dcgan.gan.devices import prepare_device, resolve
+from dcgan.gan.sampling import sample_from_seed
+from dcgan.gan.state import build_state
+from dcgan.gan.tracker import Tracker
+from dcgan.gan.training import total_steps, train
+from dcgan.system.files import sha256_of
 
 CLASSIFIER = Path("models/classifier.safetensors")
 FIGURES = ("fcd", "precision", "recall", "coverage", "read_as_asked")
@@ -43,10 +46,12 @@ class Yardstick:
         judge = Judge(classifier, dataset, num_samples=params.evaluate.num_samples, seed=params.evaluate.seed)
         return cls(dataset=dataset, judge=judge)
 
-    def quick_judge(self, params: Params) -> QuickJudge:
+    def quick_judge(self, params: Params) -> training.Judge:
         """What looks at the samples of a training of `params` while it runs."""
         device = prepare_device(params.train)
-        return QuickJudge(load_classifier(CLASSIFIER, device=device), self.dataset.train, params.model)
+        quick_fcd = QuickFcd(load_classifier(CLASSIFIER, device=device), self.dataset.train)
+        count = quick_fcd.num_samples
+        return lambda generator: quick_fcd(*sample_from_seed(generator, params.model, count=count, seed=SAMPLING_SEED))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +70,7 @@ def num_steps(params: Params, dataset: Dataset) -> int:
 
 
 def run_trial(
-    params: Params, yardstick: Yardstick, *, tracker: Tracker, quick_judge: QuickJudge | None = None
+    params: Params, yardstick: Yardstick, *, tracker: Tracker, quick_judge: training.Judge | None = None
 ) -> Trial:
     """Train one variant and score its samples of the first sampling seed.
 

@@ -20,18 +20,18 @@ import torch
 import typer
 import yaml
 
-from dcgan.adapters.figures.drawing import save_grid
-from dcgan.adapters.mlflow_tracker import open_run
-from dcgan.adapters.params_file import load_params
-from dcgan.adapters.provenance import training_tags
-from dcgan.core.config import Params, TrackingConfig
-from dcgan.core.devices import prepare_device, resolve
-from dcgan.core.gan_step import gan_step
-from dcgan.core.sampling import image_grid
-from dcgan.core.state import build_state
-from dcgan.entry import new_app, run_app
-from dcgan.errors import DcganError, UsageError
-from dcgan.files import write_bytes
+from dcgan.config.params_file import load_params
+from dcgan.config.schema import Params, TrackingConfig
+from dcgan.figures.drawing import save_grid
+from dcgan.gan.devices import prepare_device, resolve
+from dcgan.gan.sampling import image_grid
+from dcgan.gan.state import build_state
+from dcgan.gan.step import gan_step
+from dcgan.system.errors import DcganError, UsageError
+from dcgan.system.exit import new_app, run_app
+from dcgan.system.files import write_bytes
+from dcgan.tracking.mlflow import open_run
+from dcgan.tracking.provenance import training_tags
 from recipe_changes import PARAMS, changed_params
 from trials import CLASSIFIER, FIGURE_COLUMNS, Yardstick, append, figures_of, origin_of, row_of, run_trial
 

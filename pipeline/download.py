@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from dcgan.adapters.mnist_files import download_files, write_digits
-from dcgan.adapters.params_file import load_params
-from dcgan.entry import run_stage
+from dcgan.config.params_file import load_params
+from dcgan.data.files import download_files, write_digits
+from dcgan.system.exit import run_stage
 
 RAW = Path("data/raw")
 

@@ -2,20 +2,21 @@
 
 from pathlib import Path
 
-from dcgan.adapters.dataset_file import load_dataset
-from dcgan.adapters.figures.evaluation import save_discriminator, save_quality
-from dcgan.adapters.inception import load_inception, measure_fid
-from dcgan.adapters.params_file import load_params
-from dcgan.adapters.weights import load_classifier, load_remarks, restored
-from dcgan.core.devices import prepare_device
-from dcgan.core.evaluation.discriminator import judge_discriminator
-from dcgan.core.evaluation.quality import measure_quality
-from dcgan.core.evaluation.report import describe, headline, headlines
-from dcgan.core.evaluation.samples import draw_interpolations, source_of
-from dcgan.core.networks import build_discriminator, build_generator
-from dcgan.entry import run_stage
-from dcgan.files import sha256_of, write_json
-from dcgan.tracked import bring_up_to_date
+from dcgan.checkpoints.weights import load_remarks, restored
+from dcgan.classifier.network import load_classifier
+from dcgan.config.params_file import load_params
+from dcgan.data.dataset_file import load_dataset
+from dcgan.evaluation.discriminator import judge_discriminator
+from dcgan.evaluation.inception import load_inception, measure_fid
+from dcgan.evaluation.quality import measure_quality
+from dcgan.evaluation.report import describe, headline, headlines
+from dcgan.evaluation.samples import draw_interpolations, source_of
+from dcgan.figures.evaluation import save_discriminator, save_quality
+from dcgan.gan.devices import prepare_device
+from dcgan.gan.networks import build_discriminator, build_generator
+from dcgan.system.exit import run_stage
+from dcgan.system.files import sha256_of, write_json
+from dcgan.tracking.sync import bring_up_to_date
 
 MODELS, REPORTS, PLOTS = Path("models"), Path("reports"), Path("reports/plots")
 CLASSIFIER, GENERATOR = MODELS / "classifier.safetensors", MODELS / "generator.safetensors"

@@ -2,16 +2,16 @@
 
 from pathlib import Path
 
-from dcgan.adapters.onnx_export import examine, export_generator
-from dcgan.adapters.params_file import load_params, params_sha256
-from dcgan.adapters.provenance import source_revision
-from dcgan.adapters.weights import load_weights
-from dcgan.core.config import NUM_CLASSES, Params
-from dcgan.core.gates import Judgement
-from dcgan.core.networks import build_generator
-from dcgan.entry import run_stage
-from dcgan.files import read_json, sha256_of, write_bytes, write_json
-from dcgan.tracked import bring_up_to_date
+from dcgan.checkpoints.weights import load_weights
+from dcgan.config.params_file import load_params, params_sha256
+from dcgan.config.schema import NUM_CLASSES, Params
+from dcgan.export.onnx_export import examine, export_generator
+from dcgan.gan.networks import build_generator
+from dcgan.system.exit import run_stage
+from dcgan.system.files import read_json, sha256_of, write_bytes, write_json
+from dcgan.tracking.gates import Judgement
+from dcgan.tracking.provenance import source_revision
+from dcgan.tracking.sync import bring_up_to_date
 
 MODELS, REPORTS = Path("models"), Path("reports")
 GENERATOR = MODELS / "generator.safetensors"

@@ -3,13 +3,13 @@
 import dataclasses
 from pathlib import Path
 
-from dcgan.adapters.mlflow_tracker.registry import Registry
-from dcgan.adapters.mlflow_tracker.version_page import champion_from, note_of, tags_of
-from dcgan.adapters.params_file import load_params
-from dcgan.core.gates import Judgement, apply_gates, decide
-from dcgan.entry import run_stage
-from dcgan.files import read_json, write_json
-from dcgan.tracked import bring_up_to_date
+from dcgan.config.params_file import load_params
+from dcgan.system.exit import run_stage
+from dcgan.system.files import read_json, write_json
+from dcgan.tracking.gates import Judgement, apply_gates, decide
+from dcgan.tracking.mlflow.registry import Registry
+from dcgan.tracking.mlflow.version_page import champion_from, note_of, tags_of
+from dcgan.tracking.sync import bring_up_to_date
 
 MODEL = Path("models/generator.onnx")
 EVALUATION, EXPORT = Path("reports/evaluation.json"), Path("reports/export.json")

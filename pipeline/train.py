@@ -2,25 +2,28 @@
 
 from pathlib import Path
 
-from dcgan.adapters.checkpoints import CheckpointFolder, recipe_of
-from dcgan.adapters.dataset_file import load_dataset
-from dcgan.adapters.figures.training import save_history
-from dcgan.adapters.jsonl_tracker import JsonlTracker
-from dcgan.adapters.params_file import load_params
-from dcgan.adapters.progress import ProgressBar
-from dcgan.adapters.run_lock import exclusive
-from dcgan.adapters.stop_signals import stop_on_signals
-from dcgan.adapters.weights import load_classifier, save_weights
-from dcgan.core.batches import Batches
-from dcgan.core.devices import prepare_device, resolve
-from dcgan.core.quick_judge import QuickJudge
-from dcgan.core.recovery import train_with_rollbacks
-from dcgan.core.state import build_state
-from dcgan.core.tracking import TeeTracker
-from dcgan.core.training import total_steps
-from dcgan.entry import run_stage
-from dcgan.files import require_writable
-from dcgan.tracked import open_training, track_training
+from dcgan.checkpoints.folder import CheckpointFolder, recipe_of
+from dcgan.checkpoints.weights import save_weights
+from dcgan.classifier.network import load_classifier
+from dcgan.classifier.quick_fcd import SEED as SAMPLING_SEED
+from dcgan.classifier.quick_fcd import QuickFcd
+from dcgan.config.params_file import load_params
+from dcgan.data.batches import Batches
+from dcgan.data.dataset_file import load_dataset
+from dcgan.figures.training import save_history
+from dcgan.gan.devices import prepare_device, resolve
+from dcgan.gan.recovery import train_with_rollbacks
+from dcgan.gan.sampling import sample_from_seed
+from dcgan.gan.state import build_state
+from dcgan.gan.tracker import TeeTracker
+from dcgan.gan.training import total_steps
+from dcgan.system.exit import run_stage
+from dcgan.system.files import require_writable
+from dcgan.system.run_lock import exclusive
+from dcgan.system.signals import stop_on_signals
+from dcgan.tracking.jsonl import JsonlTracker
+from dcgan.tracking.progress import ProgressBar
+from dcgan.tracking.sync import open_training, track_training
 
 CHECKPOINTS, MODELS, REPORTS = Path(".checkpoints"), Path("models"), Path("reports")
 DATASET, CLASSIFIER = INPUTS = Path("data/dataset.safetensors"), MODELS / "classifier.safetensors"
@@ -31,7 +34,9 @@ def main() -> None:
     params = load_params(Path("params.yaml"))
     device = prepare_device(params.train)
     config, data = resolve(params.gan, device), load_dataset(DATASET, report_path=REPORTS / "validation.json")
-    judge = QuickJudge(load_classifier(CLASSIFIER, device=device), data.train, config.model)
+    quick_fcd = QuickFcd(load_classifier(CLASSIFIER, device=device), data.train)
+    count = quick_fcd.num_samples
+    judge = lambda generator: quick_fcd(*sample_from_seed(generator, config.model, count=count, seed=SAMPLING_SEED))  # noqa: E731
     batches = Batches(data.train, batch_size=config.train.batch_size, seed=config.train.seed, device=device)
     end = total_steps(config.train, steps_per_epoch=batches.steps_per_epoch)
     require_writable(MODELS, REPORTS, CHECKPOINTS)

@@ -2,18 +2,18 @@
 
 from pathlib import Path
 
-from dcgan.adapters.checkpoints import CheckpointFolder, recipe_of
-from dcgan.adapters.dataset_file import load_dataset
-from dcgan.adapters.params_file import load_params
-from dcgan.adapters.progress import ProgressBar
-from dcgan.adapters.run_lock import exclusive
-from dcgan.adapters.stop_signals import stop_on_signals
-from dcgan.adapters.weights import save_weights
-from dcgan.core.classifier import compute_accuracy
-from dcgan.core.classifier_training import build_classifier_state, train_classifier
-from dcgan.core.devices import prepare_device
-from dcgan.entry import run_stage
-from dcgan.files import require_writable
+from dcgan.checkpoints.folder import CheckpointFolder, recipe_of
+from dcgan.checkpoints.weights import save_weights
+from dcgan.classifier.network import compute_accuracy
+from dcgan.classifier.training import build_classifier_state, train_classifier
+from dcgan.config.params_file import load_params
+from dcgan.data.dataset_file import load_dataset
+from dcgan.gan.devices import prepare_device
+from dcgan.system.exit import run_stage
+from dcgan.system.files import require_writable
+from dcgan.system.run_lock import exclusive
+from dcgan.system.signals import stop_on_signals
+from dcgan.tracking.progress import ProgressBar
 
 DATASET, CHECKPOINTS, MODELS = Path("data/dataset.safetensors"), Path(".checkpoints"), Path("models")
 

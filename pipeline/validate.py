@@ -4,16 +4,16 @@ import dataclasses
 import shutil
 from pathlib import Path
 
-from dcgan.adapters.dataset_file import save_dataset
-from dcgan.adapters.expectations import check_expectations
-from dcgan.adapters.findings_table import print_failures
-from dcgan.adapters.image_table import image_table, summarise_splits
-from dcgan.adapters.mnist_files import read_arrays
-from dcgan.adapters.params_file import load_params
-from dcgan.entry import run_stage
-from dcgan.errors import BadDataError
-from dcgan.files import write_json
-from dcgan.known_data import KNOWN_DATA
+from dcgan.config.params_file import load_params
+from dcgan.data.dataset_file import save_dataset
+from dcgan.data.expectations import check_expectations
+from dcgan.data.files import read_arrays
+from dcgan.data.findings_table import print_failures
+from dcgan.data.image_table import image_table, summarise_splits
+from dcgan.data.specs import KNOWN_DATA
+from dcgan.system.errors import BadDataError
+from dcgan.system.exit import run_stage
+from dcgan.system.files import write_json
 
 RAW = Path("data/raw")
 DATASET = Path("data/dataset.safetensors")

@@ -1,12 +1,17 @@
-"""What every test may need: a small configuration, and a data set that is learnt in seconds."""
+"""What every test may need: a small configuration, a data set learnt in seconds, a tiny generator and its service."""
 
 import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 
-from dcgan.core.config import GanConfig, LossConfig, ModelConfig, PenaltiesConfig, TrainConfig
-from dcgan.core.dataset import LabelledImages
+from dcgan.config.schema import GanConfig, LossConfig, ModelConfig, PenaltiesConfig, TrainConfig
+from dcgan.data.dataset import LabelledImages
+from running_service import Running
+from service_client import Service
+from tiny_onnx import write_model
 
 
 @pytest.fixture(scope="session")
@@ -63,3 +68,23 @@ def striped_images() -> LabelledImages:
         top, left = 3 + 5 * (digit % 5), 3 + 12 * (digit // 5)
         image[top : top + 2, left : left + 10] = 250
     return LabelledImages(images, labels)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write_model(tmp_path / "generator.onnx")
+
+
+@pytest.fixture
+def service(model: Path) -> Iterator[Service]:
+    with Service(model) as client:
+        yield client
+
+
+@pytest.fixture
+def running(tmp_path: Path, model: Path) -> Iterator[Running]:
+    """`dcgan serve` with that generator, in a process of its own."""
+    service = Running(tmp_path, model)
+    yield service
+    service.process.kill()
+    service.process.wait()

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import torch
 
-from dcgan.adapters.params_file import load_params
-from dcgan.core.batches import Batches
-from dcgan.core.config import GanConfig
-from dcgan.core.dataset import LabelledImages
-from dcgan.core.state import build_state
-from dcgan.core.tracking import RecordingTracker
-from dcgan.core.training import train
+from dcgan.config.params_file import load_params
+from dcgan.config.schema import GanConfig
+from dcgan.data.batches import Batches
+from dcgan.data.dataset import LabelledImages
+from dcgan.gan.state import build_state
+from dcgan.gan.tracker import RecordingTracker
+from dcgan.gan.training import train
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = Path(__file__).with_suffix(".json")

@@ -7,10 +7,10 @@ import numpy as np
 from starlette.testclient import TestClient
 
 from dcgan.inference.generator import Generator
-from dcgan.inference.service.app import Readiness, build_app
-from dcgan.inference.service.limits import Limits
-from dcgan.inference.service.metrics import Metrics
-from dcgan.inference.service.model import ServedModel
+from dcgan.service.app import Readiness, build_app
+from dcgan.service.limits import Limits
+from dcgan.service.metrics import Metrics
+from dcgan.service.model import ServedModel
 from tiny_onnx import LATENT_DIM
 
 LIMITS = Limits(max_body_bytes=50_000, max_images=100)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dcgan.adapters.mnist_files import ARRAYS, DataFile
-from dcgan.adapters.mnist_files.idx import write_idx
-from dcgan.known_data import DataFacts, SplitFacts
+from dcgan.data.files import ARRAYS, DataFile
+from dcgan.data.files.idx import write_idx
+from dcgan.data.specs import DataFacts, SplitFacts
 
 NAMES = dict(
     zip(

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from dcgan.seal import BLANK, KEY, seal
+from dcgan.inference.checksum import BLANK, KEY, seal
 
 LATENT_DIM = 4
 WEIGHT = np.random.default_rng(0).normal(size=(LATENT_DIM, 784)).astype(np.float32)

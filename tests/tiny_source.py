@@ -1,6 +1,6 @@
 """Anything that turns latents into images, as a source of samples."""
 
-from dcgan.core.evaluation.samples import Source
+from dcgan.evaluation.samples import Source
 
 LATENT_DIM = 4
 

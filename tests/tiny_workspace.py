@@ -10,10 +10,10 @@ import torch
 import yaml
 
 from absent import hiding
-from dcgan.adapters.dataset_file import save_dataset
-from dcgan.adapters.weights import save_weights
-from dcgan.core.classifier import Classifier
-from dcgan.files import write_json
+from dcgan.checkpoints.weights import save_weights
+from dcgan.classifier.network import Classifier
+from dcgan.data.dataset_file import save_dataset
+from dcgan.system.files import write_json
 from tiny_data import tiny_arrays
 
 ROOT = Path(__file__).parents[1]

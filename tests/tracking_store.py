@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dcgan.adapters.mlflow_tracker.store import SETTINGS, connect
-from dcgan.core.config import TrackingConfig
+from dcgan.config.schema import TrackingConfig
+from dcgan.tracking.mlflow.store import SETTINGS, connect
 
 MLFLOW_WARNINGS = [
     "ignore:The ``noload`` loader strategy is deprecated",  # SQLAlchemy, of MLflow's tables

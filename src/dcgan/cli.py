@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dcgan.entry import new_app, run_app
-from dcgan.errors import UnavailableError
+from dcgan.system.errors import UnavailableError
+from dcgan.system.exit import new_app, run_app
 
 if TYPE_CHECKING:
     from dcgan.inference.generator import ModelInfo
@@ -52,9 +52,9 @@ def generate(
     ] = 1.0,
 ) -> None:
     """Draw digits into a file."""
-    from dcgan.files import write_atomically
     from dcgan.inference.generator import Generator
     from dcgan.inference.samples_file import Samples, writer_for
+    from dcgan.system.files import write_atomically
 
     write, model = writer_for(out), model or default_model()
     # Always the CPU: it starts at once and draws the same bytes on every machine.
@@ -89,7 +89,7 @@ def evaluate(
 ) -> None:
     """Judge any generator of the ONNX contract by the workspace's data set, classifier and params.yaml."""
     try:
-        from dcgan.model_evaluation import evaluate_model
+        from dcgan.commands.evaluate import evaluate_model
     except ModuleNotFoundError as error:
         raise UnavailableError(f"dcgan evaluate needs {error.name}; install dcgan-mnist[train]") from error
     evaluate_model(model or default_model(), classifier_path=classifier, out=out)
@@ -117,7 +117,7 @@ def project(
 ) -> None:
     """Find the latents whose images come nearest to pictures; of two pictures, also draw the walk between them."""
     try:
-        from dcgan.projection import project_images
+        from dcgan.commands.project import project_images
     except ModuleNotFoundError as error:
         raise UnavailableError(f"dcgan project needs {error.name}; install dcgan-mnist[train]") from error
     project_images(images, weights=model, labels=digits, out=out, steps=steps, restarts=restarts, seed=seed)
@@ -132,7 +132,7 @@ def doctor(
 ) -> None:
     """Find what is damaged in this workspace, and the command that repairs it: files, DVC's cache, locks."""
     try:
-        from dcgan.doctor import run_doctor
+        from dcgan.commands.doctor import run_doctor
 
         run_doctor(repair=repair)
     except ModuleNotFoundError as error:
@@ -143,7 +143,7 @@ def doctor(
 def sync() -> None:
     """Send MLflow what it missed of the model in this folder; nothing is ever sent twice."""
     try:
-        from dcgan.sync import sync_workspace
+        from dcgan.commands.sync import sync_workspace
     except ModuleNotFoundError as error:
         raise UnavailableError(f"dcgan sync needs {error.name}; install dcgan-mnist[train]") from error
     sync_workspace()
@@ -172,11 +172,11 @@ def serve(
 ) -> None:
     """Serve digits over HTTP; DCGAN_API_KEYS=KEY,… lets in only those who send one of the keys."""
     try:
-        from dcgan.inference.service.limits import limits_from
-        from dcgan.inference.service.server import serve as run
+        from dcgan.service.limits import limits_from
+        from dcgan.service.server import serve as run
     except ModuleNotFoundError as error:
         raise UnavailableError(f"dcgan serve needs {error.name}; install dcgan-mnist[serve-cpu]") from error
-    from dcgan.model_source import load_generator
+    from dcgan.commands.model_source import load_generator
 
     keys = [key.strip() for key in os.environ.get("DCGAN_API_KEYS", "").split(",") if key.strip()]
     bounds, source = limits_from(limits or []), model or str(default_model())

@@ -10,7 +10,7 @@ def test_dvc_lists_exactly_the_sources_that_a_stage_reaches(stage):
 
 
 def test_a_change_of_a_loss_retrains_but_one_of_the_service_does_not():
-    assert "src/dcgan/core/losses.py" in stage_sources.sources_of("train")
-    assert "src/dcgan/core/losses.py" not in stage_sources.sources_of("train_classifier")
+    assert "src/dcgan/gan/losses.py" in stage_sources.sources_of("train")
+    assert "src/dcgan/gan/losses.py" not in stage_sources.sources_of("train_classifier")
     reached = {source for stage in stage_sources.stages() for source in stage_sources.sources_of(stage)}
     assert not any(source.startswith("src/dcgan/cli") for source in reached)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dcgan.adapters.params_file import load_params, params_sha256
-from dcgan.errors import UsageError
+from dcgan.config.params_file import load_params, params_sha256
+from dcgan.system.errors import UsageError
 from recipe_changes import changed_params, write_changed
 
 ROOT = Path(__file__).parents[2]

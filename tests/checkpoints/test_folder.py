@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from damage import Evil, flip_bit
-from dcgan.adapters.checkpoints import CheckpointFolder, recipe_of
-from dcgan.core.state import build_state
-from dcgan.errors import BadDataError
+from dcgan.checkpoints.folder import CheckpointFolder, recipe_of
+from dcgan.gan.state import build_state
+from dcgan.system.errors import BadDataError
 
 CPU = torch.device("cpu")
 

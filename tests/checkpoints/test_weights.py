@@ -6,9 +6,9 @@ import safetensors.torch
 import torch
 
 from damage import Evil, flip_bit
-from dcgan.adapters.weights import load_remarks, load_weights, save_weights
-from dcgan.core.state import build_state
-from dcgan.errors import BadDataError
+from dcgan.checkpoints.weights import load_remarks, load_weights, save_weights
+from dcgan.gan.state import build_state
+from dcgan.system.errors import BadDataError
 
 CPU = torch.device("cpu")
 

@@ -4,11 +4,11 @@ import math
 import pytest
 import torch
 
-from dcgan.core.batches import to_images
-from dcgan.core.classifier import FEATURE_DIM, compute_accuracy, read_images, read_pixels
-from dcgan.core.classifier_training import build_classifier_state, train_classifier, trained_classifier
-from dcgan.core.config import ClassifierConfig
-from dcgan.errors import BadDataError, DivergedError
+from dcgan.classifier.network import FEATURE_DIM, compute_accuracy, read_images, read_pixels
+from dcgan.classifier.training import build_classifier_state, train_classifier, trained_classifier
+from dcgan.config.schema import ClassifierConfig
+from dcgan.data.batches import to_images
+from dcgan.system.errors import BadDataError, DivergedError
 
 CPU = torch.device("cpu")
 CONFIG = ClassifierConfig(seed=0, epochs=8, batch_size=20, learning_rate=4e-3)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from dcgan.core.metrics.frechet import feature_statistics, frechet_distance
+from dcgan.classifier.frechet import feature_statistics, frechet_distance
 
 
 @pytest.fixture

@@ -222,7 +222,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_generating_imports_no_pytorch(model: Path) -> None:
     out = model.with_name("samples.png")
-    watched = ["onnxruntime", "torch", "onnx", "scipy", "matplotlib", "dcgan.core", "dcgan.adapters"]
+    watched = ["onnxruntime", "torch", "onnx", "scipy", "matplotlib", "dcgan.gan", "dcgan.evaluation", "dcgan.tracking"]
     assert imported_by("generate", "--model", model, "--out", out, among=watched) == ["onnxruntime"]
 
 

@@ -9,13 +9,14 @@ import pytest
 import torch
 from PIL import Image
 
-from dcgan.adapters.params_file import load_params
-from dcgan.adapters.weights import restored, save_weights
-from dcgan.core.inversion import project
-from dcgan.core.networks import build_generator
-from dcgan.core.sampling import sample_from_seed, to_pixels
-from dcgan.errors import BadDataError
-from dcgan.projection import read_picture, walk
+from dcgan.checkpoints.weights import restored, save_weights
+from dcgan.commands.project import read_picture, walk
+from dcgan.config.params_file import load_params
+from dcgan.data.batches import to_pixels
+from dcgan.gan.inversion import project
+from dcgan.gan.networks import build_generator
+from dcgan.gan.sampling import sample_from_seed
+from dcgan.system.errors import BadDataError
 from tiny_workspace import new_workspace
 
 

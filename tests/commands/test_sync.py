@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dcgan.adapters.jsonl_tracker import JsonlTracker
-from dcgan.adapters.mlflow_tracker import MlflowRun, open_run, save_run_reference, store
-from dcgan.adapters.params_file import load_params
-from dcgan.adapters.provenance import input_tags
-from dcgan.adapters.run_lock import exclusive
-from dcgan.core.config import Params
-from dcgan.errors import BadDataError, BusyError, UnavailableError
-from dcgan.files import sha256_of, write_bytes, write_json
-from dcgan.sync import sync_workspace
-from dcgan.tracked import bring_up_to_date
+from dcgan.commands.sync import sync_workspace
+from dcgan.config.params_file import load_params
+from dcgan.config.schema import Params
+from dcgan.system.errors import BadDataError, BusyError, UnavailableError
+from dcgan.system.files import sha256_of, write_bytes, write_json
+from dcgan.system.run_lock import exclusive
+from dcgan.tracking.jsonl import JsonlTracker
+from dcgan.tracking.mlflow import MlflowRun, open_run, save_run_reference, store
+from dcgan.tracking.provenance import input_tags
+from dcgan.tracking.sync import bring_up_to_date
 from tiny_workspace import write_dataset, write_params
 from tracking_store import MLFLOW_WARNINGS, use_folder, use_new_store
 

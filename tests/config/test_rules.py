@@ -4,14 +4,14 @@ import itertools
 import pytest
 import torch
 
-from dcgan.adapters.onnx_export import examine, export_generator
-from dcgan.core.batches import Batches
-from dcgan.core.combinations import refuse_misfits
-from dcgan.core.config import GanConfig, StopRule
-from dcgan.core.gan_step import gan_step
-from dcgan.core.losses import LOSSES
-from dcgan.core.networks import ARCHITECTURES
-from dcgan.core.state import build_state
+from dcgan.config.rules import refuse_misfits
+from dcgan.config.schema import GanConfig, StopRule
+from dcgan.data.batches import Batches
+from dcgan.export.onnx_export import examine, export_generator
+from dcgan.gan.losses import LOSSES
+from dcgan.gan.networks import ARCHITECTURES
+from dcgan.gan.state import build_state
+from dcgan.gan.step import gan_step
 from dcgan.inference.generator import Generator
 from tiny_onnx import METADATA
 

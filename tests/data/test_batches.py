@@ -3,9 +3,9 @@ import dataclasses
 import pytest
 import torch
 
-from dcgan.core.batches import Batches, mixed_seed, sample_labels, sample_latents, to_images
-from dcgan.core.dataset import LabelledImages
-from dcgan.errors import UsageError
+from dcgan.data.batches import Batches, mixed_seed, sample_labels, sample_latents, to_images
+from dcgan.data.dataset import LabelledImages
+from dcgan.system.errors import UsageError
 
 
 @pytest.fixture

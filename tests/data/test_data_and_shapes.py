@@ -5,15 +5,15 @@ import itertools
 import pytest
 import torch
 
-from dcgan.adapters.mnist_files import read_arrays
-from dcgan.adapters.mnist_files.digits import write_digits
-from dcgan.adapters.params_file import load_params
-from dcgan.core.batches import Batches
-from dcgan.core.dataset import LabelledImages
-from dcgan.core.gan_step import gan_step
-from dcgan.core.networks import ARCHITECTURES
-from dcgan.core.state import build_state
-from dcgan.errors import UsageError
+from dcgan.config.params_file import load_params
+from dcgan.data.batches import Batches
+from dcgan.data.dataset import LabelledImages
+from dcgan.data.files import read_arrays
+from dcgan.data.files.digits import write_digits
+from dcgan.gan.networks import ARCHITECTURES
+from dcgan.gan.state import build_state
+from dcgan.gan.step import gan_step
+from dcgan.system.errors import UsageError
 from tiny_data import tiny_arrays
 from tiny_workspace import write_params
 

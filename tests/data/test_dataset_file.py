@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from dcgan.adapters.dataset_file import load_dataset, save_dataset
-from dcgan.errors import BadDataError, CannotCreateError
+from dcgan.data.dataset_file import load_dataset, save_dataset
+from dcgan.system.errors import BadDataError, CannotCreateError
 from tiny_data import tiny_arrays
 
 

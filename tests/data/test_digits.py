@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from dcgan.adapters.image_table import image_table
-from dcgan.adapters.mnist_files import read_arrays, write_digits
+from dcgan.data.files import read_arrays, write_digits
+from dcgan.data.image_table import image_table
 
 
 @pytest.fixture(scope="module")

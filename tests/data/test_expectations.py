@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from dcgan.adapters.expectations import Finding, Outcome, check_expectations
-from dcgan.adapters.findings_table import print_failures
-from dcgan.adapters.image_table import image_table, summarise_splits
-from dcgan.known_data import DataFacts
+from dcgan.data.expectations import Finding, Outcome, check_expectations
+from dcgan.data.findings_table import print_failures
+from dcgan.data.image_table import image_table, summarise_splits
+from dcgan.data.specs import DataFacts
 from tiny_data import tiny_arrays, tiny_facts
 
 # Great Expectations imports them.

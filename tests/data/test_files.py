@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dcgan.adapters import mnist_files
-from dcgan.adapters.mnist_files import ARRAYS, download_files, files_of, read_arrays
-from dcgan.errors import BadDataError, UnavailableError
+from dcgan.data import files as mnist_files
+from dcgan.data.files import ARRAYS, download_files, files_of, read_arrays
+from dcgan.system.errors import BadDataError, UnavailableError
 from tiny_data import NAMES, files_with_hashes, tiny_arrays, write_files
 
 FIRST, *_, LAST = NAMES.values()

@@ -3,8 +3,8 @@ import hashlib
 import numpy as np
 import pytest
 
-from dcgan.adapters import image_table as module
-from dcgan.adapters.image_table import image_table, summarise_splits
+from dcgan.data import image_table as module
+from dcgan.data.image_table import image_table, summarise_splits
 from tiny_data import tiny_arrays
 
 

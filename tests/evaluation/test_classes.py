@@ -6,7 +6,7 @@ import torch
 from scipy.stats import entropy
 from sklearn.metrics import confusion_matrix as reference_confusion
 
-from dcgan.core.metrics.classes import (
+from dcgan.evaluation.metrics.classes import (
     class_divergence,
     class_shares,
     classifier_score,

@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 import torch
 
-from dcgan.core.classifier import Classifier, Reading
-from dcgan.core.classifier_training import trained_classifier
-from dcgan.core.config import ClassifierConfig, EvaluateConfig, GatesConfig
-from dcgan.core.dataset import Dataset, LabelledImages
-from dcgan.core.evaluation.discriminator import judge_discriminator
-from dcgan.core.evaluation.judge import Judge, mean_of, spread_of
-from dcgan.core.evaluation.numbers import numbers_in
-from dcgan.core.evaluation.quality import Quality, digit_rows, measure_quality
-from dcgan.core.evaluation.report import describe, headline, headlines
-from dcgan.core.gates import Judgement, apply_gates
-from dcgan.core.metrics.frechet import feature_statistics, frechet_distance
-from dcgan.core.networks import Verdict, build_discriminator
-from dcgan.errors import BadDataError, UsageError
+from dcgan.classifier.frechet import feature_statistics, frechet_distance
+from dcgan.classifier.network import Classifier, Reading
+from dcgan.classifier.training import trained_classifier
+from dcgan.config.schema import ClassifierConfig, EvaluateConfig, GatesConfig
+from dcgan.data.dataset import Dataset, LabelledImages
+from dcgan.evaluation.discriminator import judge_discriminator
+from dcgan.evaluation.evaluator import Judge, mean_of, spread_of
+from dcgan.evaluation.numbers import numbers_in
+from dcgan.evaluation.quality import Quality, digit_rows, measure_quality
+from dcgan.evaluation.report import describe, headline, headlines
+from dcgan.gan.networks import Verdict, build_discriminator
+from dcgan.system.errors import BadDataError, UsageError
+from dcgan.tracking.gates import Judgement, apply_gates
 from tiny_source import source
 
 CLASSIFIER = ClassifierConfig(seed=0, epochs=6, batch_size=8, learning_rate=4e-3)

@@ -6,8 +6,8 @@ import pickle
 import pytest
 import torch
 
-from dcgan.adapters.inception import compute_fid, load_inception
-from dcgan.errors import BadDataError
+from dcgan.evaluation.inception import compute_fid, load_inception
+from dcgan.system.errors import BadDataError
 
 CPU = torch.device("cpu")
 

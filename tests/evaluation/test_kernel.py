@@ -2,8 +2,8 @@ import pytest
 import torch
 from sklearn.metrics.pairwise import polynomial_kernel
 
-from dcgan.core.metrics import kernel
-from dcgan.core.metrics.kernel import kernel_distance
+from dcgan.evaluation.metrics import kernel
+from dcgan.evaluation.metrics.kernel import kernel_distance
 
 
 def normal(count: int, *, seed: int, dim: int = 8) -> torch.Tensor:

@@ -6,8 +6,8 @@ import torch
 from sklearn.metrics import pairwise_distances
 from sklearn.neighbors import NearestNeighbors
 
-from dcgan.core.metrics import neighbours
-from dcgan.core.metrics.manifold import ManifoldFigures, compare_manifolds, manifold_of
+from dcgan.evaluation.metrics import neighbours
+from dcgan.evaluation.metrics.manifold import ManifoldFigures, compare_manifolds, manifold_of
 
 
 def normal(count: int, *, seed: int, dim: int = 6, shift: float = 0.0) -> torch.Tensor:

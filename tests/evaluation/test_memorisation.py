@@ -3,9 +3,9 @@ import pytest
 import torch
 from sklearn.neighbors import NearestNeighbors
 
-from dcgan.core.dataset import LabelledImages
-from dcgan.core.evaluation.memorisation import closest_pairs, judge_memorisation
-from dcgan.core.metrics.memorisation import training_neighbours
+from dcgan.data.dataset import LabelledImages
+from dcgan.evaluation.memorisation import closest_pairs, judge_memorisation
+from dcgan.evaluation.metrics.memorisation import training_neighbours
 
 
 def uniform(count: int, *, seed: int, dim: int = 5) -> torch.Tensor:

@@ -4,7 +4,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from dcgan.core.metrics.probe import fit_softmax_regression, probe_accuracy
+from dcgan.evaluation.metrics.probe import fit_softmax_regression, probe_accuracy
 
 
 def clusters(per_class: int, *, seed: int, noise: float = 1.0, dim: int = 12) -> tuple[torch.Tensor, torch.Tensor]:

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from dcgan.core.batches import mixed_seed
-from dcgan.core.evaluation.samples import (
+from dcgan.data.batches import mixed_seed
+from dcgan.evaluation.samples import (
     draw_interpolations,
     draw_samples,
     evaluation_rng,
@@ -14,8 +14,8 @@ from dcgan.core.evaluation.samples import (
     source_of,
     spherical_walk,
 )
-from dcgan.core.networks import build_generator
-from dcgan.errors import BadDataError
+from dcgan.gan.networks import build_generator
+from dcgan.system.errors import BadDataError
 from tiny_source import LATENT_DIM, source
 
 

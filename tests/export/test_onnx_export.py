@@ -16,15 +16,16 @@ import torch
 from google.protobuf.message import Message
 from torch import Tensor, nn
 
-from dcgan.adapters import onnx_export
-from dcgan.adapters.onnx_export import compute_parity, examine, export_generator, measure_latency
-from dcgan.adapters.weights import save_weights
-from dcgan.core.config import ModelConfig
-from dcgan.core.networks import build_generator
-from dcgan.core.sampling import sample_images, to_pixels
-from dcgan.errors import BadDataError
+from dcgan.checkpoints.weights import save_weights
+from dcgan.config.schema import ModelConfig
+from dcgan.data.batches import to_pixels
+from dcgan.export import onnx_export
+from dcgan.export.onnx_export import compute_parity, examine, export_generator, measure_latency
+from dcgan.gan.networks import build_generator
+from dcgan.gan.sampling import sample_images
+from dcgan.inference.checksum import BLANK, KEY
 from dcgan.inference.generator import Generator
-from dcgan.seal import BLANK, KEY
+from dcgan.system.errors import BadDataError
 
 ROOT = Path(__file__).parents[2]
 METADATA = {
@@ -179,10 +180,10 @@ def test_another_checkout_writes_the_same_bytes(generator: nn.Module, content: b
 import hashlib
 from pathlib import Path
 import dcgan
-from dcgan.adapters.onnx_export import export_generator
-from dcgan.adapters.weights import load_weights
-from dcgan.core.config import ModelConfig
-from dcgan.core.networks import build_generator
+from dcgan.export.onnx_export import export_generator
+from dcgan.checkpoints.weights import load_weights
+from dcgan.config.schema import ModelConfig
+from dcgan.gan.networks import build_generator
 assert Path(dcgan.__file__).is_relative_to({str(tmp_path)!r}), dcgan.__file__
 config = ModelConfig(architecture="dcgan", conditional=True, latent_dim=16, latent_distribution="normal",
                      generator_channels=8, generator_refinements=1, discriminator_channels=8)

@@ -29,8 +29,8 @@ sys.path[:0] = [str(TESTS), str(TESTS / "faults")]
 
 from corruption import Corrupted, corrupt_all  # noqa: E402
 
-from dcgan.checkpoint_file import step_of  # noqa: E402
-from dcgan.history import read_history  # noqa: E402
+from dcgan.checkpoints.file import step_of  # noqa: E402
+from dcgan.tracking.history import read_history  # noqa: E402
 from kill_points import POINTS  # noqa: E402
 from stage_server import RunningStage, StageServer  # noqa: E402
 from tiny_workspace import new_workspace  # noqa: E402

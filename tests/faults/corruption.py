@@ -8,15 +8,16 @@ from unittest import mock
 
 import torch
 
-from dcgan.adapters import mnist_files
-from dcgan.adapters.checkpoints import CheckpointFolder
-from dcgan.adapters.dataset_file import load_dataset
-from dcgan.adapters.params_file import load_params
-from dcgan.adapters.weights import load_classifier, load_weights, save_weights
-from dcgan.core.networks import build_generator
-from dcgan.core.state import build_state
-from dcgan.errors import BadDataError
+from dcgan.checkpoints.folder import CheckpointFolder
+from dcgan.checkpoints.weights import load_weights, save_weights
+from dcgan.classifier.network import load_classifier
+from dcgan.config.params_file import load_params
+from dcgan.data import files as mnist_files
+from dcgan.data.dataset_file import load_dataset
+from dcgan.gan.networks import build_generator
+from dcgan.gan.state import build_state
 from dcgan.inference.model_file import read_model
+from dcgan.system.errors import BadDataError
 from dvc_workspace import in_shell, object_of, record
 from tiny_data import files_with_hashes, tiny_arrays, write_files
 from tiny_onnx import write_model

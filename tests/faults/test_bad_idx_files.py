@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dcgan.adapters import mnist_files
-from dcgan.adapters.mnist_files import read_arrays
-from dcgan.adapters.mnist_files.idx import read_idx, write_idx
-from dcgan.errors import BadDataError
+from dcgan.data import files as mnist_files
+from dcgan.data.files import read_arrays
+from dcgan.data.files.idx import read_idx, write_idx
+from dcgan.system.errors import BadDataError
 from tiny_data import NAMES, files_with_hashes, tiny_arrays, write_files
 
 ROOT = Path(__file__).parents[2]

@@ -12,9 +12,9 @@ import pytest
 from google.protobuf.descriptor import Descriptor
 from onnx import TensorProto, helper, numpy_helper
 
-from dcgan.errors import BadDataError
 from dcgan.inference import model_file
 from dcgan.inference.generator import Generator
+from dcgan.system.errors import BadDataError
 from tiny_onnx import FOREIGN, LATENT_DIM, WEIGHT, build_model, write_model
 
 SECRET = "secret.bin"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dcgan.adapters.mlflow_tracker import store
+from dcgan.tracking.mlflow import store
 
 ROUNDS, PROCESSES = 20, 16
 KILLS = 50
@@ -19,8 +19,8 @@ PREAMBLE = """
 import os, sys, time
 from pathlib import Path
 import mlflow.store.tracking.sqlalchemy_store  # once, before the processes part: it takes seconds
-from dcgan.adapters.mlflow_tracker import open_run
-from dcgan.core.config import TrackingConfig
+from dcgan.tracking.mlflow import open_run
+from dcgan.config.schema import TrackingConfig
 
 def start_training(number):
     run = open_run(

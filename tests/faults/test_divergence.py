@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from dcgan.history import read_history
+from dcgan.tracking.history import read_history
 from tiny_workspace import new_workspace, run_stage, weights_in
 
 TRAIN = {"max_steps": 24, "checkpoint_every": 4, "report_every": 2, "judge_every": 12}
@@ -17,7 +17,7 @@ def poison(where: str, *, step: int, times: int) -> str:
         "gradient": "next(state.discriminator.parameters()).register_hook(lambda gradient: gradient * float('inf'))",
     }[where]
     return f"""
-from dcgan.core import training
+from dcgan.gan import training
 genuine, left = training.gan_step, [{times}]
 
 def step(state, *args, **kwargs):
@@ -75,7 +75,7 @@ def test_rates_that_no_halving_helps_are_told_after_one_rollback_if_one_is_allow
 
 COLLAPSED = """
 import torch
-from dcgan.core import training
+from dcgan.gan import training
 genuine = training.gan_step
 
 def step(*args, **kwargs):
@@ -88,8 +88,8 @@ training.FEWEST_STEPS_WON = 1
 
 @pytest.mark.timeout(600)
 def test_a_lost_game_is_warned_of_and_its_model_is_never_champion(stages, tmp_path):
-    from dcgan.adapters.params_file import load_params
-    from dcgan.core.gates import Judgement, apply_gates
+    from dcgan.config.params_file import load_params
+    from dcgan.tracking.gates import Judgement, apply_gates
 
     workspace = new_workspace(tmp_path, train=TRAIN)
     ended = stages.run("train", workspace, planted=COLLAPSED)

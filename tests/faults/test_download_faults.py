@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from dcgan.adapters import mnist_files
-from dcgan.adapters.mnist_files import download_files, fetch
-from dcgan.errors import BadDataError, DcganError, UnavailableError
+from dcgan.data import files as mnist_files
+from dcgan.data.files import download_files, fetch
+from dcgan.system.errors import BadDataError, DcganError, UnavailableError
 from tiny_data import NAMES, files_with_hashes, tiny_arrays, write_files
 
 FIRST = next(iter(NAMES.values()))

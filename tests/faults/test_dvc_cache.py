@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from dcgan.adapters.params_file import load_params
-from dcgan.adapters.weights import save_weights
-from dcgan.core.gates import Judgement
-from dcgan.core.networks import build_generator
+from dcgan.checkpoints.weights import save_weights
+from dcgan.config.params_file import load_params
+from dcgan.gan.networks import build_generator
+from dcgan.tracking.gates import Judgement
 from dvc_workspace import commands_in, damage_object, in_shell, object_of, record
 from tiny_workspace import new_workspace, run_stage, weights_in
 

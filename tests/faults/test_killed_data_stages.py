@@ -23,7 +23,7 @@ import os, runpy, signal, sys, time
 import pandas, scipy.stats, sklearn.datasets
 if sys.argv[1] == "validate":
     import great_expectations, safetensors.numpy
-from dcgan import files
+from dcgan.system import files
 
 def write_slowly(path, content):
     def write(file):

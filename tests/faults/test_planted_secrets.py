@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from dcgan.adapters import mnist_files
-from dcgan.adapters.mlflow_tracker import open_run
-from dcgan.adapters.mlflow_tracker.download import download_model
-from dcgan.adapters.mlflow_tracker.link import Link
-from dcgan.adapters.mnist_files import download_files, fetch
-from dcgan.adapters.params_file import load_params
-from dcgan.errors import BadDataError, UnavailableError, UsageError
-from dcgan.masking import holds_secret, masked
+from dcgan.config.params_file import load_params
+from dcgan.data import files as mnist_files
+from dcgan.data.files import download_files, fetch
+from dcgan.system.errors import BadDataError, UnavailableError, UsageError
+from dcgan.system.redaction import holds_secret, masked
+from dcgan.tracking.mlflow import open_run
+from dcgan.tracking.mlflow.download import download_model
+from dcgan.tracking.mlflow.link import Link
 from tiny_data import NAMES, files_with_hashes, tiny_arrays, write_files
 from tiny_workspace import run_stage, stage_environment, write_params
 from tracking_store import MLFLOW_WARNINGS, TRACKING, use_folder, use_new_store
@@ -280,7 +280,7 @@ def test_the_address_that_mlflow_prints_when_a_run_ends_is_not_shown(server, tmp
 def test_a_model_that_the_registry_lacks_is_named_without_its_password(tmp_path, monkeypatch):
     use_folder(tmp_path, monkeypatch)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{LOGIN}@127.0.0.1:1")
-    monkeypatch.setattr("dcgan.adapters.mlflow_tracker.download._download", lambda *_, **__: None)
+    monkeypatch.setattr("dcgan.tracking.mlflow.download._download", lambda *_, **__: None)
     with pytest.raises(BadDataError, match=r"the registry at http://\*\*\*@127") as caught:
         download_model("models:/none@champion", tmp_path)
     assert_kept(str(caught.value))
@@ -296,7 +296,9 @@ def run_python(script: str, folder: Path, **environment: str) -> subprocess.Comp
 
 
 def test_a_defects_traceback_and_a_usage_error_show_no_password(tmp_path):
-    script = "from dcgan.entry import run_stage\ndef main(name: str):\n    raise RuntimeError(name)\nrun_stage(main)\n"
+    script = (
+        "from dcgan.system.exit import run_stage\ndef main(name: str):\n    raise RuntimeError(name)\nrun_stage(main)\n"
+    )
     for arguments, code in ([NO_SERVER], 1), (["x", NO_SERVER], 64):
         done = run_python(f"import sys\nsys.argv += {arguments!r}\n{script}", tmp_path)
         assert done.returncode == code
@@ -306,7 +308,7 @@ def test_a_defects_traceback_and_a_usage_error_show_no_password(tmp_path):
 
 
 def test_an_error_of_the_operating_system_shows_no_password(tmp_path):
-    script = f"from dcgan.entry import run_stage\ndef main():\n    open({f'{NO_SERVER}/x'!r})\nrun_stage(main)\n"
+    script = f"from dcgan.system.exit import run_stage\ndef main():\n    open({f'{NO_SERVER}/x'!r})\nrun_stage(main)\n"
     done = run_python(script, tmp_path)
     assert done.returncode == 74
     assert "***@127.0.0.1:1/x" in done.stderr
@@ -315,7 +317,7 @@ def test_an_error_of_the_operating_system_shows_no_password(tmp_path):
 
 def test_the_services_log_shows_neither_passwords_nor_keys(tmp_path):
     script = f"""
-from dcgan.inference.service import server
+from dcgan.service import server
 server._log_to_streams()
 try:
     raise RuntimeError("no answer from {NO_SERVER}, key plain-hunter2-key")

@@ -10,12 +10,12 @@ import onnxruntime
 import pytest
 
 from damage import flip_bit
-from dcgan.adapters.mlflow_tracker.onnx_model import load_onnx
-from dcgan.errors import BadDataError
+from dcgan.inference.checksum import BLANK, KEY, check_seal, seal
 from dcgan.inference.generator import Generator
 from dcgan.inference.model_file import read_model
 from dcgan.inference.triton import write_repository
-from dcgan.seal import BLANK, KEY, check_seal, seal
+from dcgan.system.errors import BadDataError
+from dcgan.tracking.mlflow.onnx_model import load_onnx
 from tiny_onnx import FOREIGN, WEIGHT, build_model, write_model
 
 DIGITS = re.compile(rb"content_sha256\x12@([0-9a-f]{64})")

@@ -44,7 +44,7 @@ def fill(folder: Path, *, leave: int) -> Path:
 
 FILL_AT_STEP_10 = """
 import os
-from dcgan.core import training
+from dcgan.gan import training
 genuine = training.gan_step
 
 def step(state, *args, **kwargs):
@@ -97,7 +97,7 @@ def test_a_full_disk_leaves_what_a_stage_wrote_before(stages, small_disk, stage)
 
 
 NO_STEP = """
-from dcgan.core import training
+from dcgan.gan import training
 def step(*args, **kwargs):
     raise AssertionError("a step was made")
 training.gan_step = step

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dcgan.adapters.jsonl_tracker import JsonlTracker
-from dcgan.adapters.mlflow_tracker import load_run_reference, open_run, resume_run, store
-from dcgan.adapters.mlflow_tracker.link import Link
-from dcgan.errors import UnavailableError
-from dcgan.history import read_history
+from dcgan.system.errors import UnavailableError
+from dcgan.tracking.history import read_history
+from dcgan.tracking.jsonl import JsonlTracker
+from dcgan.tracking.mlflow import load_run_reference, open_run, resume_run, store
+from dcgan.tracking.mlflow.link import Link
 from tracking_store import MLFLOW_WARNINGS, TRACKING, use_folder, use_new_store
 
 pytestmark = [pytest.mark.filterwarnings(warning) for warning in MLFLOW_WARNINGS]
@@ -213,7 +213,7 @@ def test_what_waits_behind_a_call_that_hangs_is_dropped_when_patience_ends(folde
 
 def test_a_server_that_is_slow_to_take_points_does_not_slow_the_training(folder, monkeypatch):
     use_new_store(folder, monkeypatch)
-    monkeypatch.setattr("dcgan.adapters.mlflow_tracker.run.SEND_EVERY", 0.0)
+    monkeypatch.setattr("dcgan.tracking.mlflow.run.SEND_EVERY", 0.0)
     import mlflow
 
     genuine, delays = mlflow.MlflowClient.log_batch, []
@@ -239,7 +239,7 @@ def test_a_server_that_is_slow_to_take_points_does_not_slow_the_training(folder,
 def test_a_call_that_never_ends_keeps_no_process_alive(closed_port):
     script = """
 import threading
-from dcgan.adapters.mlflow_tracker.link import Link
+from dcgan.tracking.mlflow.link import Link
 print(Link(patience=0.2).attempt(lambda _: threading.Event().wait()))
 """
     environment = os.environ | {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{closed_port}"}

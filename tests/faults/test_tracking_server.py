@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from dcgan.adapters.params_file import load_params
-from dcgan.history import read_history
+from dcgan.config.params_file import load_params
+from dcgan.tracking.history import read_history
 from tiny_workspace import new_workspace, run_stage, stage_command, stage_environment, weights_in
 from tracking_server import Proxy, TrackingServer, proxy_for
 from tracking_store import MLFLOW_WARNINGS, use_new_store
@@ -34,7 +34,7 @@ OFTEN = TRAINING | {"sample_every": 150, "judge_every": 150}
 MIDDLE = "reports/samples/step-0000300.png"
 TIMED = """
 import atexit, json, pathlib, time
-from dcgan.adapters.mlflow_tracker import link
+from dcgan.tracking.mlflow import link
 
 seconds = {"prepare": 0.0, "wait": 0.0}
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dcgan.core.devices import resolve_precision
+from dcgan.gan.devices import resolve_precision
 
 CPU = torch.device("cpu")
 

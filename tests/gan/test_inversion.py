@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from dcgan.core.inversion import project
-from dcgan.errors import BadDataError
+from dcgan.gan.inversion import project
+from dcgan.system.errors import BadDataError
 
 
 class Sketcher(nn.Module):

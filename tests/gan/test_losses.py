@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
 
-from dcgan.core.config import LossConfig
-from dcgan.core.losses import LOSSES
+from dcgan.config.schema import LossConfig
+from dcgan.gan.losses import LOSSES
 
 LOSS = LOSSES["non_saturating"]
 

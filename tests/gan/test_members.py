@@ -7,16 +7,16 @@ import pytest
 import torch
 import yaml
 
-from dcgan.core.batches import Batches
-from dcgan.core.classifier import Classifier
-from dcgan.core.classifier_training import trained_classifier
-from dcgan.core.combinations import refuse_misfits
-from dcgan.core.config import ClassifierConfig, GanConfig
-from dcgan.core.gan_step import gan_step
-from dcgan.core.quick_judge import QuickJudge
-from dcgan.core.state import GanState, build_state
-from dcgan.core.tracking import RecordingTracker
-from dcgan.core.training import train
+from dcgan.classifier.network import Classifier
+from dcgan.classifier.training import trained_classifier
+from dcgan.config.rules import refuse_misfits
+from dcgan.config.schema import ClassifierConfig, GanConfig
+from dcgan.data.batches import Batches
+from dcgan.gan.state import GanState, build_state
+from dcgan.gan.step import gan_step
+from dcgan.gan.tracker import RecordingTracker
+from dcgan.gan.training import train
+from quick_judging import quick_judge
 from recipe_changes import changed_params
 
 CPU = torch.device("cpu")
@@ -56,7 +56,7 @@ def step(state: GanState, config: GanConfig, data) -> dict[str, torch.Tensor]:
 def test_300_steps_stay_finite_and_beat_the_untrained_generator(config, classifier, striped_images):
     refuse_misfits(config)
     state, tracker = build_state(config, device=CPU), RecordingTracker()
-    judge = QuickJudge(classifier, striped_images, config.model)
+    judge = quick_judge(classifier, striped_images, config.model)
     before = judge(state.generator_ema)["train/fcd"]
     batches = Batches(striped_images, batch_size=config.train.batch_size, seed=0, device=CPU)
     train(state, batches, config, tracker=tracker, on_checkpoint=lambda _state: None)

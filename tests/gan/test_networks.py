@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from dcgan.core.networks import ARCHITECTURES, build_discriminator, build_generator
-from dcgan.core.networks.recognition import CODES, LABELS
+from dcgan.gan.networks import ARCHITECTURES, build_discriminator, build_generator
+from dcgan.gan.networks.auxiliary import CODES, LABELS
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 7])

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from dcgan.core.penalties import clip_weights, gradient_penalty, moment_kl, zero_centred_penalty
+from dcgan.gan.penalties import clip_weights, gradient_penalty, moment_kl, zero_centred_penalty
 
 
 def test_the_penalty_of_a_linear_discriminator_is_half_its_squared_slope():

@@ -6,12 +6,12 @@ import math
 import pytest
 import torch
 
-from dcgan.core import training
-from dcgan.core.batches import Batches
-from dcgan.core.recovery import train_with_rollbacks
-from dcgan.core.state import build_state
-from dcgan.core.tracking import RecordingTracker
-from dcgan.errors import DivergedError
+from dcgan.data.batches import Batches
+from dcgan.gan import training
+from dcgan.gan.recovery import train_with_rollbacks
+from dcgan.gan.state import build_state
+from dcgan.gan.tracker import RecordingTracker
+from dcgan.system.errors import DivergedError
 
 CPU = torch.device("cpu")
 # 100 striped images in batches of 16: 12 steps in all, a checkpoint at 4, 8 and 12.

@@ -4,10 +4,10 @@ import dataclasses
 import pytest
 import torch
 
-from dcgan.core.batches import Batches
-from dcgan.core.gan_step import frozen, gan_step
-from dcgan.core.networks import build_discriminator
-from dcgan.core.state import GanState, average, build_state
+from dcgan.data.batches import Batches
+from dcgan.gan.networks import build_discriminator
+from dcgan.gan.state import GanState, average, build_state
+from dcgan.gan.step import frozen, gan_step
 
 CPU = torch.device("cpu")
 

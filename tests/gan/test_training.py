@@ -4,13 +4,13 @@ import math
 import pytest
 import torch
 
-from dcgan.core import training
-from dcgan.core.batches import Batches
-from dcgan.core.config import StopRule
-from dcgan.core.state import COUNTS, build_state
-from dcgan.core.tracking import NullTracker, RecordingTracker
-from dcgan.core.training import is_due, set_learning_rates, total_steps, train
-from dcgan.errors import DivergedError
+from dcgan.config.schema import StopRule
+from dcgan.data.batches import Batches
+from dcgan.gan import training
+from dcgan.gan.state import COUNTS, build_state
+from dcgan.gan.tracker import NullTracker, RecordingTracker
+from dcgan.gan.training import is_due, set_learning_rates, total_steps, train
+from dcgan.system.errors import DivergedError
 
 CPU = torch.device("cpu")
 # 100 striped images in batches of 16: 6 steps an epoch, 12 steps in all.

@@ -12,11 +12,11 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from dcgan.errors import UnavailableError, UsageError
 from dcgan.inference import generator as generator_module
 from dcgan.inference import session
+from dcgan.inference.checksum import KEY
 from dcgan.inference.generator import Generator
-from dcgan.seal import KEY
+from dcgan.system.errors import UnavailableError, UsageError
 from tiny_onnx import LATENT_DIM, METADATA, build_model, expected_pixels, write_model
 
 NORMAL_OF_SEED_7 = [-0.5023735761642456, 0.5068453550338745, 2.019348621368408, 0.8514957427978516]
@@ -200,7 +200,7 @@ def test_auto_takes_cuda_only_where_a_device_answers(monkeypatch, initialised, d
 
 
 def test_production_imports_neither_pytorch_nor_the_pipeline() -> None:
-    heavy = ["torch", "onnx", "scipy", "mlflow", "dcgan.core", "dcgan.adapters"]
+    heavy = ["torch", "onnx", "scipy", "mlflow", "dcgan.gan", "dcgan.evaluation", "dcgan.tracking"]
     code = f"import sys, dcgan.inference.generator, onnxruntime; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

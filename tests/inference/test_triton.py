@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from google.protobuf import text_format
 
-from dcgan.errors import UsageError
 from dcgan.inference.generator import Generator
 from dcgan.inference.triton import NAME, config_of, write_repository
+from dcgan.system.errors import UsageError
 from tiny_onnx import LATENT_DIM, build_model, write_model
 
 

@@ -138,8 +138,8 @@ def test_an_installation_without_pytorch_says_what_is_missing(tmp_path):
 def test_a_classifier_that_is_not_finite_is_refused(workspace):
     import torch
 
-    from dcgan.adapters.weights import restored, save_weights
-    from dcgan.core.classifier import Classifier
+    from dcgan.checkpoints.weights import restored, save_weights
+    from dcgan.classifier.network import Classifier
 
     path = workspace / "models/classifier.safetensors"
     classifier = restored(Classifier(), path, device=torch.device("cpu"), made_by="train_classifier")

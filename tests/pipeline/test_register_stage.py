@@ -12,11 +12,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from damage import flip_bit
-from dcgan.adapters.mlflow_tracker import load_run_reference, open_run, save_run_reference, store
-from dcgan.adapters.params_file import load_params
-from dcgan.errors import BadDataError, UnavailableError
-from dcgan.files import sha256_of, write_json
-from dcgan.seal import BLANK, KEY, seal
+from dcgan.config.params_file import load_params
+from dcgan.inference.checksum import BLANK, KEY, seal
+from dcgan.system.errors import BadDataError, UnavailableError
+from dcgan.system.files import sha256_of, write_json
+from dcgan.tracking.mlflow import load_run_reference, open_run, save_run_reference, store
 from tracking_store import MLFLOW_WARNINGS, use_new_store
 
 pytestmark = [pytest.mark.filterwarnings(warning) for warning in MLFLOW_WARNINGS]

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from damage import flip_bit
-from dcgan.adapters.mlflow_tracker import load_run_reference, open_run, resume_run
-from dcgan.adapters.mlflow_tracker.registry import Registry
-from dcgan.errors import BadDataError, UnavailableError
-from dcgan.files import sha256_of
+from dcgan.commands.model_source import load_generator
 from dcgan.inference.generator import Generator
-from dcgan.model_source import load_generator
+from dcgan.system.errors import BadDataError, UnavailableError
+from dcgan.system.files import sha256_of
+from dcgan.tracking.mlflow import load_run_reference, open_run, resume_run
+from dcgan.tracking.mlflow.registry import Registry
 from tiny_onnx import build_model, write_model
 from tracking_store import MLFLOW_WARNINGS, TRACKING, use_new_store
 

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from dcgan.adapters.dataset_file import load_dataset
-from dcgan.adapters.mnist_files.idx import read_idx, write_idx
-from dcgan.errors import BadDataError
+from dcgan.data.dataset_file import load_dataset
+from dcgan.data.files.idx import read_idx, write_idx
+from dcgan.system.errors import BadDataError
 
 # Great Expectations imports them.
 pytestmark = pytest.mark.filterwarnings("ignore:module 'sre_(constants|parse)' is deprecated:DeprecationWarning")

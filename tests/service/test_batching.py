@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dcgan.errors import BadDataError
 from dcgan.inference.generator import Drawn, Generator
-from dcgan.inference.service.batching import Batcher
-from dcgan.inference.service.errors import RequestError
-from dcgan.inference.service.limits import Limits
+from dcgan.service.batching import Batcher
+from dcgan.service.errors import RequestError
+from dcgan.service.limits import Limits
+from dcgan.system.errors import BadDataError
 from tiny_onnx import write_model
 
 SOON = Limits(max_batch=8, max_wait_seconds=0.02, max_queued_images=40)

@@ -7,7 +7,7 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from dcgan.inference.service.connection import MIN_READ_RATE, ImpatientProtocol, SlowReaders, impatient
+from dcgan.service.connection import MIN_READ_RATE, ImpatientProtocol, SlowReaders, impatient
 
 SECONDS = 10
 MOST_IN_TIME = SECONDS * MIN_READ_RATE

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from dcgan.errors import BadDataError
 from dcgan.inference.generator import Generator
-from dcgan.inference.service.metrics import Metrics
-from dcgan.inference.service.middleware import Guarded
-from dcgan.inference.service.model import ServedModel
+from dcgan.service.metrics import Metrics
+from dcgan.service.middleware import Guarded
+from dcgan.service.model import ServedModel
+from dcgan.system.errors import BadDataError
 from service_client import LIMITS, Service
 from tiny_onnx import build_model, write_model
 

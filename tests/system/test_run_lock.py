@@ -4,13 +4,13 @@ import sys
 
 import pytest
 
-from dcgan.adapters.run_lock import exclusive
-from dcgan.errors import BusyError
+from dcgan.system.errors import BusyError
+from dcgan.system.run_lock import exclusive
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from dcgan.adapters.run_lock import exclusive
+from dcgan.system.run_lock import exclusive
 with exclusive(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

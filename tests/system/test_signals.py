@@ -3,8 +3,8 @@ import signal
 
 import pytest
 
-from dcgan.adapters.stop_signals import stop_on_signals
-from dcgan.errors import Interrupted
+from dcgan.system.errors import Interrupted
+from dcgan.system.signals import stop_on_signals
 
 
 @pytest.fixture(autouse=True)

@@ -3,9 +3,9 @@ import math
 
 import pytest
 
-from dcgan.core.config import GatesConfig
-from dcgan.core.gates import Champion, Judgement, apply_gates, decide
-from dcgan.errors import BadDataError
+from dcgan.config.schema import GatesConfig
+from dcgan.system.errors import BadDataError
+from dcgan.tracking.gates import Champion, Judgement, apply_gates, decide
 
 GATES = GatesConfig(
     fcd_over_floor=6, read_as_asked=0.98, min_class_share=0.07, precision_over_floor=0.8, recall_over_floor=0.8

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dcgan.adapters.jsonl_tracker import JsonlTracker, read_history
-from dcgan.errors import BadDataError, StorageError
+from dcgan.system.errors import BadDataError, StorageError
+from dcgan.tracking.jsonl import JsonlTracker, read_history
 
 GRID = np.arange(28 * 56, dtype=np.uint8).reshape(28, 56)
 

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dcgan.adapters.jsonl_tracker import JsonlTracker
-from dcgan.adapters.mlflow_tracker import (
+from dcgan.system.errors import BadDataError, DivergedError, Interrupted
+from dcgan.tracking.jsonl import JsonlTracker
+from dcgan.tracking.mlflow import (
     MlflowRun,
     RunReference,
     load_run_reference,
@@ -23,7 +24,6 @@ from dcgan.adapters.mlflow_tracker import (
     save_run_reference,
     store,
 )
-from dcgan.errors import BadDataError, DivergedError, Interrupted
 from tracking_store import MLFLOW_WARNINGS, TRACKING, use_folder, use_new_store
 
 pytestmark = [pytest.mark.filterwarnings(warning) for warning in MLFLOW_WARNINGS]
@@ -199,7 +199,7 @@ def test_metrics_leave_in_batches(database, monkeypatch):
 def test_metrics_leave_every_ten_seconds_but_not_while_others_are_on_their_way(database, monkeypatch):
     now, batches, is_answered = [0.0], [], threading.Event()
     clock = SimpleNamespace(monotonic=lambda: now[0], time_ns=time.time_ns)
-    monkeypatch.setattr("dcgan.adapters.mlflow_tracker.run.time", clock)
+    monkeypatch.setattr("dcgan.tracking.mlflow.run.time", clock)
     run = start()
 
     def send_slowly(client, run_id, metrics):

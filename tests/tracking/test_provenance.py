@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dcgan.adapters import provenance
-from dcgan.adapters.provenance import (
+from dcgan.tracking import provenance
+from dcgan.tracking.provenance import (
     input_tags,
     machine_tags,
     source_revision,
@@ -98,7 +98,7 @@ def test_versions_are_those_installed_and_nothing_is_imported():
     assert tags["version.python"] == platform.python_version()
     assert tags["version.torch"] == version("torch")
     code = (
-        "import sys; from dcgan.adapters.provenance import version_tags; version_tags();"
+        "import sys; from dcgan.tracking.provenance import version_tags; version_tags();"
         "print({'torch', 'mlflow', 'dvc', 'onnx'} & set(sys.modules))"
     )
     printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout

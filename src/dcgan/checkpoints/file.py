@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from dcgan.errors import BadDataError
-from dcgan.files import sha256_of
+from dcgan.system.errors import BadDataError
+from dcgan.system.files import sha256_of
 
 _NAME = re.compile(r"step-(\d+)(?:-rollback-(\d+))?\.safetensors")
 

@@ -12,11 +12,11 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from dcgan.checkpoint_file import check_hash, checkpoint_path, checkpoints_in, hash_path, step_of
-from dcgan.core.config import Kept
-from dcgan.core.resuming import Resumable, State
-from dcgan.errors import BadDataError
-from dcgan.files import read_json, remove_leftovers, sha256_of, write_bytes, write_json
+from dcgan.checkpoints.file import check_hash, checkpoint_path, checkpoints_in, hash_path, step_of
+from dcgan.checkpoints.tensors import Resumable, State
+from dcgan.config.schema import Kept
+from dcgan.system.errors import BadDataError
+from dcgan.system.files import read_json, remove_leftovers, sha256_of, write_bytes, write_json
 
 Recipe = Mapping[str, str]
 """All that trained weights depend on, by name."""
@@ -134,7 +134,7 @@ def recipe_of(stage: str, config: Any, inputs: Iterable[Path], *, device: torch.
     """
     code = hashlib.sha256()
     for name, module in sorted(sys.modules.items()):  # the modules that the caller has imported
-        if name.startswith("dcgan.core") and module.__file__:
+        if name.startswith(("dcgan.config", "dcgan.data", "dcgan.classifier", "dcgan.gan")) and module.__file__:
             code.update(Path(module.__file__).read_bytes())
     return {
         "stage": stage,

@@ -11,9 +11,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from dcgan.core.classifier import Classifier
-from dcgan.errors import BadDataError
-from dcgan.files import write_bytes
+from dcgan.system.errors import BadDataError
+from dcgan.system.files import write_bytes
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -52,15 +51,6 @@ def load_weights(path: Path, network: nn.Module, *, made_by: str) -> None:
         network.load_state_dict(tensors)
     except RuntimeError as error:
         raise BadDataError(f"{path}: holds another network than params.yaml describes; run `dvc repro`") from error
-
-
-def load_classifier(path: Path, *, device: torch.device) -> Classifier:
-    """The classifier that the stage train_classifier wrote, on `device` and in evaluation mode.
-
-    Raises:
-        BadDataError: as `load_weights`.
-    """
-    return restored(Classifier(), path, device=device, made_by="train_classifier")
 
 
 def load_remarks(path: Path) -> dict[str, str]:

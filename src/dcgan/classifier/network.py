@@ -1,14 +1,16 @@
 """The digit classifier whose features judge the samples."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from dcgan.core.batches import to_images
-from dcgan.core.config import NUM_CLASSES
-from dcgan.core.dataset import LabelledImages
-from dcgan.errors import BadDataError
+from dcgan.checkpoints.weights import restored
+from dcgan.config.schema import NUM_CLASSES
+from dcgan.data.batches import to_images
+from dcgan.data.dataset import LabelledImages
+from dcgan.system.errors import BadDataError
 
 FEATURE_DIM = 128
 CHUNK = 250
@@ -80,3 +82,12 @@ def _convolution(channels_in: int, channels_out: int, *pooling: nn.Module) -> tu
         nn.BatchNorm2d(channels_out),
         nn.ReLU(),
     )
+
+
+def load_classifier(path: Path, *, device: torch.device) -> Classifier:
+    """The classifier that the stage train_classifier wrote, on `device` and in evaluation mode.
+
+    Raises:
+        BadDataError: as `load_weights`.
+    """
+    return restored(Classifier(), path, device=device, made_by="train_classifier")

@@ -9,12 +9,12 @@ from torch.nn import functional
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
 
-from dcgan.core.batches import Batches
-from dcgan.core.classifier import Classifier
-from dcgan.core.config import ClassifierConfig
-from dcgan.core.dataset import LabelledImages
-from dcgan.core.resuming import load_named_tensors, named_tensors
-from dcgan.errors import DivergedError
+from dcgan.checkpoints.tensors import load_named_tensors, named_tensors
+from dcgan.classifier.network import Classifier
+from dcgan.config.schema import ClassifierConfig
+from dcgan.data.batches import Batches
+from dcgan.data.dataset import LabelledImages
+from dcgan.system.errors import DivergedError
 
 
 @dataclass

@@ -7,18 +7,18 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from dcgan.adapters.dataset_file import load_dataset
-from dcgan.adapters.inception import load_inception, measure_fid
-from dcgan.adapters.params_file import load_params
-from dcgan.adapters.weights import load_classifier
-from dcgan.core.config import NUM_CLASSES
-from dcgan.core.devices import prepare_device
-from dcgan.core.evaluation.quality import measure_quality
-from dcgan.core.evaluation.report import describe, headline
-from dcgan.core.evaluation.samples import Source
-from dcgan.errors import BadDataError
-from dcgan.files import encode_json, sha256_of, write_atomically
+from dcgan.classifier.network import load_classifier
+from dcgan.config.params_file import load_params
+from dcgan.config.schema import NUM_CLASSES
+from dcgan.data.dataset_file import load_dataset
+from dcgan.evaluation.inception import load_inception, measure_fid
+from dcgan.evaluation.quality import measure_quality
+from dcgan.evaluation.report import describe, headline
+from dcgan.evaluation.samples import Source
+from dcgan.gan.devices import prepare_device
 from dcgan.inference.generator import Generator
+from dcgan.system.errors import BadDataError
+from dcgan.system.files import encode_json, sha256_of, write_atomically
 
 
 def evaluate_model(model_path: Path, *, classifier_path: Path, out: Path | None) -> None:

@@ -4,8 +4,8 @@ import dataclasses
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from dcgan.errors import BadDataError
 from dcgan.inference.generator import Generator
+from dcgan.system.errors import BadDataError
 
 REGISTRY = "models:/"
 
@@ -19,7 +19,7 @@ def load_generator(source: str) -> Generator:
     """
     if not source.startswith(REGISTRY):
         return Generator.load(source)
-    from dcgan.adapters.mlflow_tracker.download import download_model
+    from dcgan.tracking.mlflow.download import download_model
 
     with TemporaryDirectory() as folder:
         path = download_model(source, Path(folder))

@@ -10,20 +10,20 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from torch.nn.functional import one_hot
 
-from dcgan.adapters.figures.drawing import save_grid
-from dcgan.adapters.figures.projection import save_curves
-from dcgan.adapters.params_file import load_params
-from dcgan.adapters.progress import ProgressBar
-from dcgan.adapters.weights import restored
-from dcgan.core.batches import to_images
-from dcgan.core.config import IMAGE_SIZE, NUM_CLASSES, ModelConfig
-from dcgan.core.devices import prepare_device
-from dcgan.core.evaluation.samples import WALK_STEPS, linear_walk, walk_between
-from dcgan.core.inversion import Projection, project
-from dcgan.core.networks import Generator, build_generator
-from dcgan.core.sampling import image_grid, to_pixels
-from dcgan.errors import BadDataError, UsageError
-from dcgan.files import storage_error, write_atomically, write_json
+from dcgan.checkpoints.weights import restored
+from dcgan.config.params_file import load_params
+from dcgan.config.schema import IMAGE_SIZE, NUM_CLASSES, ModelConfig
+from dcgan.data.batches import to_images, to_pixels
+from dcgan.evaluation.samples import WALK_STEPS, linear_walk, walk_between
+from dcgan.figures.drawing import save_grid
+from dcgan.figures.projection import save_curves
+from dcgan.gan.devices import prepare_device
+from dcgan.gan.inversion import Projection, project
+from dcgan.gan.networks import Generator, build_generator
+from dcgan.gan.sampling import image_grid
+from dcgan.system.errors import BadDataError, UsageError
+from dcgan.system.files import storage_error, write_atomically, write_json
+from dcgan.tracking.progress import ProgressBar
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
 COLUMNS = 10

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from dcgan.adapters.params_file import load_params
-from dcgan.adapters.run_lock import exclusive
-from dcgan.errors import BadDataError
-from dcgan.masking import masked
-from dcgan.tracked import CHECKPOINTS, RUN, bring_up_to_date
+from dcgan.config.params_file import load_params
+from dcgan.system.errors import BadDataError
+from dcgan.system.redaction import masked
+from dcgan.system.run_lock import exclusive
+from dcgan.tracking.sync import CHECKPOINTS, RUN, bring_up_to_date
 
 
 def sync_workspace() -> None:

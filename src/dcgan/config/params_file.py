@@ -12,10 +12,10 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
 
-from dcgan.core.combinations import refuse_misfits
-from dcgan.core.config import Params
-from dcgan.errors import UsageError
-from dcgan.masking import holds_secret, masked
+from dcgan.config.rules import refuse_misfits
+from dcgan.config.schema import Params
+from dcgan.system.errors import UsageError
+from dcgan.system.redaction import holds_secret, masked
 
 Section = TypeVar("Section")
 

@@ -1,6 +1,6 @@
 """Which architectures, losses and penalties go together; what cannot work is refused with the reason."""
 
-from dcgan.core.config import NUM_CODES, GanConfig, LossConfig, ModelConfig, PenaltiesConfig, TrainConfig
+from dcgan.config.schema import NUM_CODES, GanConfig, LossConfig, ModelConfig, PenaltiesConfig, TrainConfig
 
 Misfit = tuple[bool, str, str]
 """Whether it is one, the parameter to change, and why."""

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dcgan.core.config import NUM_CLASSES, LatentDistribution, ModelConfig
-from dcgan.core.dataset import LabelledImages
-from dcgan.errors import UsageError
+from dcgan.config.schema import NUM_CLASSES, LatentDistribution, ModelConfig
+from dcgan.data.dataset import LabelledImages
+from dcgan.system.errors import UsageError
 
 
 def mixed_seed(seed: int, *path: int) -> int:
@@ -20,6 +20,11 @@ def mixed_seed(seed: int, *path: int) -> int:
 def to_images(pixels: Tensor) -> Tensor:
     """Pixels uint8 [N, 28, 28] (0 background, 255 ink) as images float32 [N, 1, 28, 28] in [-1, 1]."""
     return pixels.unsqueeze(1).float().div_(127.5).sub_(1)
+
+
+def to_pixels(images: Tensor) -> Tensor:
+    """Images [N, 1, 28, 28] in [-1, 1] as pixels uint8 [N, 28, 28]: 0 background, 255 ink."""
+    return images.squeeze(1).add(1).mul(127.5).round_().clamp_(0, 255).to(torch.uint8)
 
 
 class Batches:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan.errors import BadDataError
-from dcgan.files import read_json, write_bytes
+from dcgan.system.errors import BadDataError
+from dcgan.system.files import read_json, write_bytes
 
 if TYPE_CHECKING:
-    from dcgan.core.dataset import Dataset
+    from dcgan.data.dataset import Dataset
 
 REPAIR = "run `dcgan doctor --repair`, then `dvc repro`; if it finds nothing, `dvc repro --force validate`"
 """DVC trusts every read-only object in its cache: it restores a damaged one again and again, which a forced run of the
@@ -62,7 +62,7 @@ def load_dataset(path: Path, *, report_path: Path) -> "Dataset":
     """
     from safetensors.torch import load
 
-    from dcgan.core.dataset import Dataset, LabelledImages
+    from dcgan.data.dataset import Dataset, LabelledImages
 
     report = read_json(report_path, made_by="validate")
     expected = report.get("dataset_sha256")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dcgan.core.config import IMAGE_SIZE, NUM_CLASSES
-from dcgan.known_data import DataFacts, Range, SplitFacts
+from dcgan.config.schema import IMAGE_SIZE, NUM_CLASSES
+from dcgan.data.specs import DataFacts, Range, SplitFacts
 
 if TYPE_CHECKING:
     from pandas import DataFrame

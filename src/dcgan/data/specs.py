@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dcgan.core.config import DatasetName
+from dcgan.config.schema import DatasetName
 
 Range = tuple[float, float]
 """Lowest and highest value allowed, both included."""
@@ -32,7 +32,7 @@ class DataFacts:
     train: SplitFacts
     test: SplitFacts
     images: Mapping[str, Range]
-    """Per image; the columns are those of `dcgan.adapters.image_table`."""
+    """Per image; the columns are those of `dcgan.data.image_table`."""
     max_shared: int
     """Images that may have an exact copy in the other split."""
     min_distinct: float

@@ -1,1 +1,1 @@
-"""Everything that is measured of a trained model: its samples, what they are good for, and its discriminator."""
+"""How good the samples and the discriminator are, beside real images."""

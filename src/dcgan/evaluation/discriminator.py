@@ -8,11 +8,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_max_pool2d
 
-from dcgan.core.batches import to_images
-from dcgan.core.config import ModelConfig
-from dcgan.core.dataset import Dataset
-from dcgan.core.evaluation.samples import Samples, shuffled
-from dcgan.core.metrics.discriminator import (
+from dcgan.config.schema import ModelConfig
+from dcgan.data.batches import to_images
+from dcgan.data.dataset import Dataset
+from dcgan.evaluation.metrics.discriminator import (
     Reliability,
     RocCurve,
     accuracy_at_zero,
@@ -22,9 +21,10 @@ from dcgan.core.metrics.discriminator import (
     roc_auc,
     roc_curve,
 )
-from dcgan.core.metrics.probe import probe_accuracy
-from dcgan.core.networks import Discriminator, build_discriminator
-from dcgan.errors import BadDataError
+from dcgan.evaluation.metrics.probe import probe_accuracy
+from dcgan.evaluation.samples import Samples, shuffled
+from dcgan.gan.networks import Discriminator, build_discriminator
+from dcgan.system.errors import BadDataError
 
 CHUNK = 250
 POOLED_SIZE = 2

@@ -8,21 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dcgan.core.classifier import Classifier, Reading, read_pixels
-from dcgan.core.config import NUM_CLASSES
-from dcgan.core.dataset import Dataset
-from dcgan.core.evaluation.samples import Samples, shuffled
-from dcgan.core.metrics.classes import (
+from dcgan.classifier.frechet import feature_statistics, frechet_distance
+from dcgan.classifier.network import Classifier, Reading, read_pixels
+from dcgan.config.schema import NUM_CLASSES
+from dcgan.data.dataset import Dataset
+from dcgan.evaluation.metrics.classes import (
     class_divergence,
     class_shares,
     classifier_score,
     confusion_matrix,
     read_as_asked,
 )
-from dcgan.core.metrics.frechet import feature_statistics, frechet_distance
-from dcgan.core.metrics.kernel import kernel_distance
-from dcgan.core.metrics.manifold import compare_manifolds, manifold_of
-from dcgan.errors import BadDataError, UsageError
+from dcgan.evaluation.metrics.kernel import kernel_distance
+from dcgan.evaluation.metrics.manifold import compare_manifolds, manifold_of
+from dcgan.evaluation.samples import Samples, shuffled
+from dcgan.system.errors import BadDataError, UsageError
 
 Digits = NDArray[np.int64]
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from dcgan.core.dataset import Dataset
-from dcgan.core.evaluation.quality import Quality
-from dcgan.core.metrics.frechet import feature_statistics, frechet_distance
-from dcgan.errors import BadDataError, UnavailableError
+from dcgan.classifier.frechet import feature_statistics, frechet_distance
+from dcgan.data.dataset import Dataset
+from dcgan.evaluation.quality import Quality
+from dcgan.system.errors import BadDataError, UnavailableError
 
 CHUNK = 50
 """Images enlarged to 299x299 at once."""

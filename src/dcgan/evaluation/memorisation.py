@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dcgan.core.config import NUM_CLASSES
-from dcgan.core.dataset import LabelledImages
-from dcgan.core.metrics.memorisation import TrainingNeighbours, training_neighbours
+from dcgan.config.schema import NUM_CLASSES
+from dcgan.data.dataset import LabelledImages
+from dcgan.evaluation.metrics.memorisation import TrainingNeighbours, training_neighbours
 
 
 @dataclass(frozen=True, kw_only=True)

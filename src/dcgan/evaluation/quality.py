@@ -8,14 +8,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dcgan.core.classifier import Classifier, Reading
-from dcgan.core.config import IMAGE_SIZE, NUM_CLASSES, ClassifierConfig, EvaluateConfig
-from dcgan.core.dataset import Dataset
-from dcgan.core.evaluation.judge import Judge, Scores, confusion_of, digits_of
-from dcgan.core.evaluation.memorisation import MemorisationFigures, judge_memorisation
-from dcgan.core.evaluation.samples import Samples, Source, draw_samples, shuffled
-from dcgan.core.evaluation.usefulness import UsefulnessFigures, judge_usefulness
-from dcgan.core.metrics.classes import class_shares
+from dcgan.classifier.network import Classifier, Reading
+from dcgan.config.schema import IMAGE_SIZE, NUM_CLASSES, ClassifierConfig, EvaluateConfig
+from dcgan.data.dataset import Dataset
+from dcgan.evaluation.evaluator import Judge, Scores, confusion_of, digits_of
+from dcgan.evaluation.memorisation import MemorisationFigures, judge_memorisation
+from dcgan.evaluation.metrics.classes import class_shares
+from dcgan.evaluation.samples import Samples, Source, draw_samples, shuffled
+from dcgan.evaluation.usefulness import UsefulnessFigures, judge_usefulness
 
 
 @dataclass(frozen=True, kw_only=True)

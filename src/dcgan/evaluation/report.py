@@ -9,13 +9,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dcgan.core.config import EvaluateConfig
-from dcgan.core.dataset import Dataset
-from dcgan.core.evaluation.discriminator import DiscriminatorFigures
-from dcgan.core.evaluation.judge import mean_of, spread_of
-from dcgan.core.evaluation.memorisation import MemorisationFigures
-from dcgan.core.evaluation.quality import Quality
-from dcgan.core.metrics.classes import read_as_asked_per_digit
+from dcgan.config.schema import EvaluateConfig
+from dcgan.data.dataset import Dataset
+from dcgan.evaluation.discriminator import DiscriminatorFigures
+from dcgan.evaluation.evaluator import mean_of, spread_of
+from dcgan.evaluation.memorisation import MemorisationFigures
+from dcgan.evaluation.metrics.classes import read_as_asked_per_digit
+from dcgan.evaluation.quality import Quality
 
 HEADLINES = ("fcd", "kcd", "precision", "recall", "coverage", "read_as_asked", "train_on_fake", "authenticity")
 """The figures that a table of runs shows."""

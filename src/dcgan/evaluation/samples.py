@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dcgan.core.batches import mixed_seed, sample_latents
-from dcgan.core.config import NUM_CLASSES, LatentDistribution, ModelConfig
-from dcgan.core.sampling import sample_images, to_pixels
-from dcgan.errors import BadDataError
+from dcgan.config.schema import NUM_CLASSES, LatentDistribution, ModelConfig
+from dcgan.data.batches import mixed_seed, sample_latents, to_pixels
+from dcgan.gan.sampling import sample_images
+from dcgan.system.errors import BadDataError
 
 WALK_STEPS = 12
 MIN_SINE = 1e-3

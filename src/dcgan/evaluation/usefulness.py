@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import torch
 
-from dcgan.core.classifier import compute_accuracy
-from dcgan.core.classifier_training import trained_classifier
-from dcgan.core.config import ClassifierConfig
-from dcgan.core.dataset import Dataset, LabelledImages
-from dcgan.core.evaluation.samples import Source, draw_samples, shuffled
+from dcgan.classifier.network import compute_accuracy
+from dcgan.classifier.training import trained_classifier
+from dcgan.config.schema import ClassifierConfig
+from dcgan.data.dataset import Dataset, LabelledImages
+from dcgan.evaluation.samples import Source, draw_samples, shuffled
 
 MIN_STEPS = 100
 

@@ -14,11 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dcgan.core.batches import sample_latents
-from dcgan.core.config import NUM_CLASSES, ModelConfig
-from dcgan.core.sampling import sample_images, to_pixels
-from dcgan.errors import BadDataError
-from dcgan.seal import BLANK, KEY, seal
+from dcgan.config.schema import NUM_CLASSES, ModelConfig
+from dcgan.data.batches import sample_latents, to_pixels
+from dcgan.gan.sampling import sample_images
+from dcgan.inference.checksum import BLANK, KEY, seal
+from dcgan.system.errors import BadDataError
 
 PARITY_LIMIT = 1e-4
 """Most that an image may differ from PyTorch's, in [-1, 1]."""
@@ -46,7 +46,7 @@ def export_generator(
 
     Inputs are `latents` float32 [batch, latent_dim] and, if conditional, `labels` int64 [batch]; outputs `images`
     float32 [batch, 1, 28, 28] in [-1, 1] and `pixels` uint8 [batch, 28, 28]. The generator itself is left as it is.
-    The file says of itself what `metadata` holds, `params_sha256` among it, and its own hash (see `dcgan.seal`).
+    The file says of itself what `metadata` holds, `params_sha256` among it, and its own checksum.
 
     Raises:
         BadDataError: a weight is not finite, or the exported model is not valid.

@@ -1,1 +1,1 @@
-"""Pictures for people and tables for `dvc plots`."""
+"""Every picture and table that a person looks at."""

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from dcgan.files import write_atomically, write_bytes
+from dcgan.system.files import write_atomically, write_bytes
 
 
 def save_grid(path: Path, pixels: NDArray[np.uint8], *, scale: int = 2) -> None:

@@ -9,15 +9,15 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dcgan.adapters.figures.drawing import finish, save_figure, save_grid, save_table
-from dcgan.core.dataset import LabelledImages
-from dcgan.core.evaluation.discriminator import DiscriminatorFigures, ProbeFigures
-from dcgan.core.evaluation.memorisation import MemorisationFigures, closest_pairs
-from dcgan.core.evaluation.quality import Quality, digit_rows
-from dcgan.core.evaluation.samples import WALK_STEPS, Samples
-from dcgan.core.metrics.classes import read_as_asked_per_digit
-from dcgan.core.metrics.discriminator import Reliability, RocCurve
-from dcgan.core.sampling import GRID_COLUMNS, image_grid
+from dcgan.data.dataset import LabelledImages
+from dcgan.evaluation.discriminator import DiscriminatorFigures, ProbeFigures
+from dcgan.evaluation.memorisation import MemorisationFigures, closest_pairs
+from dcgan.evaluation.metrics.classes import read_as_asked_per_digit
+from dcgan.evaluation.metrics.discriminator import Reliability, RocCurve
+from dcgan.evaluation.quality import Quality, digit_rows
+from dcgan.evaluation.samples import WALK_STEPS, Samples
+from dcgan.figures.drawing import finish, save_figure, save_grid, save_table
+from dcgan.gan.sampling import GRID_COLUMNS, image_grid
 
 ROC_POINTS = 500
 """Points of a ROC curve kept in its table: a curve of 20,000 logits looks the same and loads at once."""

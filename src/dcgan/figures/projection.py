@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from dcgan.adapters.figures.drawing import finish, save_figure
+from dcgan.figures.drawing import finish, save_figure
 
 MOST_NAMED = 10
 

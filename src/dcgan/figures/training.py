@@ -5,8 +5,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from dcgan.adapters.figures.drawing import finish, save_figure, save_table
-from dcgan.history import read_history
+from dcgan.figures.drawing import finish, save_figure, save_table
+from dcgan.tracking.history import read_history
 
 CURVES = {
     "Losses": ["discriminator/loss", "generator/loss"],

@@ -5,8 +5,8 @@ from typing import Literal
 
 import torch
 
-from dcgan.core.config import Device, GanConfig, Precision, TrainConfig
-from dcgan.errors import UsageError
+from dcgan.config.schema import Device, GanConfig, Precision, TrainConfig
+from dcgan.system.errors import UsageError
 
 
 def prepare_device(config: TrainConfig) -> torch.device:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dcgan.core.batches import sample_latents
-from dcgan.core.config import NUM_CLASSES, ModelConfig
-from dcgan.errors import BadDataError
+from dcgan.config.schema import NUM_CLASSES, ModelConfig
+from dcgan.data.batches import sample_latents
+from dcgan.system.errors import BadDataError
 
 SCOUT_STEPS = 50
 """Steps that every start and every digit gets before the best of them go on."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
-from dcgan.core.config import LossConfig
+from dcgan.config.schema import LossConfig
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """(real_logits [B], fake_logits [B]) → scalar."""

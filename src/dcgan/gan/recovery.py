@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 
-from dcgan.core.batches import Batches
-from dcgan.core.config import GanConfig
-from dcgan.core.resuming import Checkpoints
-from dcgan.core.state import GanState, build_state
-from dcgan.core.tracking import Tracker
-from dcgan.core.training import Judge, train
-from dcgan.errors import DivergedError
+from dcgan.checkpoints.tensors import Checkpoints
+from dcgan.config.schema import GanConfig
+from dcgan.data.batches import Batches
+from dcgan.gan.state import GanState, build_state
+from dcgan.gan.tracker import Tracker
+from dcgan.gan.training import Judge, train
+from dcgan.system.errors import DivergedError
 
 
 def train_with_rollbacks(

@@ -5,8 +5,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dcgan.core.batches import mixed_seed, sample_latents
-from dcgan.core.config import NUM_CLASSES, ModelConfig
+from dcgan.config.schema import NUM_CLASSES, ModelConfig
+from dcgan.data.batches import mixed_seed, sample_latents
 
 GRID_COLUMNS = 10
 CHUNK = 250
@@ -36,11 +36,6 @@ def sample_from_seed(
     latents = sample_latents(count, config, rng=rng)
     labels = torch.arange(count, device=device) % NUM_CLASSES if config.conditional else None
     return sample_images(generator, latents, labels), labels
-
-
-def to_pixels(images: Tensor) -> Tensor:
-    """Images [N, 1, 28, 28] in [-1, 1] as pixels uint8 [N, 28, 28]: 0 background, 255 ink."""
-    return images.squeeze(1).add(1).mul(127.5).round_().clamp_(0, 255).to(torch.uint8)
 
 
 def image_grid(pixels: Tensor, *, columns: int, gap: int = 2) -> NDArray[np.uint8]:

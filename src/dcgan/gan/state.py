@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, AdamW, Optimizer
 
-from dcgan.core.config import NUM_CLASSES, GanConfig, TrainConfig
-from dcgan.core.losses import LOSSES
-from dcgan.core.networks import build_discriminator, build_generator
-from dcgan.core.resuming import load_named_tensors, named_tensors
+from dcgan.checkpoints.tensors import load_named_tensors, named_tensors
+from dcgan.config.schema import NUM_CLASSES, GanConfig, TrainConfig
+from dcgan.gan.losses import LOSSES
+from dcgan.gan.networks import build_discriminator, build_generator
 
 COUNTS = ("step", "best_step", "checks_held", "digits_drawn", "is_collapsed", "rollbacks")
 """Fields of the state that are whole numbers, or yes or no."""

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import ParametrizationList
 
-from dcgan.core.batches import sample_labels, sample_latents
-from dcgan.core.config import GanConfig
-from dcgan.core.losses import LOSSES, compute_accuracy
-from dcgan.core.networks import Verdict
-from dcgan.core.penalties import clip_weights
-from dcgan.core.state import GanState, average
-from dcgan.core.terms import Judge, Term, Turn, discriminator_terms, generator_terms
+from dcgan.config.schema import GanConfig
+from dcgan.data.batches import sample_labels, sample_latents
+from dcgan.gan.losses import LOSSES, compute_accuracy
+from dcgan.gan.networks import Verdict
+from dcgan.gan.penalties import clip_weights
+from dcgan.gan.state import GanState, average
+from dcgan.gan.terms import Judge, Term, Turn, discriminator_terms, generator_terms
 
 Measurements = dict[str, Tensor]
 """Detached scalars on the device, by tracker key."""

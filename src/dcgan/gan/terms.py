@@ -7,9 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dcgan.core.config import GanConfig
-from dcgan.core.networks import ARCHITECTURES, Verdict
-from dcgan.core.penalties import gradient_penalty, moment_kl, zero_centred_penalty
+from dcgan.config.schema import GanConfig
+from dcgan.gan.networks import ARCHITECTURES, Verdict
+from dcgan.gan.penalties import gradient_penalty, moment_kl, zero_centred_penalty
 
 Judge = Callable[[Tensor, Tensor | None], Verdict]
 """The discriminator: (images [B, 1, 28, 28], labels [B] or None) → Verdict."""

@@ -11,13 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dcgan.core.batches import Batches, mixed_seed
-from dcgan.core.config import NUM_CLASSES, GanConfig, StopRule, TrainConfig
-from dcgan.core.gan_step import Measurements, gan_step
-from dcgan.core.sampling import GRID_COLUMNS, image_grid, sample_from_seed, to_pixels
-from dcgan.core.state import GanState
-from dcgan.core.tracking import Tracker
-from dcgan.errors import DivergedError
+from dcgan.config.schema import NUM_CLASSES, GanConfig, StopRule, TrainConfig
+from dcgan.data.batches import Batches, mixed_seed, to_pixels
+from dcgan.gan.sampling import GRID_COLUMNS, image_grid, sample_from_seed
+from dcgan.gan.state import GanState
+from dcgan.gan.step import Measurements, gan_step
+from dcgan.gan.tracker import Tracker
+from dcgan.system.errors import DivergedError
 
 PREVIEW_SEED = 20
 FEWEST_DIGITS = 5

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan.errors import BadDataError, UsageError
+from dcgan.inference.checksum import KEY
 from dcgan.inference.contract import Contract, read_contract
 from dcgan.inference.latents import Latents, draw_latents, walk
 from dcgan.inference.model_file import read_model
 from dcgan.inference.session import Providers, one_line, open_session
-from dcgan.seal import KEY
+from dcgan.system.errors import BadDataError, UsageError
 
 CHUNK = 64
 """Images drawn by one call of the model; more do not get faster."""

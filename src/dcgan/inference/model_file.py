@@ -8,8 +8,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from dcgan.errors import BadDataError
-from dcgan.seal import check_seal
+from dcgan.inference.checksum import check_seal
+from dcgan.system.errors import BadDataError
 
 MAX_BYTES = 512 * 2**20
 MAX_PARTS = 1_000_000

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan.errors import UsageError
+from dcgan.system.errors import UsageError
 
 GAP = 2
 """Pixels between two digits and around the grid."""

@@ -8,7 +8,7 @@ import re
 import warnings
 from typing import Any, Literal
 
-from dcgan.errors import UnavailableError
+from dcgan.system.errors import UnavailableError
 
 Providers = Literal["auto", "cpu", "cuda"]
 

@@ -6,11 +6,11 @@ https://docs.nvidia.com/deeplearning/triton-inference-server/user-guide/docs/use
 import hashlib
 from pathlib import Path
 
-from dcgan.errors import BadDataError, UsageError
-from dcgan.files import write_bytes
 from dcgan.inference.contract import Contract
 from dcgan.inference.generator import CHUNK, Generator
 from dcgan.inference.model_file import read_model
+from dcgan.system.errors import BadDataError, UsageError
+from dcgan.system.files import write_bytes
 
 NAME = "dcgan-generator"
 MAX_BATCH = 1024

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dcgan.inference.service.errors import RequestError
-from dcgan.inference.service.middleware import Answer, is_free
+from dcgan.service.errors import RequestError
+from dcgan.service.middleware import Answer, is_free
 
 
 class Bounded:

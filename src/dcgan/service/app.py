@@ -15,17 +15,17 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from dcgan.errors import UsageError
-from dcgan.inference.service import images, v2
-from dcgan.inference.service.answers import Bounded
-from dcgan.inference.service.batching import Batcher
-from dcgan.inference.service.errors import RequestError
-from dcgan.inference.service.limits import Limits
-from dcgan.inference.service.metrics import CONTENT_TYPE, Metrics
-from dcgan.inference.service.middleware import Guarded, Recorded
-from dcgan.inference.service.model import ServedModel
+from dcgan.service import images, v2
+from dcgan.service.answers import Bounded
+from dcgan.service.batching import Batcher
+from dcgan.service.errors import RequestError
+from dcgan.service.limits import Limits
+from dcgan.service.metrics import CONTENT_TYPE, Metrics
+from dcgan.service.middleware import Guarded, Recorded
+from dcgan.service.model import ServedModel
+from dcgan.system.errors import UsageError
 
-PAGE = Path(__file__).parent.parent / "page"
+PAGE = Path(__file__).parent / "page"
 MODEL_NAME = "generator"
 MODEL_VERSION = "1"
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from dcgan.inference.generator import Drawn, Generator, Labels
 from dcgan.inference.latents import Latents
-from dcgan.inference.service.errors import RequestError
-from dcgan.inference.service.limits import Limits
+from dcgan.service.errors import RequestError
+from dcgan.service.limits import Limits
 
 
 @dataclass(eq=False)

@@ -1,6 +1,6 @@
 """Answers other than 200, with one line of JSON that says why: `{"error": …}`, as the v2 protocol has it."""
 
-from dcgan.inference.service.limits import RETRY_AFTER_SECONDS
+from dcgan.service.limits import RETRY_AFTER_SECONDS
 
 
 class RequestError(Exception):

@@ -15,8 +15,8 @@ from pydantic import ConfigDict, Field
 from dcgan.inference.generator import Generator, Labels
 from dcgan.inference.latents import Latents
 from dcgan.inference.samples_file import Samples, writer_for
-from dcgan.inference.service.errors import RequestError
-from dcgan.inference.service.message import Message
+from dcgan.service.errors import RequestError
+from dcgan.service.message import Message
 
 MAX_SEED = 2**63 - 1
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dcgan.errors import UsageError
+from dcgan.system.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)

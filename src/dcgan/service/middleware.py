@@ -17,9 +17,9 @@ from datetime import UTC, datetime
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dcgan.inference.service.errors import RequestError
-from dcgan.inference.service.limits import Limits
-from dcgan.inference.service.metrics import Metrics
+from dcgan.service.errors import RequestError
+from dcgan.service.limits import Limits
+from dcgan.service.metrics import Metrics
 
 access_log = logging.getLogger("dcgan.access")
 service_log = logging.getLogger("dcgan.service")

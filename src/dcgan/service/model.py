@@ -5,11 +5,11 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from dcgan.errors import DcganError
 from dcgan.inference.generator import Generator
-from dcgan.inference.service.batching import Batcher
-from dcgan.inference.service.limits import Limits
-from dcgan.inference.service.metrics import Metrics
+from dcgan.service.batching import Batcher
+from dcgan.service.limits import Limits
+from dcgan.service.metrics import Metrics
+from dcgan.system.errors import DcganError
 
 logger = logging.getLogger("dcgan.service")
 

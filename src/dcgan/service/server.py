@@ -12,14 +12,14 @@ from types import FrameType
 
 import uvicorn
 
-from dcgan.errors import UnavailableError, UsageError
 from dcgan.inference.generator import Generator, usable_cores
-from dcgan.inference.service.app import Readiness, build_app
-from dcgan.inference.service.connection import SlowReaders, impatient
-from dcgan.inference.service.limits import Limits
-from dcgan.inference.service.metrics import Metrics
-from dcgan.inference.service.model import ServedModel
-from dcgan.masking import masked
+from dcgan.service.app import Readiness, build_app
+from dcgan.service.connection import SlowReaders, impatient
+from dcgan.service.limits import Limits
+from dcgan.service.metrics import Metrics
+from dcgan.service.model import ServedModel
+from dcgan.system.errors import UnavailableError, UsageError
+from dcgan.system.redaction import masked
 
 logger = logging.getLogger("dcgan.service")
 

@@ -13,9 +13,9 @@ from pydantic import Field
 from dcgan.inference.contract import Contract
 from dcgan.inference.generator import Drawn, Labels
 from dcgan.inference.latents import Latents
-from dcgan.inference.service.errors import RequestError
-from dcgan.inference.service.images import require_at_most
-from dcgan.inference.service.message import Message
+from dcgan.service.errors import RequestError
+from dcgan.service.images import require_at_most
+from dcgan.service.message import Message
 
 DATATYPES = {"float32": "FP32", "int64": "INT64", "uint8": "UINT8"}
 OUTPUTS = ("images", "pixels")

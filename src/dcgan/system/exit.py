@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import typer
 
-from dcgan.errors import DcganError, StorageError
-from dcgan.masking import masked
+from dcgan.system.errors import DcganError, StorageError
+from dcgan.system.redaction import masked
 
 USAGE = 64
 

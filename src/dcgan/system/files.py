@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from dcgan.errors import BadDataError, CannotCreateError, DcganError, StorageError
+from dcgan.system.errors import BadDataError, CannotCreateError, DcganError, StorageError
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_ENTRY = {

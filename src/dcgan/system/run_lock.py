@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dcgan.errors import BusyError
-from dcgan.files import storage_error
+from dcgan.system.errors import BusyError
+from dcgan.system.files import storage_error
 
 
 @contextmanager

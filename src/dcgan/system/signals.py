@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from dcgan.errors import Interrupted
+from dcgan.system.errors import Interrupted
 
 
 class StopRequest:

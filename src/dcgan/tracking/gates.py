@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-from dcgan.core.config import GatesConfig
-from dcgan.errors import BadDataError
+from dcgan.config.schema import GatesConfig
+from dcgan.system.errors import BadDataError
 
 _FLOORED = ("fcd", "fcd_floor", "precision", "precision_floor", "recall", "recall_floor")
 

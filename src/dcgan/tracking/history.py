@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from dcgan.errors import BadDataError
+from dcgan.system.errors import BadDataError
 
 
 def read_history(path: Path) -> list[dict[str, float]]:

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dcgan.core.tracking import is_kept
-from dcgan.errors import BadDataError
-from dcgan.files import storage_error, write_atomically, write_bytes
-from dcgan.history import read_history
+from dcgan.gan.tracker import is_kept
+from dcgan.system.errors import BadDataError
+from dcgan.system.files import storage_error, write_atomically, write_bytes
+from dcgan.tracking.history import read_history
 
 HISTORY, SAMPLES = "history.jsonl", "samples"
 SCALE = 2

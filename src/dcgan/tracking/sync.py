@@ -7,8 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from dcgan.adapters.dataset_file import load_dataset
-from dcgan.adapters.mlflow_tracker import (
+from dcgan.config.schema import GanConfig, Params
+from dcgan.data.dataset import Dataset
+from dcgan.data.dataset_file import load_dataset
+from dcgan.evaluation.numbers import numbers_in
+from dcgan.system.errors import BadDataError
+from dcgan.system.files import read_json, sha256_of
+from dcgan.tracking.mlflow import (
     MlflowRun,
     RunReference,
     load_run_reference,
@@ -16,12 +21,7 @@ from dcgan.adapters.mlflow_tracker import (
     resume_run,
     save_run_reference,
 )
-from dcgan.adapters.provenance import input_tags, training_tags
-from dcgan.core.config import GanConfig, Params
-from dcgan.core.dataset import Dataset
-from dcgan.core.evaluation.numbers import numbers_in
-from dcgan.errors import BadDataError
-from dcgan.files import read_json, sha256_of
+from dcgan.tracking.provenance import input_tags, training_tags
 
 Stage = Literal["train", "evaluate", "export"]
 

@@ -5,12 +5,12 @@ Light: neither PyTorch nor DVC nor MLflow is imported, so it also runs where one
 
 from pathlib import Path
 
-from dcgan.adapters import dvc_files
-from dcgan.doctor.finding import Finding
-from dcgan.doctor.locks import examine_dvc_lock, examine_rwlock, running
-from dcgan.doctor.outs import examine_outs
-from dcgan.doctor.unfinished import examine_checkpoints, examine_leftovers, with_dataset
-from dcgan.errors import BadDataError, BusyError, UsageError
+from dcgan.commands.doctor import dvc_files
+from dcgan.commands.doctor.finding import Finding
+from dcgan.commands.doctor.locks import examine_dvc_lock, examine_rwlock, running
+from dcgan.commands.doctor.outs import examine_outs
+from dcgan.commands.doctor.unfinished import examine_checkpoints, examine_leftovers, with_dataset
+from dcgan.system.errors import BadDataError, BusyError, UsageError
 
 
 def run_doctor(*, repair: bool) -> None:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dcgan.errors import BadDataError
-from dcgan.files import write_bytes
+from dcgan.system.errors import BadDataError
+from dcgan.system.files import write_bytes
 
 READ_ONLY = 0o444
 """The mode by which DVC knows an object as its own and trusts it unread."""

@@ -5,11 +5,11 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from dcgan.adapters import dvc_files
-from dcgan.adapters.run_lock import holder_of
-from dcgan.doctor.finding import Finding, deleting, deletion
-from dcgan.errors import BadDataError
-from dcgan.files import is_alive
+from dcgan.commands.doctor import dvc_files
+from dcgan.commands.doctor.finding import Finding, deleting, deletion
+from dcgan.system.errors import BadDataError
+from dcgan.system.files import is_alive
+from dcgan.system.run_lock import holder_of
 
 LOCK, CHECKPOINTS = Path("dvc.lock"), Path(".checkpoints")
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from dcgan.adapters import dvc_files
-from dcgan.adapters.dvc_files import Out
-from dcgan.doctor.finding import ONE_COMMAND, Finding, Repair, deleting, deletion
-from dcgan.doctor.locks import LOCK
+from dcgan.commands.doctor import dvc_files
+from dcgan.commands.doctor.dvc_files import Out
+from dcgan.commands.doctor.finding import ONE_COMMAND, Finding, Repair, deleting, deletion
+from dcgan.commands.doctor.locks import LOCK
 
 REPRO = "dvc repro"
 

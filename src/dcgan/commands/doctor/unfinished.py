@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from dcgan.checkpoint_file import check_hash, checkpoints_in, hash_path
-from dcgan.doctor.finding import Finding, deleting, deletion
-from dcgan.doctor.locks import CHECKPOINTS
-from dcgan.errors import BadDataError
-from dcgan.files import is_alive, read_json, sha256_of
+from dcgan.checkpoints.file import check_hash, checkpoints_in, hash_path
+from dcgan.commands.doctor.finding import Finding, deleting, deletion
+from dcgan.commands.doctor.locks import CHECKPOINTS
+from dcgan.system.errors import BadDataError
+from dcgan.system.files import is_alive, read_json, sha256_of
 
 VALIDATED = DATASET, REPORT = Path("data/dataset.safetensors"), Path("reports/validation.json")
 FOLDERS = ("data", "models", "reports", ".checkpoints")

@@ -1,8 +1,8 @@
 """The raw files: MNIST and its siblings from mirrors, or scikit-learn's digits, as the same four IDX files."""
 
-from dcgan.adapters.mnist_files.digits import write_digits
-from dcgan.adapters.mnist_files.files import ARRAYS, DataFile, download_files, files_of, read_arrays
-from dcgan.adapters.mnist_files.idx import read_idx, write_idx
+from dcgan.data.files.digits import write_digits
+from dcgan.data.files.files import ARRAYS, DataFile, download_files, files_of, read_arrays
+from dcgan.data.files.idx import read_idx, write_idx
 
 __all__ = [
     "ARRAYS",

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dcgan.adapters.mnist_files.idx import write_idx
-from dcgan.core.config import IMAGE_SIZE
+from dcgan.config.schema import IMAGE_SIZE
+from dcgan.data.files.idx import write_idx
 
 INK_SIZE = 20
 TEST_EVERY = 5

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dcgan.masking import masked
+from dcgan.system.redaction import masked
 
 IDLE_LIMIT_S = 15.0
 """Without a connection, or without a byte on it."""

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan.adapters.mnist_files.fetch import SourceError, WrongBytesError, fetch, place_of
-from dcgan.adapters.mnist_files.idx import REPAIR, read_idx
-from dcgan.core.config import IMAGE_SIZE, NUM_CLASSES, DatasetName
-from dcgan.errors import BadDataError, DcganError, UnavailableError
-from dcgan.files import write_bytes
-from dcgan.known_data import KNOWN_DATA
-from dcgan.masking import masked
+from dcgan.config.schema import IMAGE_SIZE, NUM_CLASSES, DatasetName
+from dcgan.data.files.fetch import SourceError, WrongBytesError, fetch, place_of
+from dcgan.data.files.idx import REPAIR, read_idx
+from dcgan.data.specs import KNOWN_DATA
+from dcgan.system.errors import BadDataError, DcganError, UnavailableError
+from dcgan.system.files import write_bytes
+from dcgan.system.redaction import masked
 
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 _MNIST = {

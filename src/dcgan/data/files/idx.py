@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan.errors import BadDataError
-from dcgan.files import write_bytes
+from dcgan.system.errors import BadDataError
+from dcgan.system.files import write_bytes
 
 UNSIGNED_BYTE = 8
 REPAIR = "delete it and run the stage `download` again"

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dcgan.core.config import NUM_CLASSES
+from dcgan.config.schema import NUM_CLASSES
 
 
 def class_shares(digits: NDArray[np.int64]) -> NDArray[np.float64]:

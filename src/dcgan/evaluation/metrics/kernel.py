@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from dcgan.core.metrics.neighbours import CHUNK, checked_features
+from dcgan.evaluation.metrics.neighbours import CHUNK, checked_features
 
 
 def kernel_distance(a: Tensor, b: Tensor) -> float:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dcgan.core.metrics.neighbours import checked_features, neighbourhood_radii, squared_distances
+from dcgan.evaluation.metrics.neighbours import checked_features, neighbourhood_radii, squared_distances
 
 PRECISION_NEIGHBOURS = 3
 COVERAGE_NEIGHBOURS = 5

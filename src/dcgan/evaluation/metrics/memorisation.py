@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dcgan.core.metrics.neighbours import checked_features, nearest_neighbours
+from dcgan.evaluation.metrics.neighbours import checked_features, nearest_neighbours
 
 
 class TrainingNeighbours(NamedTuple):

@@ -7,7 +7,7 @@ from scipy.optimize import minimize
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from dcgan.core.config import NUM_CLASSES
+from dcgan.config.schema import NUM_CLASSES
 
 MAX_ITERATIONS = 30
 """More move the accuracy by no more than 0.002."""

@@ -7,9 +7,11 @@ from functools import partial
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm as with_spectral_norm
 
-from dcgan.core.config import ModelConfig
-from dcgan.core.networks.autoencoder import AutoencoderDiscriminator, began_generator
-from dcgan.core.networks.convolutional import (
+from dcgan.config.schema import ModelConfig
+from dcgan.gan.networks.autoencoder import AutoencoderDiscriminator, began_generator
+from dcgan.gan.networks.auxiliary import CODES, LABELS, Recognition
+from dcgan.gan.networks.base import Discriminator, Generator, Verdict
+from dcgan.gan.networks.convolutional import (
     all_conv_discriminator,
     all_conv_generator,
     coded_generator,
@@ -19,9 +21,7 @@ from dcgan.core.networks.convolutional import (
     maxpool_discriminator,
     two_layer_generator,
 )
-from dcgan.core.networks.dense import mlp_discriminator, mlp_generator
-from dcgan.core.networks.players import Discriminator, Generator, Verdict
-from dcgan.core.networks.recognition import CODES, LABELS, Recognition
+from dcgan.gan.networks.dense import mlp_discriminator, mlp_generator
 
 __all__ = [
     "ARCHITECTURES",

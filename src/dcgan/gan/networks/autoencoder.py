@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
-from dcgan.core.config import ModelConfig
-from dcgan.core.networks.players import Discriminator, Generator, Verdict, num_inputs
+from dcgan.config.schema import ModelConfig
+from dcgan.gan.networks.base import Discriminator, Generator, Verdict, num_inputs
 
 NUM_HIDDEN = 64
 """Numbers that an image is squeezed through."""

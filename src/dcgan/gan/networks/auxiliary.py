@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
 
-from dcgan.core.config import NUM_CLASSES, NUM_CODES
+from dcgan.config.schema import NUM_CLASSES, NUM_CODES
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dcgan.core.config import NUM_CLASSES, ModelConfig
+from dcgan.config.schema import NUM_CLASSES, ModelConfig
 
 
 class Verdict(NamedTuple):

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dcgan.core.config import NUM_CLASSES, ModelConfig
-from dcgan.core.networks.players import Generator, HeadedDiscriminator, dropout, num_inputs
+from dcgan.config.schema import NUM_CLASSES, ModelConfig
+from dcgan.gan.networks.base import Generator, HeadedDiscriminator, dropout, num_inputs
 
 
 def dcgan_generator(config: ModelConfig) -> Generator:

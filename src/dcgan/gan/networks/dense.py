@@ -4,8 +4,8 @@ from itertools import pairwise
 
 from torch import nn
 
-from dcgan.core.config import IMAGE_SIZE, ModelConfig
-from dcgan.core.networks.players import Generator, HeadedDiscriminator, dropout, num_inputs
+from dcgan.config.schema import IMAGE_SIZE, ModelConfig
+from dcgan.gan.networks.base import Generator, HeadedDiscriminator, dropout, num_inputs
 
 NUM_PIXELS = IMAGE_SIZE * IMAGE_SIZE
 

@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
-from dcgan.adapters.mlflow_tracker.link import Link
-from dcgan.errors import BadDataError
-from dcgan.masking import masked
+from dcgan.system.errors import BadDataError
+from dcgan.system.redaction import masked
+from dcgan.tracking.mlflow.link import Link
 
 
 def download_model(address: str, folder: Path) -> Path:

@@ -8,9 +8,9 @@ from concurrent.futures import Future, wait
 from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dcgan.adapters.mlflow_tracker.store import connect, prepare, tracking_uri
-from dcgan.errors import UnavailableError
-from dcgan.masking import masked
+from dcgan.system.errors import UnavailableError
+from dcgan.system.redaction import masked
+from dcgan.tracking.mlflow.store import connect, prepare, tracking_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dcgan.errors import BadDataError
-from dcgan.seal import check_seal
+from dcgan.inference.checksum import check_seal
+from dcgan.system.errors import BadDataError
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature

@@ -8,14 +8,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dcgan.adapters.mlflow_tracker.link import Link
-from dcgan.adapters.mlflow_tracker.reference import RunReference, load_run_reference, save_run_reference
-from dcgan.adapters.mlflow_tracker.run import MlflowRun, log_tags
-from dcgan.adapters.mlflow_tracker.store import find_or_create_experiment
-from dcgan.core.config import TrackingConfig
-from dcgan.errors import BadDataError
-from dcgan.history import read_history
-from dcgan.masking import masked
+from dcgan.config.schema import TrackingConfig
+from dcgan.system.errors import BadDataError
+from dcgan.system.redaction import masked
+from dcgan.tracking.history import read_history
+from dcgan.tracking.mlflow.link import Link
+from dcgan.tracking.mlflow.reference import RunReference, load_run_reference, save_run_reference
+from dcgan.tracking.mlflow.run import MlflowRun, log_tags
+from dcgan.tracking.mlflow.store import find_or_create_experiment
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeGuard
 
-from dcgan.adapters.mlflow_tracker.run import MlflowRun
-from dcgan.errors import BadDataError
-from dcgan.files import read_json, write_json
+from dcgan.system.errors import BadDataError
+from dcgan.system.files import read_json, write_json
+from dcgan.tracking.mlflow.run import MlflowRun
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,9 +7,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dcgan.adapters.mlflow_tracker.onnx_model import input_example_of, load_onnx, signature_of
-from dcgan.adapters.mlflow_tracker.run import MlflowRun
-from dcgan.files import sha256_of
+from dcgan.system.files import sha256_of
+from dcgan.tracking.mlflow.onnx_model import input_example_of, load_onnx, signature_of
+from dcgan.tracking.mlflow.run import MlflowRun
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

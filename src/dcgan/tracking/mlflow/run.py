@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan.adapters.mlflow_tracker.link import Link
-from dcgan.core.tracking import is_kept
-from dcgan.errors import Interrupted
-from dcgan.files import sha256_of
+from dcgan.gan.tracker import is_kept
+from dcgan.system.errors import Interrupted
+from dcgan.system.files import sha256_of
+from dcgan.tracking.mlflow.link import Link
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

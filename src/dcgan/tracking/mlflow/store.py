@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from dcgan.masking import holds_secret
+from dcgan.system.redaction import holds_secret
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

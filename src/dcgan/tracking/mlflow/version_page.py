@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dcgan.adapters.mlflow_tracker.registry import Entry
-from dcgan.core.gates import Champion, GateResult, Judgement, Verdict
+from dcgan.tracking.gates import Champion, GateResult, Judgement, Verdict
+from dcgan.tracking.mlflow.registry import Entry
 
 
 def tags_of(judgement: Judgement, gates: Sequence[GateResult], verdict: Verdict) -> dict[str, str]:

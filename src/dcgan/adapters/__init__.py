@@ -1,1 +1,0 @@
-"""The outside world, one tool per file; adapters do not know each other."""

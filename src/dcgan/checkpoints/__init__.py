@@ -1,0 +1,1 @@
+"""Resumable state and weights on disk."""

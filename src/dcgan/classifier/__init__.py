@@ -1,0 +1,1 @@
+"""The digit classifier: network, training, features, and the Fréchet distance on them."""

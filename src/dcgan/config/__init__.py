@@ -1,0 +1,1 @@
+"""params.yaml, parsed once and strictly."""

@@ -1,0 +1,1 @@
+"""The generator as one ONNX file, compared with PyTorch's."""

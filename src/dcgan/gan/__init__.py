@@ -1,0 +1,1 @@
+"""The GAN: networks, losses, the training step and the training loop."""

@@ -1,0 +1,1 @@
+"""Files, errors and exit codes, redaction, locks, signals."""
