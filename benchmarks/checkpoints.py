@@ -11,10 +11,10 @@ import torch
 import typer
 
 from dcgan.checkpoints.folder import CheckpointFolder
+from dcgan.config.devices import prepare_device, resolve
 from dcgan.config.params_file import load_params
 from dcgan.data.batches import Batches
 from dcgan.data.dataset import LabelledImages
-from dcgan.gan.devices import prepare_device, resolve
 from dcgan.gan.state import build_state
 from dcgan.gan.step import gan_step
 

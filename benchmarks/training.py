@@ -13,11 +13,11 @@ from typing import Annotated
 import torch
 import typer
 
+from dcgan.config.devices import prepare_device
 from dcgan.config.params_file import load_params
 from dcgan.config.schema import GanConfig, Precision
 from dcgan.data.batches import Batches, mixed_seed
 from dcgan.data.dataset import LabelledImages
-from dcgan.gan.devices import prepare_device
 from dcgan.gan.state import build_state
 from dcgan.gan.step import gan_step
 

@@ -14,7 +14,7 @@ from dcgan.system.errors import DivergedError, UsageError
 from dcgan.system.exit import new_app, run_app
 from dcgan.tracking.progress import ProgressBar
 from recipe_changes import changed_params
-from trials import FIGURE_COLUMNS, Yardstick, append, figures_of, num_steps, origin_of, row_of, run_trial
+from trials import FIGURE_COLUMNS, Reference, append, figures_of, num_steps, origin_of, row_of, run_trial
 
 FOLDER = Path("experiments")
 RESULTS = FOLDER / "ablation.csv"
@@ -35,7 +35,7 @@ def main(
     plan = yaml.safe_load((FOLDER / "ablation.yaml").read_text())
     if unknown := set(names or ()) - plan["rows"].keys():
         raise UsageError(f"unknown row {unknown.pop()}; choose from {', '.join(plan['rows'])}")
-    yardstick: Yardstick | None = None
+    reference: Reference | None = None
     for name in names or plan["rows"]:
         for seed in plan["seeds"]:
             changes = plan["base"] | plan["rows"][name] | {"train.seed": seed, "train.threads": threads}
@@ -43,16 +43,16 @@ def main(
             origin = origin_of(name, params) | {"epochs": str(params.train.epochs)}
             if row_of(origin, RESULTS):
                 continue
-            yardstick = yardstick or Yardstick.load(params)
+            reference = reference or Reference.load(params)
             try:
-                with ProgressBar(name, end=num_steps(params, yardstick.dataset)) as bar:
-                    trial = run_trial(params, yardstick, tracker=bar)
+                with ProgressBar(name, end=num_steps(params, reference.dataset)) as bar:
+                    trial = run_trial(params, reference, tracker=bar)
             except DivergedError as error:
                 append(origin, RESULTS, COLUMNS)
                 print(f"{name}: {error}")
             else:
                 time = {"train_minutes": round(trial.seconds / 60, 1)}
-                append(origin | time | figures_of(trial, yardstick.judge.floor), RESULTS, COLUMNS)
+                append(origin | time | figures_of(trial, reference.evaluator.floor), RESULTS, COLUMNS)
 
 
 if __name__ == "__main__":

@@ -11,15 +11,15 @@ import torch
 from dcgan.classifier.network import load_classifier
 from dcgan.classifier.quick_fcd import SEED as SAMPLING_SEED
 from dcgan.classifier.quick_fcd import QuickFcd
+from dcgan.config.devices import prepare_device, resolve
 from dcgan.config.params_file import params_sha256
 from dcgan.config.schema import Params
 from dcgan.data.batches import Batches
 from dcgan.data.dataset import Dataset
 from dcgan.data.dataset_file import load_dataset
-from dcgan.evaluation.evaluator import Judge, Scores
-from dcgan.evaluation.samples import Samples, draw_samples, source_of
+from dcgan.evaluation.evaluator import Evaluator, Scores
+from dcgan.evaluation.samples import Samples, draw_samples, sampler_of
 from dcgan.gan import training
-from dcgan.gan.devices import prepare_device, resolve
 from dcgan.gan.sampling import sample_from_seed
 from dcgan.gan.state import build_state
 from dcgan.gan.tracker import Tracker
@@ -27,24 +27,24 @@ from dcgan.gan.training import total_steps, train
 from dcgan.system.files import sha256_of
 
 CLASSIFIER = Path("models/classifier.safetensors")
-FIGURES = ("fcd", "precision", "recall", "coverage", "read_as_asked")
+FIGURES = ("fcd", "precision", "recall", "coverage", "label_accuracy")
 FIGURE_COLUMNS = tuple(name for figure in FIGURES for name in (figure, f"{figure}_floor"))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Yardstick:
+class Reference:
     """The workspace's data set, and its classifier having read it."""
 
     dataset: Dataset
-    judge: Judge
+    evaluator: Evaluator
 
     @classmethod
-    def load(cls, params: Params) -> "Yardstick":
+    def load(cls, params: Params) -> "Reference":
         """Read what `dvc repro validate train_classifier` leaves in the current folder."""
         dataset = load_dataset(Path("data/dataset.safetensors"), report_path=Path("reports/validation.json"))
         classifier = load_classifier(CLASSIFIER, device=prepare_device(params.train))
-        judge = Judge(classifier, dataset, num_samples=params.evaluate.num_samples, seed=params.evaluate.seed)
-        return cls(dataset=dataset, judge=judge)
+        evaluator = Evaluator(classifier, dataset, num_samples=params.evaluate.num_samples, seed=params.evaluate.seed)
+        return cls(dataset=dataset, evaluator=evaluator)
 
     def quick_judge(self, params: Params) -> training.Judge:
         """What looks at the samples of a training of `params` while it runs."""
@@ -70,7 +70,7 @@ def num_steps(params: Params, dataset: Dataset) -> int:
 
 
 def run_trial(
-    params: Params, yardstick: Yardstick, *, tracker: Tracker, quick_judge: training.Judge | None = None
+    params: Params, reference: Reference, *, tracker: Tracker, quick_judge: training.Judge | None = None
 ) -> Trial:
     """Train one variant and score its samples of the first sampling seed.
 
@@ -78,20 +78,20 @@ def run_trial(
         DivergedError: as `train`.
     """
     assert params.train.keep == "last", "a trial keeps no checkpoints to choose from"
-    dataset, device = yardstick.dataset, prepare_device(params.train)
+    dataset, device = reference.dataset, prepare_device(params.train)
     config = resolve(params.gan, device)
     state = build_state(config, device=device)
     batches = Batches(dataset.train, batch_size=config.train.batch_size, seed=config.train.seed, device=device)
     started = time.monotonic()
     train(state, batches, config, tracker=tracker, on_checkpoint=lambda _state: None, judge=quick_judge)
     seconds = time.monotonic() - started
-    source = source_of(state.generator_ema, params.model)
+    source = sampler_of(state.generator_ema, params.model)
     samples = draw_samples(source, count=params.evaluate.num_samples, seed=params.evaluate.seed)
     return Trial(
         seconds=seconds,
         images_seen=state.step * batches.batch_size,
         samples=samples,
-        scores=yardstick.judge.score(samples, yardstick.judge.read(samples.pixels)),
+        scores=reference.evaluator.score(samples, reference.evaluator.read(samples.pixels)),
     )
 
 

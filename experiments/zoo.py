@@ -20,10 +20,10 @@ import torch
 import typer
 import yaml
 
+from dcgan.config.devices import prepare_device, resolve
 from dcgan.config.params_file import load_params
-from dcgan.config.schema import Params, TrackingConfig
+from dcgan.config.schema import Params, TrackingConfig, flatten
 from dcgan.figures.drawing import save_grid
-from dcgan.gan.devices import prepare_device, resolve
 from dcgan.gan.sampling import image_grid
 from dcgan.gan.state import build_state
 from dcgan.gan.step import gan_step
@@ -33,7 +33,7 @@ from dcgan.system.files import write_bytes
 from dcgan.tracking.mlflow import open_run
 from dcgan.tracking.provenance import training_tags
 from recipe_changes import PARAMS, changed_params
-from trials import CLASSIFIER, FIGURE_COLUMNS, Yardstick, append, figures_of, origin_of, row_of, run_trial
+from trials import CLASSIFIER, FIGURE_COLUMNS, Reference, append, figures_of, origin_of, row_of, run_trial
 
 PLAN, RESULTS = Path("experiments/zoo.yaml"), Path("experiments/zoo.csv")
 PAGE, PICTURES = Path("docs/zoo.md"), Path("docs/images/zoo")
@@ -88,34 +88,34 @@ def train_member(name: str, params: Params) -> dict[str, object]:
     Raises:
         DivergedError, BadDataError: as `run_trial`.
     """
-    device, yardstick = prepare_device(params.train), read_yardstick()
+    device, reference = prepare_device(params.train), read_reference()
     precision = resolve(params.gan, device).train.precision
     tags = training_tags([DATASET, CLASSIFIER], device=str(device), precision=precision)
     with TemporaryDirectory() as folder:
         run = open_run(
             reference=Path(folder, "run.json"),
             tracking=TrackingConfig(experiment="zoo", registered_model=""),
-            params=params.flattened(),
+            params=flatten(params),
             tags=tags,
             name=name,
             description=params.gan.summary,
         )
-        data = yardstick.dataset
+        data = reference.dataset
         run.log_dataset(name=data.name, sha256=data.sha256, path=DATASET, profile={"images": len(data.train)})
         with run:
-            trial = run_trial(params, yardstick, tracker=run, quick_judge=yardstick.quick_judge(params))
+            trial = run_trial(params, reference, tracker=run, quick_judge=reference.quick_judge(params))
             picture, shown = PICTURES / f"{name}.png", trial.samples.pixels[: GRID[0] * GRID[1]]
             save_grid(picture, image_grid(shown, columns=GRID[0]))
-            figures = figures_of(trial, yardstick.judge.floor)
+            figures = figures_of(trial, reference.evaluator.floor)
             run.log_metrics({f"evaluation/{key}": value for key, value in figures.items() if isinstance(value, float)})
             run.log_artifacts(picture, folder="evaluation")
     return {"images_seen": trial.images_seen} | figures
 
 
 @cache
-def read_yardstick() -> Yardstick:
+def read_reference() -> Reference:
     """What all members are judged by, read once in each process."""
-    return Yardstick.load(load_params(PARAMS))
+    return Reference.load(load_params(PARAMS))
 
 
 def measure_speed(params: Params) -> int:
@@ -159,7 +159,7 @@ def page(plan: Plan, rows: dict[str, dict[str, str]]) -> str:
 
 def table_row(name: str, row: dict[str, str], member: dict[str, Any]) -> str:
     """A row of the table, without its outer bars."""
-    shares = (two_places(row[key]) for key in ("precision", "recall", "read_as_asked"))
+    shares = (two_places(row[key]) for key in ("precision", "recall", "label_accuracy"))
     measured = [two_places(row["fcd"]), row["fcd_over_floor"], *shares]
     figures = measured if row["fcd"] else ["failed", *[""] * 4]
     return " | ".join([f"[{name}](#{name})", *figures, row["images_per_second"], member["idea"]])

@@ -4,15 +4,15 @@ from pathlib import Path
 
 from dcgan.checkpoints.weights import load_remarks, restored
 from dcgan.classifier.network import load_classifier
+from dcgan.config.devices import prepare_device
 from dcgan.config.params_file import load_params
 from dcgan.data.dataset_file import load_dataset
 from dcgan.evaluation.discriminator import judge_discriminator
 from dcgan.evaluation.inception import load_inception, measure_fid
 from dcgan.evaluation.quality import measure_quality
 from dcgan.evaluation.report import describe, headline, headlines
-from dcgan.evaluation.samples import draw_interpolations, source_of
+from dcgan.evaluation.samples import sample_interpolations, sampler_of
 from dcgan.figures.evaluation import save_discriminator, save_quality
-from dcgan.gan.devices import prepare_device
 from dcgan.gan.networks import build_discriminator, build_generator
 from dcgan.system.exit import run_stage
 from dcgan.system.files import sha256_of, write_json
@@ -33,15 +33,15 @@ def main() -> None:
     classifier = load_classifier(CLASSIFIER, device=device)
     inception = load_inception(Path(config.inception_weights), device=device) if config.inception_weights else None
 
-    source = source_of(generator, params.model)
-    walks = draw_interpolations(source, seed=config.seed)
+    source = sampler_of(generator, params.model)
+    walks = sample_interpolations(source, seed=config.seed)
     quality = measure_quality(source, classifier, dataset, config, classifier_config=params.classifier)
     judged = judge_discriminator(discriminator, params.model, quality.samples, dataset, seed=config.seed)
     fid = measure_fid(inception, quality, dataset)
-    yardstick = sha256_of(CLASSIFIER)
+    reference = sha256_of(CLASSIFIER)
     collapse = load_remarks(GENERATOR).get("collapse")
     report = describe(
-        quality, dataset, config, classifier_sha256=yardstick, discriminator=judged, fid=fid, collapse=collapse
+        quality, dataset, config, classifier_sha256=reference, discriminator=judged, fid=fid, collapse=collapse
     )
 
     save_quality(PLOTS, quality, interpolations=walks, training=dataset.train)

@@ -10,7 +10,6 @@ from dcgan.gan.networks import build_generator
 from dcgan.system.exit import run_stage
 from dcgan.system.files import read_json, sha256_of, write_bytes, write_json
 from dcgan.tracking.gates import Judgement
-from dcgan.tracking.provenance import source_revision
 from dcgan.tracking.sync import bring_up_to_date
 
 MODELS, REPORTS = Path("models"), Path("reports")
@@ -48,8 +47,6 @@ def describe(params: Params) -> dict[str, str]:
         "dataset": params.data.name,
         "dataset_sha256": judgement.dataset_sha256,
         "params_sha256": params_sha256(params),
-        "source_revision": source_revision(Path(params.root)),
-        "fcd": f"{judgement.fcd:.6g}",
     }
 
 

@@ -7,11 +7,11 @@ from dcgan.checkpoints.weights import save_weights
 from dcgan.classifier.network import load_classifier
 from dcgan.classifier.quick_fcd import SEED as SAMPLING_SEED
 from dcgan.classifier.quick_fcd import QuickFcd
+from dcgan.config.devices import prepare_device, resolve
 from dcgan.config.params_file import load_params
 from dcgan.data.batches import Batches
 from dcgan.data.dataset_file import load_dataset
 from dcgan.figures.training import save_history
-from dcgan.gan.devices import prepare_device, resolve
 from dcgan.gan.recovery import train_with_rollbacks
 from dcgan.gan.sampling import sample_from_seed
 from dcgan.gan.state import build_state

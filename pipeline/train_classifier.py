@@ -6,9 +6,9 @@ from dcgan.checkpoints.folder import CheckpointFolder, recipe_of
 from dcgan.checkpoints.weights import save_weights
 from dcgan.classifier.network import compute_accuracy
 from dcgan.classifier.training import build_classifier_state, train_classifier
+from dcgan.config.devices import prepare_device
 from dcgan.config.params_file import load_params
 from dcgan.data.dataset_file import load_dataset
-from dcgan.gan.devices import prepare_device
 from dcgan.system.exit import run_stage
 from dcgan.system.files import require_writable
 from dcgan.system.run_lock import exclusive

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from dcgan.inference.checksum import BLANK, KEY, seal
+from dcgan.inference.checksum import BLANK, KEY, add_checksum
 
 LATENT_DIM = 4
 WEIGHT = np.random.default_rng(0).normal(size=(LATENT_DIM, 784)).astype(np.float32)
@@ -84,7 +84,7 @@ def build_model(
 def write_model(path: Path, model: onnx.ModelProto | None = None) -> Path:
     """Write the model, by default a good one, sealed if it has a blank for that, and return `path`."""
     content = (model or build_model()).SerializeToString(deterministic=True)
-    path.write_bytes(seal(content) if BLANK.encode() in content else content)
+    path.write_bytes(add_checksum(content) if BLANK.encode() in content else content)
     return path
 
 

@@ -1,5 +1,6 @@
 """A workspace whose data set is learnt in seconds: params.yaml, the validated data set, and no history."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import yaml
 from absent import hiding
 from dcgan.checkpoints.weights import save_weights
 from dcgan.classifier.network import Classifier
+from dcgan.config.schema import Params
 from dcgan.data.dataset_file import save_dataset
 from dcgan.system.files import write_json
 from tiny_data import tiny_arrays
@@ -28,12 +30,12 @@ TINY = {
 
 
 def write_params(folder: Path, **sections: dict) -> None:
-    """Write the project's params.yaml with tiny values, and with those of `sections`."""
-    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    """Write params.yaml with every parameter: the defaults, under tiny values, under those of `sections`."""
+    content = dataclasses.asdict(Params())
     for changes in (TINY, sections):
         for name, values in changes.items():
             content[name] = content[name] | values
-    (folder / "params.yaml").write_text(yaml.safe_dump(content | {"root": str(ROOT)}, sort_keys=False))
+    (folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
 
 
 def write_dataset(folder: Path, *, per_class: int = 20) -> None:

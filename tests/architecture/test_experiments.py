@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from dcgan.config.params_file import load_params, params_sha256
+from dcgan.config.schema import flatten
 from dcgan.system.errors import UsageError
 from recipe_changes import changed_params, write_changed
 
@@ -30,7 +31,7 @@ def test_every_row_of_the_ablation_is_a_recipe_of_its_own(row):
 @pytest.mark.parametrize("member", ZOO["members"])
 def test_every_member_of_the_zoo_fits_and_is_told_about(member):
     params = ZOO["members"][member]["params"]
-    flat = changed_params(ZOO["base"] | params).flattened()
+    flat = flatten(changed_params(ZOO["base"] | params))
     assert {name: flat[name] for name in params} == params
     assert all(ZOO["members"][member][text] for text in ("idea", "source", "expect"))
 
@@ -50,7 +51,7 @@ def test_the_page_of_the_zoo_shows_every_member_as_it_was_measured():
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_fits_and_says_what_to_expect(preset):
-    flat = changed_params(PRESETS[preset]["params"]).flattened()
+    flat = flatten(changed_params(PRESETS[preset]["params"]))
     assert {name: flat[name] for name in PRESETS[preset]["params"]} == PRESETS[preset]["params"]
     assert PRESETS[preset]["expects"]
 

@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from dcgan.classifier.network import FEATURE_DIM, compute_accuracy, read_images, read_pixels
+from dcgan.classifier.network import FEATURE_DIM, classify_images, classify_pixels, compute_accuracy
 from dcgan.classifier.training import build_classifier_state, train_classifier, trained_classifier
 from dcgan.config.schema import ClassifierConfig
 from dcgan.data.batches import to_images
@@ -34,10 +34,10 @@ def test_it_is_the_same_on_every_run(classifier, striped_images):
 
 def test_features_are_what_the_head_reads(classifier, striped_images):
     images = to_images(striped_images.images)
-    reading = read_images(classifier, images)
+    reading = classify_images(classifier, images)
     assert reading.features.shape == (100, FEATURE_DIM)
     torch.testing.assert_close(classifier.head(reading.features), reading.logits)
-    torch.testing.assert_close(read_images(classifier, images[:3]).features, reading.features[:3])
+    torch.testing.assert_close(classify_images(classifier, images[:3]).features, reading.features[:3])
 
 
 def test_progress_is_told_to_the_end(striped_images):
@@ -94,4 +94,4 @@ def test_a_classifier_that_reads_no_finite_values_is_refused(classifier, striped
     broken.load_state_dict(classifier.state_dict())
     broken.head.bias.data[3] = math.nan
     with pytest.raises(BadDataError, match="dvc repro --force train_classifier"):
-        read_pixels(broken, striped_images.images)
+        classify_pixels(broken, striped_images.images)

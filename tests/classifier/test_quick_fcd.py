@@ -42,17 +42,17 @@ class Copier(torch.nn.Module):
 
 def test_digits_of_the_data_are_read_as_asked_and_near_it(judge, striped_images):
     figures = judge(Copier(striped_images).eval())
-    assert figures["train/misread"] == 0
-    assert figures["train/digits_drawn"] == 10
-    assert figures["train/fcd_floor"] > 0
+    assert figures["train/label_error"] == 0
+    assert figures["train/mode_coverage"] == 10
+    assert figures["train/quick_fcd_floor"] > 0
 
 
 def test_one_digit_for_all_is_seen(judge, striped_images):
     one = Copier(striped_images, lambda labels: torch.full_like(labels, 3)).eval()
     figures = judge(one)
-    assert figures["train/digits_drawn"] == 1
-    assert figures["train/misread"] == pytest.approx(0.9)
-    assert figures["train/fcd"] > 5 * judge(Copier(striped_images).eval())["train/fcd"]
+    assert figures["train/mode_coverage"] == 1
+    assert figures["train/label_error"] == pytest.approx(0.9)
+    assert figures["train/quick_fcd"] > 5 * judge(Copier(striped_images).eval())["train/quick_fcd"]
 
 
 def test_a_classifier_that_reads_no_numbers_is_told(striped_images, model_config):
@@ -65,7 +65,7 @@ def test_a_classifier_that_reads_no_numbers_is_told(striped_images, model_config
 
 def test_an_unconditional_generator_is_asked_for_nothing(classifier, striped_images, unconditional_config):
     judge = quick_judge(classifier, striped_images, unconditional_config.model)
-    assert "train/misread" not in judge(build_state(unconditional_config, device=CPU).generator_ema)
+    assert "train/label_error" not in judge(build_state(unconditional_config, device=CPU).generator_ema)
 
 
 def test_the_same_generator_gets_the_same_figures_whatever_was_drawn_before(judge, gan_config):
@@ -91,4 +91,4 @@ def test_a_generator_that_draws_no_numbers_has_no_finite_figure(judge, gan_confi
     with torch.no_grad():
         for weight in generator.parameters():
             weight.fill_(math.nan)
-    assert not math.isfinite(judge(generator)["train/fcd"])
+    assert not math.isfinite(judge(generator)["train/quick_fcd"])

@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from dcgan.config.params_file import load_params, params_sha256
+from dcgan.config.schema import flatten
 from dcgan.system.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
@@ -139,7 +140,7 @@ def test_a_missing_file_says_where_it_was_looked_for(tmp_path):
 
 
 def test_flattened_parameters_have_dotted_paths(load, content):
-    flat = load(content).flattened()
+    flat = flatten(load(content))
     assert flat["train.epochs"] == content["train"]["epochs"]
     assert flat["root"] == "."
     assert len(flat) == 1 + sum(len(section) for name, section in content.items() if name != "root")

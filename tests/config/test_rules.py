@@ -46,7 +46,7 @@ MISFITS = {
     "penalties.gradient_penalty": {"penalties.gradient_penalty": 10.0},
     "penalties.spectral_norm": {"penalties.spectral_norm": True},
     "train.stop_when.metric": {
-        "train.stop_when": StopRule(metric="train/misread", below=0.1), "model.conditional": False,
+        "train.stop_when": StopRule(metric="train/label_error", below=0.1), "model.conditional": False,
     },
     "train.weight_decay": {"train.weight_decay": 0.1},
 }  # fmt: skip

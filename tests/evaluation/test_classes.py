@@ -11,8 +11,8 @@ from dcgan.evaluation.metrics.classes import (
     class_shares,
     classifier_score,
     confusion_matrix,
-    read_as_asked,
-    read_as_asked_per_digit,
+    label_accuracy,
+    label_accuracy_per_class,
 )
 
 
@@ -30,8 +30,8 @@ def test_confusion_equals_the_reference_with_asked_in_rows():
 
 def test_read_as_asked_is_the_share_that_agrees_in_all_and_for_each_digit():
     confusion = confusion_matrix(np.array([1, 1, 3, 4]), np.array([1, 2, 3, 5]))
-    assert read_as_asked(confusion) == 0.5
-    each = read_as_asked_per_digit(confusion)
+    assert label_accuracy(confusion) == 0.5
+    each = label_accuracy_per_class(confusion)
     assert (each[1], each[3], each[4]) == (0.5, 1, 0)
     assert np.isnan(each[[0, 2, 5, 6, 7, 8, 9]]).all()
 

@@ -11,16 +11,16 @@ import pytest
 import torch
 
 from dcgan.classifier.frechet import feature_statistics, frechet_distance
-from dcgan.classifier.network import Classifier, Reading
+from dcgan.classifier.network import Classifier, Predictions
 from dcgan.classifier.training import trained_classifier
 from dcgan.config.schema import ClassifierConfig, EvaluateConfig, GatesConfig
 from dcgan.data.dataset import Dataset, LabelledImages
 from dcgan.evaluation.discriminator import judge_discriminator
-from dcgan.evaluation.evaluator import Judge, mean_of, spread_of
+from dcgan.evaluation.evaluator import Evaluator, mean_of, spread_of
 from dcgan.evaluation.numbers import numbers_in
 from dcgan.evaluation.quality import Quality, digit_rows, measure_quality
 from dcgan.evaluation.report import describe, headline, headlines
-from dcgan.gan.networks import Verdict, build_discriminator
+from dcgan.gan.networks import DiscriminatorOutput, build_discriminator
 from dcgan.system.errors import BadDataError, UsageError
 from dcgan.tracking.gates import Judgement, apply_gates
 from tiny_source import source
@@ -85,7 +85,7 @@ def report_of(quality: Quality, dataset: Dataset, config: EvaluateConfig = CONFI
 
 def test_fewer_training_images_than_samples_are_refused(classifier, dataset):
     with pytest.raises(UsageError, match=r"evaluate\.num_samples: 401 is more than the 400 training images"):
-        Judge(classifier, dataset, num_samples=401, seed=0)
+        Evaluator(classifier, dataset, num_samples=401, seed=0)
 
 
 @pytest.mark.parametrize("changes", [{"num_samples": 99}, {"num_seeds": 0}, {"num_neighbour_queries": 29}])
@@ -98,12 +98,12 @@ def test_a_judge_that_reads_no_finite_values_is_refused(classifier, dataset):
     broken = copy.deepcopy(classifier)
     broken.head.weight.data[0, 0] = math.nan
     with pytest.raises(BadDataError, match="not finite; run `dvc repro --force train_classifier`"):
-        Judge(broken, dataset, num_samples=200, seed=0)
+        Evaluator(broken, dataset, num_samples=200, seed=0)
 
 
 def test_a_test_split_that_repeats_the_training_split_measures_nothing(classifier, dataset):
     with pytest.raises(BadDataError, match="nothing can be measured"):
-        Judge(classifier, dataclasses.replace(dataset, test=dataset.train), num_samples=400, seed=0)
+        Evaluator(classifier, dataclasses.replace(dataset, test=dataset.train), num_samples=400, seed=0)
 
 
 # Quality
@@ -113,8 +113,8 @@ def test_real_images_drawn_anew_score_like_real_images(quality):
     mean, floor = mean_of(quality.scores), quality.floor
     assert mean["fcd"] < 2 * floor.fcd
     assert mean["precision"] > 0.95 * floor.precision
-    assert mean["read_as_asked"] == pytest.approx(floor.read_as_asked, abs=0.05)
-    assert mean["read_as_asked"] > 0.9
+    assert mean["label_accuracy"] == pytest.approx(floor.label_accuracy, abs=0.05)
+    assert mean["label_accuracy"] > 0.9
     assert quality.usefulness.train_on_real > 0.5
     assert quality.usefulness.train_on_fake == pytest.approx(quality.usefulness.train_on_real, abs=0.1)
     assert quality.memorisation["pixels"].samples.authenticity == pytest.approx(
@@ -132,7 +132,7 @@ def test_noise_makes_every_headline_worse(classifier, dataset, quality):
 
 
 def test_the_figures_are_those_of_the_metrics_on_the_readings(quality, classifier, dataset):
-    judge = Judge(classifier, dataset, num_samples=200, seed=0)
+    judge = Evaluator(classifier, dataset, num_samples=200, seed=0)
     test = feature_statistics(judge.test.features)
     assert quality.scores[0].fcd == frechet_distance(feature_statistics(quality.reading.features), test)
     threes = quality.samples.labels == 3
@@ -165,17 +165,17 @@ def test_a_copier_is_not_authentic(classifier, dataset):
 def test_an_unconditional_generator_is_judged_without_digits_asked_for(classifier, dataset):
     quality = measure(painter(dataset), classifier, dataset, conditional=False)
     report = report_of(quality, dataset)
-    assert (report["read_as_asked"], report["train_on_fake"], report["read_as_asked_per_digit"]) == (None, None, None)
+    assert (report["label_accuracy"], report["train_on_fake"], report["label_accuracy_per_class"]) == (None, None, None)
     assert len(report["fcd_per_digit"]) == 10
-    assert "read_as_asked" not in headlines(report)["samples"]
-    assert "read_as_asked" not in headlines(report)["real_images"]
+    assert "label_accuracy" not in headlines(report)["samples"]
+    assert "label_accuracy" not in headlines(report)["real_images"]
 
 
 def test_a_digit_that_is_never_drawn_has_no_distance_and_a_black_row(quality):
-    def only_twos(reading: Reading) -> Reading:
+    def only_twos(reading: Predictions) -> Predictions:
         logits = torch.zeros_like(reading.logits)
         logits[:, 2] = 1
-        return Reading(reading.features, logits)
+        return Predictions(reading.features, logits)
 
     unasked = dataclasses.replace(
         quality,
@@ -202,7 +202,7 @@ def test_rows_go_from_the_surest_sample_of_each_digit_to_the_least_sure(quality)
 def test_a_collapsed_generator_fails_the_gate_by_name(classifier, dataset, quality):
     """One image a digit is read as asked every time and has equal shares: only its lack of variety tells."""
     gates = GatesConfig(
-        fcd_over_floor=None, read_as_asked=0.9, min_class_share=0.07, precision_over_floor=0.5, recall_over_floor=0.5
+        fcd_over_floor=None, label_accuracy=0.9, min_class_share=0.07, precision_over_floor=0.5, recall_over_floor=0.5
     )
     collapsed = measure(painter(dataset, variety=1), classifier, dataset)
     for judged, failing in ((quality, []), (collapsed, ["recall_over_floor"])):
@@ -237,7 +237,7 @@ def test_a_discriminator_that_learnt_the_training_images_by_heart_has_a_gap(mode
             self.maps = torch.nn.Conv2d(1, 2, 1)
 
         def forward(self, images, _labels):
-            return Verdict(images.mean(dim=(1, 2, 3)))
+            return DiscriminatorOutput(images.mean(dim=(1, 2, 3)))
 
     brighter = dataclasses.replace(
         dataset, train=LabelledImages(dataset.train.images.clamp(min=51), dataset.train.labels)

@@ -7,12 +7,12 @@ import torch
 
 from dcgan.data.batches import mixed_seed
 from dcgan.evaluation.samples import (
-    draw_interpolations,
     draw_samples,
     evaluation_rng,
-    linear_walk,
-    source_of,
-    spherical_walk,
+    linear_interpolation,
+    sample_interpolations,
+    sampler_of,
+    spherical_interpolation,
 )
 from dcgan.gan.networks import build_generator
 from dcgan.system.errors import BadDataError
@@ -22,7 +22,7 @@ from tiny_source import LATENT_DIM, source
 def test_samples_are_a_function_of_the_seed_and_ask_for_digits_in_turn(model_config):
     generator = build_generator(model_config).eval()
     generator.upsample[-2].weight.data.normal_(generator=torch.Generator().manual_seed(0))  # untrained, it draws grey
-    first, again, other = (draw_samples(source_of(generator, model_config), count=100, seed=s) for s in (3, 3, 4))
+    first, again, other = (draw_samples(sampler_of(generator, model_config), count=100, seed=s) for s in (3, 3, 4))
     assert torch.equal(first.pixels, again.pixels)
     assert not torch.equal(first.pixels, other.pixels)
     assert first.pixels.dtype == torch.uint8
@@ -38,10 +38,10 @@ def test_a_generator_of_values_that_are_not_finite_is_refused(model_config):
     generator = build_generator(model_config).eval()
     next(generator.parameters()).data[0, 0] = math.nan
     with pytest.raises(BadDataError, match="not finite; run `dvc repro --force train`"):
-        draw_samples(source_of(generator, model_config), count=100, seed=0)
+        draw_samples(sampler_of(generator, model_config), count=100, seed=0)
 
 
-@pytest.mark.parametrize("walk", [linear_walk, spherical_walk])
+@pytest.mark.parametrize("walk", [linear_interpolation, spherical_interpolation])
 def test_walks_begin_and_end_at_their_ends(walk):
     start, end = torch.randn(2, 50, generator=torch.Generator().manual_seed(0))
     path = walk(start, end, steps=7)
@@ -53,7 +53,7 @@ def test_walks_begin_and_end_at_their_ends(walk):
 def test_latents_on_one_line_are_walked_on_it(factor):
     start = torch.randn(1, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(
-        spherical_walk(start, factor * start, steps=5), linear_walk(start, factor * start, steps=5)
+        spherical_interpolation(start, factor * start, steps=5), linear_interpolation(start, factor * start, steps=5)
     )
 
 
@@ -64,8 +64,8 @@ def test_evaluation_shares_no_randomness_with_training_or_between_its_purposes()
 
 def test_a_spherical_walk_keeps_the_length_and_a_linear_one_does_not():
     start, end = torch.eye(2)
-    assert spherical_walk(start, end, steps=5).norm(dim=1).tolist() == pytest.approx([1] * 5)
-    assert linear_walk(start, end, steps=5).norm(dim=1).min() == pytest.approx(0.5**0.5)
+    assert spherical_interpolation(start, end, steps=5).norm(dim=1).tolist() == pytest.approx([1] * 5)
+    assert linear_interpolation(start, end, steps=5).norm(dim=1).min() == pytest.approx(0.5**0.5)
 
 
 @pytest.mark.parametrize("distribution", ["normal", "uniform"])
@@ -76,7 +76,7 @@ def test_interpolations_walk_digit_by_digit(distribution):
         asked.append((latents, labels))
         return torch.randint(0, 256, (len(latents), 28, 28), dtype=torch.uint8)
 
-    drawn = draw_interpolations(source(draw, distribution=distribution), seed=0, rows=10)
+    drawn = sample_interpolations(source(draw, distribution=distribution), seed=0, rows=10)
     ((latents, labels),) = asked
     assert drawn.pixels.shape == (120, 28, 28)
     assert labels.reshape(10, 12).tolist() == [[digit] * 12 for digit in range(10)]

@@ -40,7 +40,7 @@ CHECKPOINTS = 12
 """So many intervals each of the trainings below has."""
 SECTIONS = {
     "train": {"epochs": 500, "batch_size": 16, "checkpoint_every": INTERVAL, "report_every": INTERVAL}
-    | {"max_steps": 60, "judge_every": 20, "sample_every": 20},
+    | {"max_steps": 60, "evaluate_every": 20, "sample_every": 20},
     "classifier": {"epochs": 6, "batch_size": 16, "checkpoint_every": INTERVAL},
 }
 WORKERS = 2

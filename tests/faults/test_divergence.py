@@ -7,7 +7,7 @@ import pytest
 from dcgan.tracking.history import read_history
 from tiny_workspace import new_workspace, run_stage, weights_in
 
-TRAIN = {"max_steps": 24, "checkpoint_every": 4, "report_every": 2, "judge_every": 12}
+TRAIN = {"max_steps": 24, "checkpoint_every": 4, "report_every": 2, "evaluate_every": 12}
 
 
 def poison(where: str, *, step: int, times: int) -> str:

@@ -16,7 +16,7 @@ from dcgan.config.params_file import load_params
 from dcgan.data import files as mnist_files
 from dcgan.data.files import download_files, fetch
 from dcgan.system.errors import BadDataError, UnavailableError, UsageError
-from dcgan.system.redaction import holds_secret, masked
+from dcgan.system.redaction import holds_secret, redacted
 from dcgan.tracking.mlflow import open_run
 from dcgan.tracking.mlflow.download import download_model
 from dcgan.tracking.mlflow.link import Link
@@ -97,7 +97,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     ids=count(),
 )
 def test_a_secret_in_an_address_is_masked_and_the_host_stays(text, shown):
-    assert masked(text) == shown
+    assert redacted(text) == shown
     assert holds_secret(text)
 
 
@@ -113,7 +113,7 @@ def test_a_secret_in_an_address_is_masked_and_the_host_stays(text, shown):
     ids=count(),
 )
 def test_what_holds_no_secret_stays_as_it_is(text):
-    assert masked(text) == text
+    assert redacted(text) == text
     assert not holds_secret(text)
 
 
@@ -131,7 +131,7 @@ def test_what_holds_no_secret_stays_as_it_is(text):
 )
 def test_a_secret_of_the_environment_is_masked_wherever_it_stands(monkeypatch, name, value, secret):
     monkeypatch.setenv(name, value)
-    assert masked(f"refused {secret}!") == "refused ***!"
+    assert redacted(f"refused {secret}!") == "refused ***!"
 
 
 # The mirrors

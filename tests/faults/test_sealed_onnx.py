@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 
 from damage import flip_bit
-from dcgan.inference.checksum import BLANK, KEY, check_seal, seal
+from dcgan.inference.checksum import BLANK, KEY, add_checksum, has_valid_checksum
 from dcgan.inference.generator import Generator
 from dcgan.inference.model_file import read_model
 from dcgan.inference.triton import write_repository
@@ -62,7 +62,7 @@ def test_the_seal_is_the_files_hash_with_zeros_in_its_place(path: Path) -> None:
     digits = DIGITS.search(content)[1]
     assert digits.decode() == hashlib.sha256(content.replace(digits, BLANK.encode())).hexdigest()
     assert {each.key: each.value for each in onnx.load(path).metadata_props}[KEY] == digits.decode()
-    assert check_seal(content)
+    assert has_valid_checksum(content)
     entry = entry_of(content)
     assert content[entry.start : entry.stop - 64] == b"\x72\x52\x0a\x0econtent_sha256\x12\x40"
 
@@ -155,16 +155,16 @@ def test_a_generator_from_elsewhere_needs_no_seal(tmp_path: Path) -> None:
 
 def test_only_a_model_that_misses_its_seal_when_it_is_lost_is_sealed() -> None:
     with pytest.raises(AssertionError, match="one blank content_sha256"):
-        seal(build_model(**{KEY: None}).SerializeToString())
+        add_checksum(build_model(**{KEY: None}).SerializeToString())
     with pytest.raises(AssertionError, match="without params_sha256"):
-        seal(build_model(params_sha256=None).SerializeToString())
+        add_checksum(build_model(params_sha256=None).SerializeToString())
 
 
 def test_a_file_that_mlflow_would_encode_otherwise_is_not_registered(tmp_path: Path) -> None:
     """Its fields in another order than protobuf's own are the same model, but other bytes."""
     path, model = tmp_path / "generator.onnx", build_model()
     producer = onnx.ModelProto(producer_name="elsewhere").SerializeToString()
-    path.write_bytes(seal(model.SerializeToString() + producer))
+    path.write_bytes(add_checksum(model.SerializeToString() + producer))
     assert Generator.load(path, providers="cpu").info.sealed
     assert "MLflow would keep other bytes" in refusal(load_onnx, path)
 

@@ -9,7 +9,7 @@ import pytest
 
 from tiny_workspace import new_workspace, run_stage, weights_in
 
-TRAIN = {"max_steps": 24, "checkpoint_every": 4, "judge_every": 24, "sample_every": 24}
+TRAIN = {"max_steps": 24, "checkpoint_every": 4, "evaluate_every": 24, "sample_every": 24}
 IS_ROOT = os.geteuid() == 0
 
 

@@ -30,7 +30,7 @@ pytestmark = [
 LONGEST_BLOCK = 10.0
 STEPS = 1200
 TRAINING = {"epochs": 500, "max_steps": STEPS, "report_every": 10, "checkpoint_every": 600}
-OFTEN = TRAINING | {"sample_every": 150, "judge_every": 150}
+OFTEN = TRAINING | {"sample_every": 150, "evaluate_every": 150}
 MIDDLE = "reports/samples/step-0000300.png"
 TIMED = """
 import atexit, json, pathlib, time
@@ -163,7 +163,7 @@ def assert_whole(workspace: Path, uri: str) -> None:
 
     rows = read_history(workspace / "reports/history.jsonl")
     keys = {key for row in rows for key in row} - {"step"}
-    assert {"generator/loss", "train/fcd", "train/images_per_second"} <= keys
+    assert {"generator/loss", "train/quick_fcd", "train/images_per_second"} <= keys
     assert max(row["step"] for row in rows) == STEPS
     for key in keys:
         points = [(point.step, point.value) for point in client.get_metric_history(run.info.run_id, key)]

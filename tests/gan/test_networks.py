@@ -142,10 +142,10 @@ def test_only_readers_guess_and_who_guesses_the_label_is_not_told_it(model_confi
         config = dataclasses.replace(model_config, architecture=name, conditional=name != "infogan")
         discriminator = build_discriminator(config).eval()
         verdict = discriminator(images, labels)
-        if architecture.recognition is None:
-            assert verdict.guess is None
+        if architecture.auxiliary is None:
+            assert verdict.auxiliary is None
         else:
-            assert verdict.guess.shape == (3, architecture.recognition.num_guesses)
+            assert verdict.auxiliary.shape == (3, architecture.auxiliary.num_auxiliary)
             assert torch.equal(discriminator(images, labels + 1).logits, verdict.logits)
 
 

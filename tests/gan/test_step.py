@@ -6,7 +6,7 @@ import torch
 
 from dcgan.data.batches import Batches
 from dcgan.gan.networks import build_discriminator
-from dcgan.gan.state import GanState, average, build_state
+from dcgan.gan.state import GanState, build_state, update_ema
 from dcgan.gan.step import frozen, gan_step
 
 CPU = torch.device("cpu")
@@ -109,7 +109,7 @@ def test_the_average_has_the_stated_half_life_and_the_generators_buffers(gan_con
             weight.fill_(0.0)
         for buffer in state.generator.buffers():
             buffer.fill_(7)
-    average(state, batch_size=4, halflife_kimg=halflife_kimg)
+    update_ema(state, batch_size=4, halflife_kimg=halflife_kimg)
     expected = 1.0 if halflife_kimg == 0 else 0.5  # a batch of 4 is one half-life of 4 images
     assert all(weight.flatten()[0].item() == pytest.approx(expected) for weight in state.generator_ema.parameters())
     assert all((buffer == 7).all() for buffer in state.generator_ema.buffers())
@@ -123,7 +123,7 @@ def test_the_average_forgets_the_untrained_weights_quickly(gan_config):
             weight.fill_(1.0)
         for weight in state.generator_ema.parameters():
             weight.fill_(0.0)
-    average(state, batch_size=4, halflife_kimg=20)
+    update_ema(state, batch_size=4, halflife_kimg=20)
     weight = next(state.generator_ema.parameters()).flatten()[0].item()
     assert weight == pytest.approx(1 - 0.5 ** (4 / 20))
 

@@ -184,7 +184,7 @@ def test_both_rates_fall_linearly_to_zero_over_the_second_half(gan_config, strip
 def judging(*values):
     """A judge that finds these fcd, one a judgement."""
     found = iter(values)
-    return lambda _generator: {"train/fcd": next(found), "train/misread": 0.5}
+    return lambda _generator: {"train/quick_fcd": next(found), "train/label_error": 0.5}
 
 
 def with_train(config, **changes):
@@ -192,17 +192,17 @@ def with_train(config, **changes):
 
 
 def test_samples_are_judged_once_an_epoch_and_at_both_ends_or_as_often_as_asked(gan_config, striped_images):
-    for judge_every, steps in ((None, [0, 6, 12]), (5, [0, 5, 10, 12])):
+    for evaluate_every, steps in ((None, [0, 6, 12]), (5, [0, 5, 10, 12])):
         tracker = RecordingTracker()
-        config = with_train(gan_config, judge_every=judge_every)
+        config = with_train(gan_config, evaluate_every=evaluate_every)
         run(config, striped_images, tracker=tracker, judge=judging(*range(9, 0, -1)))
-        assert [step for step, row in tracker.metrics.items() if "train/fcd" in row] == steps
+        assert [step for step, row in tracker.metrics.items() if "train/quick_fcd" in row] == steps
 
 
 def test_the_best_state_is_saved_beside_those_that_are_due(gan_config, striped_images):
     """Judged at 0, 3, 6, 9 and 12; best at 3, then again at 9."""
     saved = []
-    config = with_train(gan_config, judge_every=3)
+    config = with_train(gan_config, evaluate_every=3)
     state = run(
         config,
         striped_images,
@@ -214,9 +214,9 @@ def test_the_best_state_is_saved_beside_those_that_are_due(gan_config, striped_i
 
 
 def test_training_stops_when_the_rule_held_often_enough_in_a_row(gan_config, striped_images):
-    rule = StopRule(metric="train/fcd", below=5.0, checks=2)
+    rule = StopRule(metric="train/quick_fcd", below=5.0, checks=2)
     saved = []
-    config = with_train(gan_config, judge_every=2, stop_when=rule)
+    config = with_train(gan_config, evaluate_every=2, stop_when=rule)
     state = run(
         config,
         striped_images,
@@ -228,8 +228,8 @@ def test_training_stops_when_the_rule_held_often_enough_in_a_row(gan_config, str
 
 
 def test_a_run_interrupted_between_two_checks_stops_where_the_straight_one_does(gan_config, striped_images):
-    rule = StopRule(metric="train/misread", below=0.6, checks=3)
-    config = with_train(gan_config, judge_every=2, stop_when=rule)
+    rule = StopRule(metric="train/label_error", below=0.6, checks=3)
+    config = with_train(gan_config, evaluate_every=2, stop_when=rule)
     straight = run(config, striped_images, judge=judging(*[1.0] * 9))
     stopped = run(config, striped_images, judge=judging(*[1.0] * 9), stop_requested=iter([False] * 3 + [True]).__next__)
     resumed = run(config, striped_images, state=stopped, judge=judging(*[1.0] * 9))
@@ -239,7 +239,7 @@ def test_a_run_interrupted_between_two_checks_stops_where_the_straight_one_does(
 
 
 def test_a_judgement_that_is_not_finite_ends_the_run(gan_config, striped_images):
-    with pytest.raises(DivergedError, match=r"train/fcd is nan at step 6"):
+    with pytest.raises(DivergedError, match=r"train/quick_fcd is nan at step 6"):
         run(gan_config, striped_images, judge=judging(9.0, math.nan))
 
 
@@ -301,20 +301,20 @@ def test_one_batch_is_learnt_by_heart(gan_config, striped_images):
 def drawing(*digits):
     """A judge that finds so many digits, one a judgement."""
     found = iter(digits)
-    return lambda _generator: {"train/fcd": 1.0, "train/digits_drawn": float(next(found))}
+    return lambda _generator: {"train/quick_fcd": 1.0, "train/mode_coverage": float(next(found))}
 
 
 def test_a_generator_that_draws_few_digits_is_warned_of_after_the_first_epoch(gan_config, striped_images):
     """Judged at 0, 3, 6, 9 and 12; an epoch has six steps."""
     tracker = RecordingTracker()
-    state = run(with_train(gan_config, judge_every=3), striped_images, tracker=tracker, judge=drawing(1, 1, 5, 4, 4))
+    state = run(with_train(gan_config, evaluate_every=3), striped_images, tracker=tracker, judge=drawing(1, 1, 5, 4, 4))
     assert tracker.events["collapse"].startswith("at step 9: 4 of 10 digits drawn")
     assert "4 of 10" in state.remarks["collapse"]
 
 
 def test_a_generator_that_recovers_is_not_held_to_its_past(gan_config, striped_images):
     tracker = RecordingTracker()
-    state = run(with_train(gan_config, judge_every=3), striped_images, tracker=tracker, judge=drawing(1, 1, 4, 4, 5))
+    state = run(with_train(gan_config, evaluate_every=3), striped_images, tracker=tracker, judge=drawing(1, 1, 4, 4, 5))
     assert "at step 6" in tracker.events["collapse"]
     assert state.remarks == {}
 

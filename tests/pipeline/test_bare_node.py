@@ -16,6 +16,6 @@ def test_fifty_steps_evaluation_and_export_run(tmp_path):
         assert "Traceback" not in done.stderr
     rows = [json.loads(line) for line in (workspace / "reports/history.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows if "generator/loss" in row] == [10, 20, 30, 40, 50]
-    assert [row["step"] for row in rows if "train/fcd" in row] == [0, 12, 24, 36, 48, 50]
+    assert [row["step"] for row in rows if "train/quick_fcd" in row] == [0, 12, 24, 36, 48, 50]
     assert (workspace / "models/generator.onnx").stat().st_size > 10_000
     assert json.loads((workspace / "reports/evaluation.json").read_text())["fcd"] > 0

@@ -66,7 +66,7 @@ def test_the_exported_file_is_judged_as_its_network_was(trained, tmp_path):
     assert done.returncode == 0, done.stderr
     judged = json.loads((tmp_path / "judged.json").read_text())
     report = json.loads((trained / "reports/evaluation.json").read_text())
-    for name in ("fcd", "kcd", "precision", "recall", "classifier_score", "read_as_asked", "train_on_fake"):
+    for name in ("fcd", "kcd", "precision", "recall", "classifier_score", "label_accuracy", "train_on_fake"):
         assert judged[name] == pytest.approx(report[name], rel=0.02, abs=0.02), name
     assert judged["fcd_floor"] == report["fcd_floor"]
     assert len(judged["model_sha256"]) == 64

@@ -52,7 +52,7 @@ def test_it_leaves_what_dvc_yaml_declares_and_no_checkpoints(trained):
     assert [path.name for path in (trained / ".checkpoints").iterdir()] == ["lock"]
     history = [json.loads(line) for line in (trained / "reports/history.jsonl").read_text().splitlines()]
     assert [row["step"] for row in history if "generator/loss" in row] == list(range(2, 25, 2))
-    assert [row["step"] for row in history if "train/fcd" in row] == [0, 12, 24]
+    assert [row["step"] for row in history if "train/quick_fcd" in row] == [0, 12, 24]
 
 
 def test_equal_params_give_equal_bytes_in_another_folder(trained, tmp_path):
@@ -117,8 +117,8 @@ def test_a_second_trainer_is_told_who_is_at_work(tmp_path):
         ({"loss": {"name": "hing"}}, 64, "did you mean hinge?"),
         ({"model": {"architecture": "infogan"}}, 64, "model.conditional: infogan finds classes by itself"),
         ({"penalties": {"gradient_penalty": 10}}, 64, "set model.discriminator_normalization layer"),
-        ({"train": {"stop_when": {"metric": "train/fdc", "below": 1.0}}}, 64, "did you mean train/fcd?"),
-        ({"train": {"stop_when": {"metric": "train/fcd"}}}, 64, "missing parameter train.stop_when.below"),
+        ({"train": {"stop_when": {"metric": "train/fdc", "below": 1.0}}}, 64, "did you mean train/quick_fcd?"),
+        ({"train": {"stop_when": {"metric": "train/quick_fcd"}}}, 64, "missing parameter train.stop_when.below"),
     ],
 )
 def test_a_users_mistake_is_one_line_with_its_exit_code(tmp_path, sections, exit_code, message):
@@ -138,7 +138,7 @@ def test_what_is_kept_is_the_last_or_the_best_as_asked(tmp_path):
         assert train_in(workspace).returncode == 0
         kept[keep] = weights_in(workspace)["generator.safetensors"]
         history = [json.loads(line) for line in (workspace / "reports/history.jsonl").read_text().splitlines()]
-    judged = {row["step"]: row["train/fcd"] for row in history if "train/fcd" in row}
+    judged = {row["step"]: row["train/quick_fcd"] for row in history if "train/quick_fcd" in row}
     best, last = min(judged, key=judged.get), max(judged)
     assert best < last, "the two cannot be told apart"
     assert kept["last"] != kept["best"]

@@ -8,7 +8,7 @@ from dcgan.system.errors import BadDataError
 from dcgan.tracking.gates import Champion, Judgement, apply_gates, decide
 
 GATES = GatesConfig(
-    fcd_over_floor=6, read_as_asked=0.98, min_class_share=0.07, precision_over_floor=0.8, recall_over_floor=0.8
+    fcd_over_floor=6, label_accuracy=0.98, min_class_share=0.07, precision_over_floor=0.8, recall_over_floor=0.8
 )
 OFF = GatesConfig(**dict.fromkeys(vars(GATES)))
 REPORT = {
@@ -19,7 +19,7 @@ REPORT = {
     "recall": 0.81,
     "recall_floor": 0.9,
     "num_samples": 10_000,
-    "read_as_asked": 0.99,
+    "label_accuracy": 0.99,
     "class_shares": [0.08, 0.12, *[0.1] * 8],
     "dataset_sha256": "d" * 64,
     "classifier_sha256": "c" * 64,
@@ -45,7 +45,7 @@ def test_a_good_model_holds_every_gate():
         "fcd_over_floor": (3.0, True),
         "precision_over_floor": (0.9, True),
         "recall_over_floor": (0.9, True),
-        "read_as_asked": (0.99, True),
+        "label_accuracy": (0.99, True),
         "min_class_share": (0.08, True),
     }
 
@@ -56,7 +56,7 @@ def test_a_good_model_holds_every_gate():
         ({"fcd": 0.2401}, "fcd_over_floor"),
         ({"precision": 0.6399}, "precision_over_floor"),
         ({"recall": 0.7199}, "recall_over_floor"),
-        ({"read_as_asked": 0.9799}, "read_as_asked"),
+        ({"label_accuracy": 0.9799}, "label_accuracy"),
         ({"class_shares": [0.0699, *[0.1] * 9]}, "min_class_share"),
         ({"collapse": "4 of 10 digits drawn"}, "collapse"),
     ],
@@ -67,7 +67,7 @@ def test_each_gate_fails_alone_just_beyond_its_bound(changes, failing):
 
 def test_a_value_on_its_bound_holds():
     on_bounds = judgement(
-        fcd=0.5, fcd_floor=0.25, read_as_asked=0.98, class_shares=[0.07, *[0.1] * 9],
+        fcd=0.5, fcd_floor=0.25, label_accuracy=0.98, class_shares=[0.07, *[0.1] * 9],
         precision=0.4, precision_floor=0.5, recall=0.4, recall_floor=0.5,
     )  # fmt: skip
     assert all(gate.holds for gate in apply_gates(dataclasses.replace(GATES, fcd_over_floor=2), on_bounds))
@@ -79,8 +79,8 @@ def test_a_constant_generator_fails_the_class_gate():
 
 
 def test_a_gate_that_is_off_or_does_not_apply_is_not_listed():
-    only_classes = dataclasses.replace(OFF, read_as_asked=0.98, min_class_share=0.07)
-    assert list(values_and_verdicts(judgement(read_as_asked=None), only_classes)) == ["min_class_share"]
+    only_classes = dataclasses.replace(OFF, label_accuracy=0.98, min_class_share=0.07)
+    assert list(values_and_verdicts(judgement(label_accuracy=None), only_classes)) == ["min_class_share"]
     assert apply_gates(OFF, judgement()) == []
 
 
@@ -88,7 +88,7 @@ def test_a_gate_that_is_off_or_does_not_apply_is_not_listed():
     ("changes", "message"),
     [
         ({"fcd": math.nan}, "not finite"),
-        ({"read_as_asked": math.inf}, "not finite"),
+        ({"label_accuracy": math.inf}, "not finite"),
         ({"class_shares": [math.nan] * 10}, "not finite"),
         ({"class_shares": []}, "not finite"),
         ({"fcd_floor": 0.0}, "floor is not above 0"),
@@ -119,11 +119,11 @@ def test_the_first_model_that_holds_every_gate_is_champion():
 
 
 def test_a_model_that_fails_a_gate_never_becomes_champion():
-    failing = judgement(read_as_asked=0.5)
+    failing = judgement(label_accuracy=0.5)
     assert verdict(failing, None) == ("challenger", False)
     assert verdict(failing, champion(fcd=99.0)) == ("challenger", False)
     reason = decide(apply_gates(GATES, failing), failing, None, version="4").reason
-    assert reason == "fails a gate: read_as_asked is 0.5, bound 0.98"
+    assert reason == "fails a gate: label_accuracy is 0.5, bound 0.98"
 
 
 @pytest.mark.parametrize(("present_fcd", "expected"), [(0.1201, "champion"), (0.12, "challenger"), (0.1, "challenger")])
@@ -149,7 +149,7 @@ def test_a_champion_without_figures_does_not_compare():
 
 def test_the_champion_itself_stays_and_is_not_promoted_again():
     assert verdict(judgement(), champion(version="4", fcd=0.12)) == ("champion", False)
-    failing = judgement(read_as_asked=0.5)
+    failing = judgement(label_accuracy=0.5)
     decided = decide(apply_gates(GATES, failing), failing, champion(version="4"), version="4")
     assert decided.alias == "champion"
-    assert decided.reason.startswith("is the champion already, but fails a gate now: read_as_asked")
+    assert decided.reason.startswith("is the champion already, but fails a gate now: label_accuracy")

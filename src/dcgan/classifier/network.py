@@ -17,7 +17,7 @@ CHUNK = 250
 """Images read at once: their maps stay in the processor's caches."""
 
 
-class Reading(NamedTuple):
+class Predictions(NamedTuple):
     """What the classifier makes of N images: `features` float32 [N, 128] and `logits` float32 [N, 10]."""
 
     features: Tensor
@@ -44,26 +44,26 @@ class Classifier(nn.Module):
         self.dropout = nn.Dropout(0.25)
         self.head = nn.Linear(FEATURE_DIM, NUM_CLASSES)
 
-    def forward(self, images: Tensor) -> Reading:
+    def forward(self, images: Tensor) -> Predictions:
         """Read images [B, 1, 28, 28] in [-1, 1]."""
         features: Tensor = self.body(images)
-        return Reading(features, self.head(self.dropout(features)))
+        return Predictions(features, self.head(self.dropout(features)))
 
 
 @torch.no_grad()
-def read_images(classifier: Classifier, images: Tensor) -> Reading:
+def classify_images(classifier: Classifier, images: Tensor) -> Predictions:
     """What a classifier in evaluation mode makes of images [N, 1, 28, 28] in [-1, 1]; on the CPU."""
     readings = [classifier(images[start : start + CHUNK]) for start in range(0, len(images), CHUNK)]
-    return Reading(*(torch.cat(parts).cpu() for parts in zip(*readings, strict=True)))
+    return Predictions(*(torch.cat(parts).cpu() for parts in zip(*readings, strict=True)))
 
 
-def read_pixels(classifier: Classifier, pixels: Tensor) -> Reading:
+def classify_pixels(classifier: Classifier, pixels: Tensor) -> Predictions:
     """What a classifier in evaluation mode, wherever it is, makes of pixels uint8 [N, 28, 28]; on the CPU.
 
     Raises:
         BadDataError: it is not finite.
     """
-    reading = read_images(classifier, to_images(pixels.to(next(classifier.parameters()).device)))
+    reading = classify_images(classifier, to_images(pixels.to(next(classifier.parameters()).device)))
     if not all(torch.isfinite(part).all() for part in reading):
         raise BadDataError("the classifier reads values that are not finite; run `dvc repro --force train_classifier`")
     return reading
@@ -71,7 +71,7 @@ def read_pixels(classifier: Classifier, pixels: Tensor) -> Reading:
 
 def compute_accuracy(classifier: Classifier, data: LabelledImages, *, device: torch.device) -> float:
     """The share of images, in [0, 1], that the classifier reads as their label says."""
-    digits = read_images(classifier, to_images(data.images.to(device))).logits.argmax(dim=1)
+    digits = classify_images(classifier, to_images(data.images.to(device))).logits.argmax(dim=1)
     return float((digits == data.labels).float().mean())
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dcgan.classifier.frechet import feature_statistics, frechet_distance
-from dcgan.classifier.network import Classifier, read_pixels
+from dcgan.classifier.network import Classifier, classify_pixels
 from dcgan.data.batches import mixed_seed, to_pixels
 from dcgan.data.dataset import LabelledImages
 
@@ -32,8 +32,8 @@ class QuickFcd:
         self._classifier = classifier
         order = torch.randperm(len(data), generator=torch.Generator().manual_seed(mixed_seed(SEED)))
         self.num_samples = min(NUM_SAMPLES, len(data) // 2)
-        real = read_pixels(classifier, data.images[order[: self.num_samples]])
-        references = read_pixels(classifier, data.images[order[self.num_samples :][:NUM_REFERENCES]])
+        real = classify_pixels(classifier, data.images[order[: self.num_samples]])
+        references = classify_pixels(classifier, data.images[order[self.num_samples :][:NUM_REFERENCES]])
         self._references = feature_statistics(references.features)
         self.floor = frechet_distance(feature_statistics(real.features), self._references)
         """The fcd of as many other training images."""
@@ -42,19 +42,19 @@ class QuickFcd:
         """Quick figures of generated images [num_samples, 1, 28, 28] in [-1, 1] with the digits asked for, or None.
 
         Returns:
-            train/fcd, the Fréchet classifier distance, and train/fcd_floor; train/digits_drawn, how many of the ten
-            the classifier reads; train/misread, the share not read as asked, if the model is conditional. If an
-            image is not finite, train/fcd alone, which is no number.
+            train/quick_fcd, the Fréchet classifier distance, and train/quick_fcd_floor; train/mode_coverage, how many
+            of the ten digits the classifier finds; train/label_error, the share not classified as the label asked for,
+            if the model is conditional. If an image is not finite, train/quick_fcd alone, which is no number.
         """
         if not torch.isfinite(images).all():
-            return {"train/fcd": math.nan}
-        reading = read_pixels(self._classifier, to_pixels(images))
+            return {"train/quick_fcd": math.nan}
+        reading = classify_pixels(self._classifier, to_pixels(images))
         digits = reading.logits.argmax(dim=1)
         figures = {
-            "train/fcd": frechet_distance(feature_statistics(reading.features), self._references),
-            "train/fcd_floor": self.floor,
-            "train/digits_drawn": float(len(torch.unique(digits))),
+            "train/quick_fcd": frechet_distance(feature_statistics(reading.features), self._references),
+            "train/quick_fcd_floor": self.floor,
+            "train/mode_coverage": float(len(torch.unique(digits))),
         }
         if labels is not None:
-            figures["train/misread"] = float((digits != labels.cpu()).float().mean())
+            figures["train/label_error"] = float((digits != labels.cpu()).float().mean())
         return figures

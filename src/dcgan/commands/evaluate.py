@@ -8,21 +8,21 @@ import torch
 from torch import Tensor
 
 from dcgan.classifier.network import load_classifier
+from dcgan.config.devices import prepare_device
 from dcgan.config.params_file import load_params
 from dcgan.config.schema import NUM_CLASSES
 from dcgan.data.dataset_file import load_dataset
 from dcgan.evaluation.inception import load_inception, measure_fid
 from dcgan.evaluation.quality import measure_quality
 from dcgan.evaluation.report import describe, headline
-from dcgan.evaluation.samples import Source
-from dcgan.gan.devices import prepare_device
+from dcgan.evaluation.samples import Sampler
 from dcgan.inference.generator import Generator
 from dcgan.system.errors import BadDataError
 from dcgan.system.files import encode_json, sha256_of, write_atomically
 
 
 def evaluate_model(model_path: Path, *, classifier_path: Path, out: Path | None) -> None:
-    """Judge an ONNX generator as the stage `evaluate` judges ours, print its figures, and write them to `out`.
+    """Evaluator an ONNX generator as the stage `evaluate` judges ours, print its figures, and write them to `out`.
 
     The current folder is a workspace: params.yaml, data/dataset.safetensors and its report are read from it.
 
@@ -50,7 +50,7 @@ def judge_model(model_path: Path, classifier_path: Path) -> dict[str, Any]:
     params = load_params(Path("params.yaml"))
     device, weights = prepare_device(params.train), params.evaluate.inception_weights
     generator = Generator.load(model_path)
-    source = source_from(generator)
+    source = sampler_from(generator)
     dataset = load_dataset(Path("data/dataset.safetensors"), report_path=Path("reports/validation.json"))
     classifier = load_classifier(classifier_path, device=device)
     inception = load_inception(Path(weights), device=device) if weights else None
@@ -60,7 +60,7 @@ def judge_model(model_path: Path, classifier_path: Path) -> dict[str, Any]:
     return {"model": str(model_path), "model_sha256": generator.info.sha256} | report
 
 
-def source_from(generator: Generator) -> Source:
+def sampler_from(generator: Generator) -> Sampler:
     """A loaded ONNX generator as a source of samples.
 
     Raises:
@@ -75,7 +75,7 @@ def source_from(generator: Generator) -> Source:
     def draw(latents: Tensor, labels: Tensor | None) -> Tensor:
         return torch.from_numpy(generator.draw(latents.numpy(), None if labels is None else labels.numpy()))
 
-    return Source(
+    return Sampler(
         name=str(generator.info.path),
         latent_dim=contract.latent_dim,
         latent_distribution=contract.latent_distribution,

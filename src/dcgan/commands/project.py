@@ -11,13 +11,13 @@ from PIL import Image, UnidentifiedImageError
 from torch.nn.functional import one_hot
 
 from dcgan.checkpoints.weights import restored
+from dcgan.config.devices import prepare_device
 from dcgan.config.params_file import load_params
 from dcgan.config.schema import IMAGE_SIZE, NUM_CLASSES, ModelConfig
 from dcgan.data.batches import to_images, to_pixels
-from dcgan.evaluation.samples import WALK_STEPS, linear_walk, walk_between
+from dcgan.evaluation.samples import INTERPOLATION_STEPS, interpolate, linear_interpolation
 from dcgan.figures.drawing import save_grid
 from dcgan.figures.projection import save_curves
-from dcgan.gan.devices import prepare_device
 from dcgan.gan.inversion import Projection, project
 from dcgan.gan.networks import Generator, build_generator
 from dcgan.gan.sampling import image_grid
@@ -171,10 +171,10 @@ def before_and_after(given: torch.Tensor, started: torch.Tensor, found: torch.Te
 @torch.no_grad()
 def walk(start: Projection, end: Projection, generator: Generator, model: ModelConfig) -> NDArray[np.uint8]:
     """Pictures from one projection to another; where their digits differ, one fades into the other."""
-    latents = walk_between(start.latents, end.latents, model.latent_distribution)
+    latents = interpolate(start.latents, end.latents, model.latent_distribution)
     if start.label is not None and end.label is not None:
         ends = one_hot(torch.tensor([start.label, end.label]), NUM_CLASSES).float()
-        latents = torch.cat([latents, linear_walk(ends[0], ends[1], steps=WALK_STEPS)], dim=1)
+        latents = torch.cat([latents, linear_interpolation(ends[0], ends[1], steps=INTERPOLATION_STEPS)], dim=1)
     device = next(generator.parameters()).device
     images = generator.upsample(generator.stem(latents.to(device)))
-    return image_grid(to_pixels(images), columns=WALK_STEPS)
+    return image_grid(to_pixels(images), columns=INTERPOLATION_STEPS)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from dcgan.config.params_file import load_params
 from dcgan.system.errors import BadDataError
-from dcgan.system.redaction import masked
+from dcgan.system.redaction import redacted
 from dcgan.system.run_lock import exclusive
 from dcgan.tracking.sync import CHECKPOINTS, RUN, bring_up_to_date
 
@@ -25,4 +25,4 @@ def sync_workspace() -> None:
         run = bring_up_to_date(params, to="export", required=True)
     points, grids, artifacts = (run.sent[kind] for kind in ("points", "grids", "artifacts"))
     what = f"{points:,} points, {grids:,} grids and {artifacts:,} artifacts"
-    print(f"sent {what} to run {run.run_id} at {masked(run.link.uri)}")
+    print(f"sent {what} to run {run.run_id} at {redacted(run.link.uri)}")

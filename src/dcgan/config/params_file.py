@@ -13,14 +13,11 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 import yaml
 
 from dcgan.config.rules import refuse_misfits
-from dcgan.config.schema import Params
+from dcgan.config.schema import Params, flatten
 from dcgan.system.errors import UsageError
-from dcgan.system.redaction import holds_secret, masked
+from dcgan.system.redaction import holds_secret, redacted
 
 Section = TypeVar("Section")
-
-ALWAYS_HASHED = {"generator_refinements", "max_steps"}
-"""Optional parameters that were hashed at their default before optional ones were left out."""
 
 _KINDS = {
     bool: "true or false",
@@ -44,24 +41,19 @@ def load_params(path: Path) -> Params:
     except FileNotFoundError:
         raise UsageError(f"{path}: missing in {path.resolve().parent}; run from the folder that holds it") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not valid YAML: {masked(' '.join(str(error).split()))}") from error
+        raise UsageError(f"{path}: not valid YAML: {redacted(' '.join(str(error).split()))}") from error
     try:
         params = _section(Params, content, "")
         refuse_misfits(params.gan)
         _refuse_secrets(params)
     except ValueError as error:
-        raise UsageError(f"{path}: {masked(str(error))}") from error
+        raise UsageError(f"{path}: {redacted(str(error))}") from error
     return params
 
 
 def params_sha256(params: Params) -> str:
-    """SHA-256 of the parameters that shape the trained generator, in canonical JSON.
-
-    Optional ones count only where they differ from their default, so a new one changes no older recipe's hash.
-    """
-    gan = params.gan
-    shaping: dict[str, Any] = {field.name: _chosen(getattr(gan, field.name)) for field in dataclasses.fields(gan)}
-    shaping["data.name"] = params.data.name
+    """SHA-256 of the parameters that shape the trained generator, in canonical JSON."""
+    shaping = {"data.name": params.data.name, **flatten(params.gan)}
     return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
 
 
@@ -72,13 +64,6 @@ def _refuse_secrets(params: Params) -> None:
             "data.mirrors: an address with a user, a password or a query is no parameter, because git, DVC and MLflow"
             " keep those; give it in MNIST_MIRROR"
         )
-
-
-def _chosen(section: Any) -> dict[str, Any]:
-    """The values of a section that are required, or not their default."""
-    values = dataclasses.asdict(section)
-    defaults = {field.name: field.default for field in dataclasses.fields(section)}
-    return {name: value for name, value in values.items() if value != defaults[name] or name in ALWAYS_HASHED}
 
 
 def _section(kind: type[Section], content: object, path: str) -> Section:

@@ -84,8 +84,8 @@ def _within_training(model: ModelConfig, train: TrainConfig) -> tuple[Misfit, ..
     return (
         (train.weight_decay > 0 and train.optimizer == "adam", "train.weight_decay", "adam has none; take adamw"),
         (
-            rule is not None and rule.metric == "train/misread" and not model.conditional,
+            rule is not None and rule.metric == "train/label_error" and not model.conditional,
             "train.stop_when.metric",
-            "an unconditional model is not asked for digits that could be misread: take train/fcd",
+            "an unconditional model is not asked for digits that could be label_error: take train/quick_fcd",
         ),
     )

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dcgan.classifier.frechet import feature_statistics, frechet_distance
-from dcgan.classifier.network import Classifier, Reading, read_pixels
+from dcgan.classifier.network import Classifier, Predictions, classify_pixels
 from dcgan.config.schema import NUM_CLASSES
 from dcgan.data.dataset import Dataset
 from dcgan.evaluation.metrics.classes import (
@@ -17,7 +17,7 @@ from dcgan.evaluation.metrics.classes import (
     class_shares,
     classifier_score,
     confusion_matrix,
-    read_as_asked,
+    label_accuracy,
 )
 from dcgan.evaluation.metrics.kernel import kernel_distance
 from dcgan.evaluation.metrics.manifold import compare_manifolds, manifold_of
@@ -45,11 +45,11 @@ class Scores:
     classifier_score: float
     class_divergence: float
     """Of the shares of the digits read from equal shares, in nats."""
-    read_as_asked: float | None
+    label_accuracy: float | None
     """Share read as the digit asked for; None for an unconditional model."""
 
 
-class Judge:
+class Evaluator:
     """The classifier with what it reads in the real images, and their own scores: the floor."""
 
     def __init__(self, classifier: Classifier, dataset: Dataset, *, num_samples: int, seed: int) -> None:
@@ -77,19 +77,19 @@ class Judge:
         self._statistics, self._manifold = feature_statistics(self.test.features), manifold_of(self.test.features)
         self.floor = self._floor()
 
-    def read(self, pixels: Tensor) -> Reading:
+    def read(self, pixels: Tensor) -> Predictions:
         """What the classifier makes of pixels uint8 [N, 28, 28].
 
         Raises:
             BadDataError: it is not finite.
         """
-        return read_pixels(self._classifier, pixels)
+        return classify_pixels(self._classifier, pixels)
 
-    def score(self, samples: Samples, reading: Reading) -> Scores:
+    def score(self, samples: Samples, reading: Predictions) -> Scores:
         """The scores of samples, of which the classifier made `reading`."""
         return self._scores(reading, confusion_of(samples, reading))
 
-    def fcd_per_digit(self, samples: Samples, reading: Reading) -> NDArray[np.float64]:
+    def fcd_per_digit(self, samples: Samples, reading: Predictions) -> NDArray[np.float64]:
         """The fcd between the samples of each digit (as asked for, else as read) and the test images, float64 [10].
 
         Not a number for a digit with fewer than two images of either.
@@ -106,23 +106,23 @@ class Judge:
 
         What needs no reference is taken from the test images, by which the classifier has not learnt.
         """
-        of_train = self._scores(Reading(*(part[self.chosen] for part in self.train)), confusion=None)
+        of_train = self._scores(Predictions(*(part[self.chosen] for part in self.train)), confusion=None)
         if of_train.fcd <= ROUNDING * np.trace(self._statistics.covariance):
             raise BadDataError("training and test images have the same features: nothing can be measured against them")
         return dataclasses.replace(
             of_train,
             classifier_score=classifier_score(self.test.logits),
             class_divergence=class_divergence(class_shares(digits_of(self.test))),
-            read_as_asked=read_as_asked(confusion_matrix(self.test_digits, digits_of(self.test))),
+            label_accuracy=label_accuracy(confusion_matrix(self.test_digits, digits_of(self.test))),
         )
 
-    def _scores(self, reading: Reading, confusion: NDArray[np.int64] | None) -> Scores:
+    def _scores(self, reading: Predictions, confusion: NDArray[np.int64] | None) -> Scores:
         return Scores(
             fcd=frechet_distance(feature_statistics(reading.features), self._statistics),
             kcd=kernel_distance(reading.features, self.test.features),
             classifier_score=classifier_score(reading.logits),
             class_divergence=class_divergence(class_shares(digits_of(reading))),
-            read_as_asked=None if confusion is None else read_as_asked(confusion),
+            label_accuracy=None if confusion is None else label_accuracy(confusion),
             **dataclasses.asdict(compare_manifolds(self._manifold, manifold_of(reading.features))),
         )
 
@@ -148,13 +148,13 @@ def spread_of(scores: Sequence[Scores]) -> dict[str, float | None]:
     }
 
 
-def digits_of(reading: Reading) -> Digits:
+def digits_of(reading: Predictions) -> Digits:
     """The digits read, [N]."""
     digits: Digits = reading.logits.argmax(dim=1).numpy()
     return digits
 
 
-def confusion_of(samples: Samples, reading: Reading) -> NDArray[np.int64] | None:
+def confusion_of(samples: Samples, reading: Predictions) -> NDArray[np.int64] | None:
     """Digits asked for against digits read, [10, 10]; None for an unconditional model."""
     return None if samples.labels is None else confusion_matrix(samples.labels.numpy(), digits_of(reading))
 

@@ -8,13 +8,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dcgan.classifier.network import Classifier, Reading
+from dcgan.classifier.network import Classifier, Predictions
 from dcgan.config.schema import IMAGE_SIZE, NUM_CLASSES, ClassifierConfig, EvaluateConfig
 from dcgan.data.dataset import Dataset
-from dcgan.evaluation.evaluator import Judge, Scores, confusion_of, digits_of
+from dcgan.evaluation.evaluator import Evaluator, Scores, confusion_of, digits_of
 from dcgan.evaluation.memorisation import MemorisationFigures, judge_memorisation
 from dcgan.evaluation.metrics.classes import class_shares
-from dcgan.evaluation.samples import Samples, Source, draw_samples, shuffled
+from dcgan.evaluation.samples import Sampler, Samples, draw_samples, shuffled
 from dcgan.evaluation.usefulness import UsefulnessFigures, judge_usefulness
 
 
@@ -29,7 +29,7 @@ class Quality:
     floor_pixels: Tensor
     """The training images that the floor was measured on, uint8 [N, 28, 28]."""
     samples: Samples
-    reading: Reading
+    reading: Predictions
     """What the classifier makes of the samples."""
     fcd_per_digit: NDArray[np.float64]
     fcd_floor_per_digit: NDArray[np.float64]
@@ -43,7 +43,7 @@ class Quality:
 
 
 def measure_quality(
-    source: Source,
+    source: Sampler,
     classifier: Classifier,
     dataset: Dataset,
     config: EvaluateConfig,
@@ -54,7 +54,7 @@ def measure_quality(
 
     Args:
         source: the generator.
-        classifier: in evaluation mode; its features are the yardstick, its device does the work.
+        classifier: in evaluation mode; its features are the reference, its device does the work.
         dataset: both splits; neither `source` nor `classifier` has learnt from the test split.
         config: how many samples, and from which seeds.
         classifier_config: how a classifier learns from samples.
@@ -63,7 +63,7 @@ def measure_quality(
         BadDataError: the generator draws one image only, or something is not finite.
         UsageError: the training set has fewer images than samples are asked for.
     """
-    judge = Judge(classifier, dataset, num_samples=config.num_samples, seed=config.seed)
+    judge = Evaluator(classifier, dataset, num_samples=config.num_samples, seed=config.seed)
     sets = [
         draw_samples(source, count=config.num_samples, seed=config.seed + number) for number in range(config.num_seeds)
     ]
@@ -92,7 +92,7 @@ def measure_quality(
 
 
 def _measure_memorisation(
-    samples: Samples, reading: Reading, judge: Judge, dataset: Dataset, config: EvaluateConfig
+    samples: Samples, reading: Predictions, judge: Evaluator, dataset: Dataset, config: EvaluateConfig
 ) -> dict[str, MemorisationFigures]:
     # MNIST's test images are in order: the first half is neater than the second.
     held_out = shuffled(len(dataset.test), seed=config.seed, purpose="held out")

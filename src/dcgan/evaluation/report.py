@@ -14,10 +14,10 @@ from dcgan.data.dataset import Dataset
 from dcgan.evaluation.discriminator import DiscriminatorFigures
 from dcgan.evaluation.evaluator import mean_of, spread_of
 from dcgan.evaluation.memorisation import MemorisationFigures
-from dcgan.evaluation.metrics.classes import read_as_asked_per_digit
+from dcgan.evaluation.metrics.classes import label_accuracy_per_class
 from dcgan.evaluation.quality import Quality
 
-HEADLINES = ("fcd", "kcd", "precision", "recall", "coverage", "read_as_asked", "train_on_fake", "authenticity")
+HEADLINES = ("fcd", "kcd", "precision", "recall", "coverage", "label_accuracy", "train_on_fake", "authenticity")
 """The figures that a table of runs shows."""
 
 
@@ -60,8 +60,8 @@ def describe_quality(quality: Quality) -> dict[str, Any]:
     report["min_class_share"] = float(quality.class_shares.min())
     report["fcd_per_digit"] = _finite(quality.fcd_per_digit.tolist())
     report["fcd_floor_per_digit"] = _finite(quality.fcd_floor_per_digit.tolist())
-    report["read_as_asked_per_digit"] = (
-        None if confusion is None else _finite(read_as_asked_per_digit(confusion).tolist())
+    report["label_accuracy_per_class"] = (
+        None if confusion is None else _finite(label_accuracy_per_class(confusion).tolist())
     )
     in_features = quality.memorisation["features"]
     report["authenticity"] = in_features.samples.authenticity

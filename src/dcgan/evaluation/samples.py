@@ -11,7 +11,7 @@ from dcgan.data.batches import mixed_seed, sample_latents, to_pixels
 from dcgan.gan.sampling import sample_images
 from dcgan.system.errors import BadDataError
 
-WALK_STEPS = 12
+INTERPOLATION_STEPS = 12
 MIN_SINE = 1e-3
 EVALUATION = 0x6576616C
 """Keeps evaluation's randomness apart from training's, whose seeds end in a step or an epoch."""
@@ -21,7 +21,7 @@ Draw = Callable[[Tensor, Tensor | None], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class Sampler:
     """A generator as evaluation sees it: what it draws from, and how."""
 
     name: str
@@ -53,7 +53,7 @@ def shuffled(count: int, *, seed: int, purpose: str) -> Tensor:
     return torch.randperm(count, generator=evaluation_rng(seed, purpose))
 
 
-def source_of(generator: nn.Module, model: ModelConfig) -> Source:
+def sampler_of(generator: nn.Module, model: ModelConfig) -> Sampler:
     """The generator, in evaluation mode, as a source; latents are drawn on the CPU, so every device gets the same."""
     device = next(generator.parameters()).device
 
@@ -64,7 +64,7 @@ def source_of(generator: nn.Module, model: ModelConfig) -> Source:
         # What leaves the generator as a file has 256 levels, so that is what is judged.
         return to_pixels(images).cpu()
 
-    return Source(
+    return Sampler(
         name="the generator",
         latent_dim=model.latent_dim,
         latent_distribution=model.latent_distribution,
@@ -73,7 +73,7 @@ def source_of(generator: nn.Module, model: ModelConfig) -> Source:
     )
 
 
-def draw_samples(source: Source, *, count: int, seed: int, purpose: str = "samples") -> Samples:
+def draw_samples(source: Sampler, *, count: int, seed: int, purpose: str = "samples") -> Samples:
     """`count` samples, a function of seed and purpose; digits are asked for in turn, 0 to 9, so equally often.
 
     Raises:
@@ -87,38 +87,38 @@ def draw_samples(source: Source, *, count: int, seed: int, purpose: str = "sampl
     return Samples(pixels=pixels, labels=labels)
 
 
-def draw_interpolations(source: Source, *, seed: int, rows: int = 10) -> Samples:
-    """Walks of `WALK_STEPS` samples between two latents, `rows` of them, digit by digit if conditional."""
+def sample_interpolations(source: Sampler, *, seed: int, rows: int = 10) -> Samples:
+    """Walks of `INTERPOLATION_STEPS` samples between two latents, `rows` of them, digit by digit if conditional."""
     ends = sample_latents(2 * rows, source, rng=evaluation_rng(seed, "interpolations"))
     pairs = zip(ends[:rows], ends[rows:], strict=True)
-    latents = torch.cat([walk_between(*pair, source.latent_distribution) for pair in pairs])
-    labels = (torch.arange(rows) % NUM_CLASSES).repeat_interleave(WALK_STEPS) if source.conditional else None
+    latents = torch.cat([interpolate(*pair, source.latent_distribution) for pair in pairs])
+    labels = (torch.arange(rows) % NUM_CLASSES).repeat_interleave(INTERPOLATION_STEPS) if source.conditional else None
     return Samples(pixels=source.draw(latents, labels), labels=labels)
 
 
-def walk_between(start: Tensor, end: Tensor, distribution: LatentDistribution) -> Tensor:
-    """`WALK_STEPS` latents [WALK_STEPS, latent_dim] from one to another.
+def interpolate(start: Tensor, end: Tensor, distribution: LatentDistribution) -> Tensor:
+    """`INTERPOLATION_STEPS` latents [INTERPOLATION_STEPS, latent_dim] from one to another.
 
     Normal latents are walked on a great circle, which keeps the length that the generator is used to (Shoemake 1985;
     White 2016, arXiv:1609.04468); uniform ones on a line.
     """
-    walk = spherical_walk if distribution == "normal" else linear_walk
-    return walk(start, end, steps=WALK_STEPS)
+    walk = spherical_interpolation if distribution == "normal" else linear_interpolation
+    return walk(start, end, steps=INTERPOLATION_STEPS)
 
 
-def linear_walk(start: Tensor, end: Tensor, *, steps: int) -> Tensor:
+def linear_interpolation(start: Tensor, end: Tensor, *, steps: int) -> Tensor:
     """Equal steps on the line between two latents [latent_dim]: [steps, latent_dim], both ends included."""
     share = torch.linspace(0, 1, steps).unsqueeze(1)
     return (1 - share) * start + share * end
 
 
-def spherical_walk(start: Tensor, end: Tensor, *, steps: int) -> Tensor:
+def spherical_interpolation(start: Tensor, end: Tensor, *, steps: int) -> Tensor:
     """Equal angles between two latents [latent_dim], their lengths blended: [steps, latent_dim], both ends included.
 
     Latents on one line have no arc between them: they are walked on that line.
     """
     angle = torch.acos(torch.nn.functional.cosine_similarity(start, end, dim=0).clamp(-1, 1))
     if torch.sin(angle) < MIN_SINE:
-        return linear_walk(start, end, steps=steps)
+        return linear_interpolation(start, end, steps=steps)
     share = torch.linspace(0, 1, steps).unsqueeze(1)
     return (torch.sin((1 - share) * angle) * start + torch.sin(share * angle) * end) / torch.sin(angle)

@@ -10,7 +10,7 @@ from dcgan.classifier.network import compute_accuracy
 from dcgan.classifier.training import trained_classifier
 from dcgan.config.schema import ClassifierConfig
 from dcgan.data.dataset import Dataset, LabelledImages
-from dcgan.evaluation.samples import Source, draw_samples, shuffled
+from dcgan.evaluation.samples import Sampler, draw_samples, shuffled
 
 MIN_STEPS = 100
 
@@ -26,7 +26,7 @@ class UsefulnessFigures:
 
 
 def judge_usefulness(
-    source: Source, dataset: Dataset, config: ClassifierConfig, *, num_images: int, seed: int, device: torch.device
+    source: Sampler, dataset: Dataset, config: ClassifierConfig, *, num_images: int, seed: int, device: torch.device
 ) -> UsefulnessFigures | None:
     """Train two classifiers alike, on `num_images` samples and on as many real images (or all, if they are fewer).
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from dcgan.config.schema import NUM_CLASSES, ModelConfig
 from dcgan.data.batches import sample_latents, to_pixels
 from dcgan.gan.sampling import sample_images
-from dcgan.inference.checksum import BLANK, KEY, seal
+from dcgan.inference.checksum import BLANK, KEY, add_checksum
 from dcgan.system.errors import BadDataError
 
 PARITY_LIMIT = 1e-4
@@ -55,7 +55,7 @@ def export_generator(
     model = _strip(_trace(_on_cpu(generator), conditional=conditional, latent_dim=latent_dim, opset=opset))
     _describe(model, metadata)
     _check(model)
-    return seal(model.SerializeToString(deterministic=True))
+    return add_checksum(model.SerializeToString(deterministic=True))
 
 
 def examine(content: bytes, generator: nn.Module, model: ModelConfig) -> dict[str, Any]:

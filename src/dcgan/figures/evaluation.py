@@ -12,10 +12,10 @@ from torch import Tensor
 from dcgan.data.dataset import LabelledImages
 from dcgan.evaluation.discriminator import DiscriminatorFigures, ProbeFigures
 from dcgan.evaluation.memorisation import MemorisationFigures, closest_pairs
-from dcgan.evaluation.metrics.classes import read_as_asked_per_digit
+from dcgan.evaluation.metrics.classes import label_accuracy_per_class
 from dcgan.evaluation.metrics.discriminator import Reliability, RocCurve
 from dcgan.evaluation.quality import Quality, digit_rows
-from dcgan.evaluation.samples import WALK_STEPS, Samples
+from dcgan.evaluation.samples import INTERPOLATION_STEPS, Samples
 from dcgan.figures.drawing import finish, save_figure, save_grid, save_table
 from dcgan.gan.sampling import GRID_COLUMNS, image_grid
 
@@ -35,7 +35,7 @@ def save_quality(folder: Path, quality: Quality, *, interpolations: Samples, tra
     samples = quality.samples.pixels
     save_grid(folder / "samples.png", image_grid(samples[: GRID_COLUMNS**2], columns=GRID_COLUMNS))
     save_grid(folder / "by_digit.png", image_grid(digit_rows(quality, columns=20), columns=20))
-    save_grid(folder / "interpolations.png", image_grid(interpolations.pixels, columns=WALK_STEPS))
+    save_grid(folder / "interpolations.png", image_grid(interpolations.pixels, columns=INTERPOLATION_STEPS))
     save_closest_pairs(folder, samples, training, quality.memorisation["pixels"])
     save_confusion(folder, quality.confusion)
     save_per_digit(folder, quality)
@@ -71,9 +71,9 @@ def save_closest_pairs(folder: Path, samples: Tensor, training: LabelledImages, 
 
 def save_per_digit(folder: Path, quality: Quality) -> None:
     """Write per_digit.csv and draw per_digit.png: fcd of each digit beside its floor, and how many are read right."""
-    read = None if quality.confusion is None else read_as_asked_per_digit(quality.confusion)
+    read = None if quality.confusion is None else label_accuracy_per_class(quality.confusion)
     columns = {"fcd": quality.fcd_per_digit, "fcd_floor": quality.fcd_floor_per_digit}
-    columns |= {} if read is None else {"read_as_asked": read}
+    columns |= {} if read is None else {"label_accuracy": read}
     digits = np.arange(len(quality.fcd_per_digit))
     rows = zip(digits.tolist(), *(values.tolist() for values in columns.values()), strict=True)
     save_table(folder / "per_digit.csv", ["digit", *columns], rows)

@@ -11,7 +11,7 @@ from dcgan.tracking.history import read_history
 CURVES = {
     "Losses": ["discriminator/loss", "generator/loss"],
     "Mean logits": ["discriminator/real_logits", "discriminator/fake_logits"],
-    "Quick fcd of the samples": ["train/fcd", "train/fcd_floor"],
+    "Quick fcd of the samples": ["train/quick_fcd", "train/quick_fcd_floor"],
     "Images per second": ["train/images_per_second"],
 }
 LOGARITHMIC = {"Quick fcd of the samples"}
@@ -23,9 +23,9 @@ def save_history(folder: Path, history_path: Path) -> None:
     Leaves training.csv with the reports, judged.csv with the quick judgements, and training.png with both.
     """
     history = read_history(history_path)
-    judged = [row for row in history if "train/fcd" in row]
+    judged = [row for row in history if "train/quick_fcd" in row]
     _save_rows(folder / "judged.csv", judged)
-    _save_rows(folder / "training.csv", [row for row in history if "train/fcd" not in row])
+    _save_rows(folder / "training.csv", [row for row in history if "train/quick_fcd" not in row])
     figure = Figure(figsize=(10, 6), layout="constrained")
     for axes, (title, keys) in zip(figure.subplots(2, 2).flat, CURVES.items(), strict=True):
         for key in keys:

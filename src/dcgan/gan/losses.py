@@ -34,7 +34,7 @@ class AdversarialLoss:
     initial_balance: float = 1.0
     rebalance: Callable[[Tensor, Tensor, Tensor, LossConfig], tuple[Tensor, dict[str, Tensor]]] = keep_balance
     """(balance, real_logits [B], fake_logits [B], config) → the next step's balance, and what to report of it."""
-    tells_at_zero: bool = True
+    has_decision_boundary: bool = True
     """Whether a logit above 0 says real; else logits only compare, and the discriminator has no accuracy."""
 
 
@@ -109,14 +109,18 @@ LOSSES = {
     "minimax": AdversarialLoss(logistic_discriminator_loss, minimax_generator_loss),
     "least_squares": AdversarialLoss(least_squares_discriminator_loss, least_squares_generator_loss),
     "hinge": AdversarialLoss(hinge_discriminator_loss, wasserstein_generator_loss),
-    "wasserstein": AdversarialLoss(wasserstein_discriminator_loss, wasserstein_generator_loss, tells_at_zero=False),
-    "relativistic": AdversarialLoss(relativistic_discriminator_loss, relativistic_generator_loss, tells_at_zero=False),
+    "wasserstein": AdversarialLoss(
+        wasserstein_discriminator_loss, wasserstein_generator_loss, has_decision_boundary=False
+    ),
+    "relativistic": AdversarialLoss(
+        relativistic_discriminator_loss, relativistic_generator_loss, has_decision_boundary=False
+    ),
     "boundary_equilibrium": AdversarialLoss(
         wasserstein_discriminator_loss,
         wasserstein_generator_loss,
         initial_balance=0.0,
         rebalance=steer_to_equilibrium,
-        tells_at_zero=False,
+        has_decision_boundary=False,
     ),
 }
 

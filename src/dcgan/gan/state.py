@@ -14,7 +14,7 @@ from dcgan.config.schema import NUM_CLASSES, GanConfig, TrainConfig
 from dcgan.gan.losses import LOSSES
 from dcgan.gan.networks import build_discriminator, build_generator
 
-COUNTS = ("step", "best_step", "checks_held", "digits_drawn", "is_collapsed", "rollbacks")
+COUNTS = ("step", "best_step", "checks_held", "mode_coverage", "is_collapsed", "rollbacks")
 """Fields of the state that are whole numbers, or yes or no."""
 
 
@@ -38,7 +38,7 @@ class GanState:
     """Where it found that."""
     checks_held: int = 0
     """Quick judgements in a row, up to the last one, at which `train.stop_when` held."""
-    digits_drawn: int = NUM_CLASSES
+    mode_coverage: int = NUM_CLASSES
     """How many of the ten digits the last quick judgement found."""
     is_collapsed: bool = False
     """Whether one of the players had lost when last looked at."""
@@ -54,7 +54,7 @@ class GanState:
     def score(self) -> str:
         """How the game stands."""
         won = f"{int(self.steps_won)} steps in a row won by the discriminator"
-        return f"{self.digits_drawn} of {NUM_CLASSES} digits drawn, {won}"
+        return f"{self.mode_coverage} of {NUM_CLASSES} digits drawn, {won}"
 
     @property
     def remarks(self) -> dict[str, str]:
@@ -121,7 +121,7 @@ def build_state(config: GanConfig, *, device: torch.device) -> GanState:
     )
 
 
-def average(state: GanState, *, batch_size: int, halflife_kimg: float) -> None:
+def update_ema(state: GanState, *, batch_size: int, halflife_kimg: float) -> None:
     """Move the averaged generator towards the generator, and copy its buffers.
 
     The half-life starts at 5 % of the images seen so far, so that the average forgets the untrained weights quickly

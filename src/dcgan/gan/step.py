@@ -11,9 +11,9 @@ from torch.nn.utils.parametrize import ParametrizationList
 from dcgan.config.schema import GanConfig
 from dcgan.data.batches import sample_labels, sample_latents
 from dcgan.gan.losses import LOSSES, compute_accuracy
-from dcgan.gan.networks import Verdict
+from dcgan.gan.networks import DiscriminatorOutput
 from dcgan.gan.penalties import clip_weights
-from dcgan.gan.state import GanState, average
+from dcgan.gan.state import GanState, update_ema
 from dcgan.gan.terms import Judge, Term, Turn, discriminator_terms, generator_terms
 
 Measurements = dict[str, Tensor]
@@ -32,14 +32,14 @@ def gan_step(
     loss, judge = LOSSES[config.loss.name], _judge(state, config)
     fake_labels = sample_labels(len(real), config.model, rng=rng)
     latents = sample_latents(len(real), config.model, rng=rng)
-    with arithmetic(state.device, config.train.precision):
+    with autocast(state.device, config.train.precision):
         fake = state.generator(latents, fake_labels)
 
     # The discriminator's turn
     terms = discriminator_terms(config, step=state.step)
     real.requires_grad_(any(term.name == "r1" for term in terms))
     seen = fake.detach().requires_grad_(any(term.name == "r2" for term in terms))
-    with arithmetic(state.device, config.train.precision):  # one for both: the weights are cast once
+    with autocast(state.device, config.train.precision):  # one for both: the weights are cast once
         real_verdict, fake_verdict = state.discriminator(real, labels), state.discriminator(seen, fake_labels)
     turn = Turn(
         real=real, real_labels=labels, real_verdict=real_verdict,
@@ -48,7 +48,7 @@ def gan_step(
     )  # fmt: skip
     real_logits, fake_logits = real_verdict.logits, fake_verdict.logits
     measured = {"discriminator/loss": loss.discriminator(real_logits, state.balance * fake_logits)}
-    _descend(state.discriminator_optimizer, _objective("discriminator", terms, turn, measured))
+    optimizer_step(state.discriminator_optimizer, _objective("discriminator", terms, turn, measured))
     if config.penalties.weight_clipping:
         clip_weights(state.discriminator, config.penalties.weight_clipping)
     state.balance, figures = loss.rebalance(state.balance, real_logits, fake_logits, config.loss)
@@ -58,18 +58,18 @@ def gan_step(
         with frozen(state.discriminator):
             turn = replace(turn, fake=fake, fake_verdict=judge(fake, fake_labels))
         measured["generator/loss"] = loss.generator(real_logits.detach(), turn.fake_verdict.logits)
-        _descend(state.generator_optimizer, _objective("generator", generator_terms(config), turn, measured))
+        optimizer_step(state.generator_optimizer, _objective("generator", generator_terms(config), turn, measured))
 
-    average(state, batch_size=len(real), halflife_kimg=config.train.ema_halflife_kimg)
+    update_ema(state, batch_size=len(real), halflife_kimg=config.train.ema_halflife_kimg)
     state.step += 1
     measured |= figures
     measured |= {"discriminator/real_logits": real_logits.mean(), "discriminator/fake_logits": fake_logits.mean()}
-    if loss.tells_at_zero:
+    if loss.has_decision_boundary:
         measured["discriminator/accuracy"] = compute_accuracy(real_logits, fake_logits)
     return {key: value.detach() for key, value in measured.items()}
 
 
-def arithmetic(device: torch.device, precision: str) -> torch.autocast:
+def autocast(device: torch.device, precision: str) -> torch.autocast:
     """The context in which networks compute in bf16, or plain float32."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
@@ -100,9 +100,9 @@ def frozen(network: nn.Module) -> Iterator[None]:
 def _judge(state: GanState, config: GanConfig) -> Judge:
     """The discriminator, in the run's arithmetic."""
 
-    def judge(images: Tensor, labels: Tensor | None) -> Verdict:
-        with arithmetic(state.device, config.train.precision):
-            verdict: Verdict = state.discriminator(images, labels)
+    def judge(images: Tensor, labels: Tensor | None) -> DiscriminatorOutput:
+        with autocast(state.device, config.train.precision):
+            verdict: DiscriminatorOutput = state.discriminator(images, labels)
         return verdict
 
     return judge
@@ -117,7 +117,8 @@ def _objective(player: str, terms: Sequence[Term], turn: Turn, measured: Measure
     return objective
 
 
-def _descend(optimizer: torch.optim.Optimizer, objective: Tensor) -> None:
+def optimizer_step(optimizer: torch.optim.Optimizer, objective: Tensor) -> None:
+    """One update of the optimiser's weights against the gradient of a scalar."""
     optimizer.zero_grad(set_to_none=True)
     objective.backward()  # type: ignore[no-untyped-call]
     optimizer.step()

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from dcgan.config.schema import GanConfig
-from dcgan.gan.networks import ARCHITECTURES, Verdict
+from dcgan.gan.networks import ARCHITECTURES, DiscriminatorOutput
 from dcgan.gan.penalties import gradient_penalty, moment_kl, zero_centred_penalty
 
-Judge = Callable[[Tensor, Tensor | None], Verdict]
-"""The discriminator: (images [B, 1, 28, 28], labels [B] or None) → Verdict."""
+Judge = Callable[[Tensor, Tensor | None], DiscriminatorOutput]
+"""The discriminator: (images [B, 1, 28, 28], labels [B] or None) → DiscriminatorOutput."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,12 +22,12 @@ class Turn:
     real: Tensor
     """Images [B, 1, 28, 28] in [-1, 1] that require a gradient if `r1` is due."""
     real_labels: Tensor | None
-    real_verdict: Verdict
+    real_verdict: DiscriminatorOutput
     """In the generator's turn, still that of the discriminator's."""
     fake: Tensor
     """As `real`, with `r2`; only in the generator's turn do gradients reach the generator."""
     fake_labels: Tensor | None
-    fake_verdict: Verdict
+    fake_verdict: DiscriminatorOutput
     latents: Tensor
     """What the fakes were drawn from, [B, latent_dim]."""
     judge: Judge
@@ -71,17 +71,17 @@ def _gradient_penalty(turn: Turn) -> Tensor:
 
 def _recognition(config: GanConfig, *, of_real: bool) -> list[Term]:
     """What is read off the fakes, and off the real images where that can be and is asked for."""
-    recognition = ARCHITECTURES[config.model.architecture].recognition
-    if recognition is None:
+    auxiliary = ARCHITECTURES[config.model.architecture].auxiliary
+    if auxiliary is None:
         return []
 
     def loss(turn: Turn) -> Tensor:
-        fake_guess, real_guess = turn.fake_verdict.guess, turn.real_verdict.guess
+        fake_guess, real_guess = turn.fake_verdict.auxiliary, turn.real_verdict.auxiliary
         assert fake_guess is not None
         assert real_guess is not None
-        total = recognition.loss(fake_guess, turn.latents, turn.fake_labels)
-        if of_real and recognition.reads_real_images:
-            total = total + recognition.loss(real_guess, None, turn.real_labels)
+        total = auxiliary.loss(fake_guess, turn.latents, turn.fake_labels)
+        if of_real and auxiliary.uses_real_images:
+            total = total + auxiliary.loss(real_guess, None, turn.real_labels)
         return total
 
-    return [Term("recognition", config.loss.recognition, loss)]
+    return [Term("auxiliary", config.loss.auxiliary, loss)]

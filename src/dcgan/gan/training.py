@@ -28,7 +28,7 @@ DROPOUT = 1
 """Keeps dropout's randomness apart from that of batches and latents."""
 
 Judge = Callable[[nn.Module], Mapping[str, float]]
-"""The averaged generator → figures by tracker key, `train/fcd` among them."""
+"""The averaged generator → figures by tracker key, `train/quick_fcd` among them."""
 
 
 def train(
@@ -52,7 +52,7 @@ def train(
         tracker: is told the averages of every `report_every` steps, and shown a grid of samples when due.
         on_checkpoint: is handed the state every `checkpoint_every` steps, when `judge` finds it the best so far, and
             when the run ends or is stopped.
-        judge: looks at the samples every `judge_every` steps; without one, `stop_when` does not apply.
+        judge: looks at the samples every `evaluate_every` steps; without one, `stop_when` does not apply.
         stop_requested: asked before each step.
 
     Raises:
@@ -61,7 +61,7 @@ def train(
     """
     end = total_steps(config.train, steps_per_epoch=batches.steps_per_epoch)
     sample_every = config.train.sample_every or batches.steps_per_epoch
-    judge_every = config.train.judge_every or batches.steps_per_epoch
+    evaluate_every = config.train.evaluate_every or batches.steps_per_epoch
     rng = torch.Generator(state.device)
     window = Window()
     resumed_at = state.step
@@ -70,7 +70,7 @@ def train(
         is_new = state.step > resumed_at or resumed_at == 0
 
         # Judge
-        if judge and is_new and is_due(state.step, judge_every, is_last=state.step >= end):
+        if judge and is_new and is_due(state.step, evaluate_every, is_last=state.step >= end):
             with window.paused():
                 figures = judge(state.generator_ema)
             check_figures(figures, step=state.step)
@@ -153,11 +153,11 @@ def preview(state: GanState, config: GanConfig) -> NDArray[np.uint8]:
 
 def take_note(state: GanState, figures: Mapping[str, float], rule: StopRule | None) -> None:
     """Let the state remember a judgement."""
-    state.digits_drawn = int(figures.get("train/digits_drawn", NUM_CLASSES))
+    state.mode_coverage = int(figures.get("train/mode_coverage", NUM_CLASSES))
     if rule is not None:
         state.checks_held = state.checks_held + 1 if figures[rule.metric] < rule.below else 0
-    if figures["train/fcd"] < state.best_fcd:
-        state.best_fcd, state.best_step = figures["train/fcd"], state.step
+    if figures["train/quick_fcd"] < state.best_fcd:
+        state.best_fcd, state.best_step = figures["train/quick_fcd"], state.step
 
 
 def is_good_enough(state: GanState, rule: StopRule | None) -> bool:
@@ -193,7 +193,7 @@ def watch_for_collapse(state: GanState, tracker: Tracker, *, steps_per_epoch: in
     It has if, after the first epoch, the samples show fewer than five digits, or if the discriminator told every image
     rightly for an epoch of 200 steps or more.
     """
-    draws_little = state.step >= steps_per_epoch and state.digits_drawn < FEWEST_DIGITS
+    draws_little = state.step >= steps_per_epoch and state.mode_coverage < FEWEST_DIGITS
     is_collapsed = draws_little or int(state.steps_won) >= max(steps_per_epoch, FEWEST_STEPS_WON)
     if is_collapsed and not state.is_collapsed:
         tracker.log_event("collapse", f"at step {state.step}: {state.score}; a model that ends so fails the gate")

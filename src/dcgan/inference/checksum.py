@@ -20,7 +20,7 @@ _START = b"\x0a%c%s\x12\x40" % (len(KEY), KEY.encode())
 _START = b"\x72%c%s" % (len(_START) + len(BLANK), _START)
 
 
-def seal(content: bytes) -> bytes:
+def add_checksum(content: bytes) -> bytes:
     """The bytes of an ONNX file with its hash in its entry `content_sha256`, which must be there and blank."""
     assert content.count(_START + BLANK.encode()) == 1, f"one blank {KEY} must be there to be filled"
     assert COMPANION.encode() in content, f"without {COMPANION} a lost seal would not be missed"
@@ -28,7 +28,7 @@ def seal(content: bytes) -> bytes:
     return content[: place.start] + _digest(content, place).encode() + content[place.stop :]
 
 
-def check_seal(content: bytes) -> bool:
+def has_valid_checksum(content: bytes) -> bool:
     """Whether the bytes of an ONNX file are sealed; False: they come from elsewhere and make no claim.
 
     Raises:

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from dcgan.inference.checksum import check_seal
+from dcgan.inference.checksum import has_valid_checksum
 from dcgan.system.errors import BadDataError
 
 MAX_BYTES = 512 * 2**20
@@ -51,7 +51,7 @@ def read_model(path: Path) -> bytes:
     """
     content = _read(path)
     try:
-        check_seal(content)
+        has_valid_checksum(content)
         _check_message(memoryview(content), "ModelProto", depth=0, parts=[0])
     except ValueError as error:
         raise BadDataError(f"{path}: {error}; run `dvc repro --force export` or choose another model") from error

@@ -19,7 +19,7 @@ from dcgan.service.limits import Limits
 from dcgan.service.metrics import Metrics
 from dcgan.service.model import ServedModel
 from dcgan.system.errors import UnavailableError, UsageError
-from dcgan.system.redaction import masked
+from dcgan.system.redaction import redacted
 
 logger = logging.getLogger("dcgan.service")
 
@@ -107,7 +107,7 @@ class _Discreet(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, or lines, of a record."""
-        return masked(super().format(record))
+        return redacted(super().format(record))
 
 
 def _listen(host: str, port: int) -> socket.socket:

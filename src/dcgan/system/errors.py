@@ -53,7 +53,7 @@ class CannotCreateError(DcganError):
 
 
 class StorageError(DcganError):
-    """Reading or writing failed: disk full, I/O error."""
+    """Predictions or writing failed: disk full, I/O error."""
 
     exit_code = 74
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import typer
 
 from dcgan.system.errors import DcganError, StorageError
-from dcgan.system.redaction import masked
+from dcgan.system.redaction import redacted
 
 USAGE = 64
 
@@ -50,7 +50,7 @@ def run_app(app: typer.Typer) -> None:
     except Exception as error:
         # Typer's usage errors have no public common base: they are known by this method.
         if not hasattr(error, "format_message"):
-            sys.stderr.write(masked(traceback.format_exc()))
+            sys.stderr.write(redacted(traceback.format_exc()))
             sys.exit(1)
         command = getattr(getattr(error, "ctx", None), "command_path", None)
         hint = f" (see `{command} --help`)" if command else ""
@@ -59,5 +59,5 @@ def run_app(app: typer.Typer) -> None:
 
 
 def _end(message: str, exit_code: int) -> None:
-    print(f"error: {masked(' '.join(message.split()))}", file=sys.stderr)
+    print(f"error: {redacted(' '.join(message.split()))}", file=sys.stderr)
     sys.exit(exit_code)

@@ -21,7 +21,7 @@ _PATTERNS = (
 )
 
 
-def masked(text: str) -> str:
+def redacted(text: str) -> str:
     """`text` without users, passwords and queries of addresses, and without the secrets of the environment.
 
     Those are what variables hold whose names end in PASSWORD, TOKEN, SECRET, KEY or KEYS, and the passwords in the

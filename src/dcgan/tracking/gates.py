@@ -35,7 +35,7 @@ class Judgement:
     num_samples: int
     dataset_sha256: str
     classifier_sha256: str
-    read_as_asked: float | None
+    label_accuracy: float | None
     """None for an unconditional model."""
     class_shares: tuple[float, ...]
     collapse: str | None = None
@@ -54,7 +54,7 @@ class Judgement:
                 num_samples=int(report["num_samples"]),
                 dataset_sha256=str(report["dataset_sha256"]),
                 classifier_sha256=str(report["classifier_sha256"]),
-                read_as_asked=None if report["read_as_asked"] is None else float(report["read_as_asked"]),
+                label_accuracy=None if report["label_accuracy"] is None else float(report["label_accuracy"]),
                 class_shares=tuple(map(float, report["class_shares"])),
                 collapse=report.get("collapse"),
             )
@@ -68,7 +68,7 @@ class Judgement:
 
     def _is_measured(self) -> bool:
         floors = [self.fcd_floor, self.precision_floor, self.recall_floor]
-        figures = [self.fcd, self.precision, self.recall, self.read_as_asked or 0.0, *floors, *self.class_shares]
+        figures = [self.fcd, self.precision, self.recall, self.label_accuracy or 0.0, *floors, *self.class_shares]
         return all(map(math.isfinite, figures)) and min(floors) > 0 and len(self.class_shares) > 0
 
     @property
@@ -113,8 +113,8 @@ def apply_gates(config: GatesConfig, judgement: Judgement) -> list[GateResult]:
     if config.recall_over_floor is not None:
         ratio = judgement.recall / judgement.recall_floor
         results.append(_at_least("recall_over_floor", ratio, config.recall_over_floor))
-    if config.read_as_asked is not None and judgement.read_as_asked is not None:
-        results.append(_at_least("read_as_asked", judgement.read_as_asked, config.read_as_asked))
+    if config.label_accuracy is not None and judgement.label_accuracy is not None:
+        results.append(_at_least("label_accuracy", judgement.label_accuracy, config.label_accuracy))
     if config.min_class_share is not None:
         results.append(_at_least("min_class_share", min(judgement.class_shares), config.min_class_share))
     return results

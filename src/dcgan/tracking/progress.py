@@ -12,7 +12,7 @@ from tqdm import tqdm
 SHOWN = {
     "discriminator/loss": "D {:.3f}",
     "generator/loss": "G {:.3f}",
-    "train/fcd": "fcd {:.2f}",
+    "train/quick_fcd": "fcd {:.2f}",
     "train/images_per_second": "{:,.0f} images/s",
 }
 

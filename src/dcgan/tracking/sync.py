@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from dcgan.config.schema import GanConfig, Params
+from dcgan.config.schema import GanConfig, Params, flatten
 from dcgan.data.dataset import Dataset
 from dcgan.data.dataset_file import load_dataset
 from dcgan.evaluation.numbers import numbers_in
@@ -50,7 +50,7 @@ def open_training(
     run = open_run(
         reference=reference,
         tracking=params.tracking,
-        params=params.flattened(),
+        params=flatten(params),
         tags=training_tags(inputs, device=config.train.device, precision=config.train.precision),
         name=f"{data.name}-{reference.parent.name[:6]}",
         description=f"{config.summary}\n\n{len(data.train):,} images of {data.name}, {end:,} steps.",
@@ -81,7 +81,7 @@ def bring_up_to_date(params: Params, *, to: Stage, required: bool = False) -> Ml
         reference,
         tracking=params.tracking,
         history=REPORTS / "history.jsonl",
-        params=params.flattened(),
+        params=flatten(params),
         interrupted=interrupted,
         required=required,
     )

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dcgan.system.redaction import masked
+from dcgan.system.redaction import redacted
 
 IDLE_LIMIT_S = 15.0
 """Without a connection, or without a byte on it."""
@@ -31,7 +31,7 @@ class SourceError(Exception):
     """A source did not deliver; the message is the reason, without secrets."""
 
     def __init__(self, reason: str, *, is_passing: bool = False) -> None:
-        super().__init__(masked(reason))
+        super().__init__(redacted(reason))
         self.is_passing = is_passing
 
 

@@ -18,7 +18,7 @@ from dcgan.data.files.idx import REPAIR, read_idx
 from dcgan.data.specs import KNOWN_DATA
 from dcgan.system.errors import BadDataError, DcganError, UnavailableError
 from dcgan.system.files import write_bytes
-from dcgan.system.redaction import masked
+from dcgan.system.redaction import redacted
 
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 _MNIST = {
@@ -155,18 +155,18 @@ def _download_from_first(
         try:
             content = fetch(source, file.name, difference=file.difference)
         except SourceError as error:
-            report(f"{masked(place_of(source, file.name))}: {error}")
+            report(f"{redacted(place_of(source, file.name))}: {error}")
             failures[source] = error
             continue
         write_bytes(path, content)
-        report(f"{path}: {len(content):,} bytes from {masked(source)}")
+        report(f"{path}: {len(content):,} bytes from {redacted(source)}")
         return source, list(failures)
     raise _nowhere(file, failures)
 
 
 def _nowhere(file: DataFile, failures: dict[str, SourceError]) -> DcganError:
     """The error for a file that no source delivers."""
-    reasons = [f"{masked(place_of(source, file.name))}: {error}" for source, error in failures.items()]
+    reasons = [f"{redacted(place_of(source, file.name))}: {error}" for source, error in failures.items()]
     tried = "; ".join(reasons) or "neither MNIST_MIRROR nor data.mirrors names one"
     repair = "set MNIST_MIRROR to a folder or a base URL that has the four files"
     if any(isinstance(error, WrongBytesError) for error in failures.values()):

@@ -30,12 +30,12 @@ def confusion_matrix(asked: NDArray[np.int64], read: NDArray[np.int64]) -> NDArr
     return matrix
 
 
-def read_as_asked(confusion: NDArray[np.int64]) -> float:
+def label_accuracy(confusion: NDArray[np.int64]) -> float:
     """The share of samples, in [0, 1], that are read as the digit asked for, from a confusion matrix [10, 10]."""
     return float(np.trace(confusion) / confusion.sum())
 
 
-def read_as_asked_per_digit(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
+def label_accuracy_per_class(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
     """The same share for each digit asked for, float64 [10]; not a number for a digit that nobody asked for."""
     asked = confusion.sum(axis=1)
     shares: NDArray[np.float64] = np.where(asked > 0, np.diagonal(confusion) / np.maximum(asked, 1), math.nan)

@@ -9,8 +9,8 @@ from torch.nn.utils.parametrizations import spectral_norm as with_spectral_norm
 
 from dcgan.config.schema import ModelConfig
 from dcgan.gan.networks.autoencoder import AutoencoderDiscriminator, began_generator
-from dcgan.gan.networks.auxiliary import CODES, LABELS, Recognition
-from dcgan.gan.networks.base import Discriminator, Generator, Verdict
+from dcgan.gan.networks.auxiliary import CODES, LABELS, AuxiliaryTask
+from dcgan.gan.networks.base import Discriminator, DiscriminatorOutput, Generator
 from dcgan.gan.networks.convolutional import (
     all_conv_discriminator,
     all_conv_generator,
@@ -25,10 +25,10 @@ from dcgan.gan.networks.dense import mlp_discriminator, mlp_generator
 
 __all__ = [
     "ARCHITECTURES",
+    "AuxiliaryTask",
     "Discriminator",
+    "DiscriminatorOutput",
     "Generator",
-    "Recognition",
-    "Verdict",
     "build_discriminator",
     "build_generator",
 ]
@@ -51,7 +51,7 @@ class Architecture:
 
     generator: Callable[[ModelConfig], Generator]
     discriminator: Callable[[ModelConfig], Discriminator]
-    recognition: Recognition | None = None
+    auxiliary: AuxiliaryTask | None = None
     """What its discriminator reads off the images besides."""
     init: Callable[[nn.Module], None] = init_convolution
     """How a layer starts."""
@@ -64,8 +64,8 @@ ARCHITECTURES = {
     "dcgan_all_conv": Architecture(all_conv_generator, all_conv_discriminator),
     "dcgan_maxpool": Architecture(two_layer_generator, maxpool_discriminator),
     "mlp": Architecture(mlp_generator, mlp_discriminator),
-    "acgan": Architecture(dcgan_generator, partial(guessing_discriminator, num_guesses=LABELS.num_guesses), LABELS),
-    "infogan": Architecture(coded_generator, partial(guessing_discriminator, num_guesses=CODES.num_guesses), CODES),
+    "acgan": Architecture(dcgan_generator, partial(guessing_discriminator, num_auxiliary=LABELS.num_auxiliary), LABELS),
+    "infogan": Architecture(coded_generator, partial(guessing_discriminator, num_auxiliary=CODES.num_auxiliary), CODES),
     "began": Architecture(began_generator, AutoencoderDiscriminator, init=keep_defaults),
 }
 
@@ -77,7 +77,7 @@ def build_generator(config: ModelConfig) -> Generator:
 
 
 def build_discriminator(config: ModelConfig, *, spectral_norm: bool = False) -> Discriminator:
-    """An untrained discriminator: (images [B, 1, 28, 28] in [-1, 1], labels [B] or None) → Verdict.
+    """An untrained discriminator: (images [B, 1, 28, 28] in [-1, 1], labels [B] or None) → DiscriminatorOutput.
 
     Args:
         config: its shape.

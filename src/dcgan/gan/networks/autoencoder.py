@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from dcgan.config.schema import ModelConfig
-from dcgan.gan.networks.base import Discriminator, Generator, Verdict, num_inputs
+from dcgan.gan.networks.base import Discriminator, DiscriminatorOutput, Generator, num_inputs
 
 NUM_HIDDEN = 64
 """Numbers that an image is squeezed through."""
@@ -24,11 +24,11 @@ class AutoencoderDiscriminator(Discriminator):
         self.squeeze = nn.Linear(2 * width * 7 * 7, NUM_HIDDEN)
         self.redraw = nn.Sequential(_spread(NUM_HIDDEN, width), _decode(width))
 
-    def forward(self, images: Tensor, labels: Tensor | None) -> Verdict:
+    def forward(self, images: Tensor, labels: Tensor | None) -> DiscriminatorOutput:
         """Judge images [B, 1, 28, 28] in [-1, 1]; labels are not looked at."""
         del labels
         redrawn = self.redraw(self.squeeze(self.maps(images).flatten(1)))
-        return Verdict(-(images.float() - redrawn.float()).abs().mean(dim=(1, 2, 3)))
+        return DiscriminatorOutput(-(images.float() - redrawn.float()).abs().mean(dim=(1, 2, 3)))
 
 
 def began_generator(config: ModelConfig) -> Generator:

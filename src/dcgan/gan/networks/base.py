@@ -10,12 +10,12 @@ from torch.nn import functional
 from dcgan.config.schema import NUM_CLASSES, ModelConfig
 
 
-class Verdict(NamedTuple):
+class DiscriminatorOutput(NamedTuple):
     """What a discriminator makes of B images."""
 
     logits: Tensor
     """Float32 [B], higher for real; where the zero lies is the loss's business, BEGAN's are all negative."""
-    guess: Tensor | None = None
+    auxiliary: Tensor | None = None
     """Float32 [B, G]: what it believes the generator was asked for; only acgan and infogan guess."""
 
 
@@ -45,7 +45,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """(images [B, 1, 28, 28] in [-1, 1], labels [B] or None) → Verdict."""
+    """(images [B, 1, 28, 28] in [-1, 1], labels [B] or None) → DiscriminatorOutput."""
 
     maps: nn.Module
     """All before the verdict: images to feature maps [B, C, H, W]."""
@@ -66,7 +66,7 @@ class HeadedDiscriminator(Discriminator):
         maps: nn.Module,
         num_features: int,
         head: nn.Module | None = None,
-        guesser: nn.Module | None = None,
+        auxiliary_head: nn.Module | None = None,
     ) -> None:
         """Put together a discriminator.
 
@@ -75,18 +75,18 @@ class HeadedDiscriminator(Discriminator):
             maps: images to feature maps with `num_features` numbers an image.
             num_features: see `maps`.
             head: features [B, num_features] to [B, 1]; None: a linear one.
-            guesser: features [B, num_features] to the guess [B, G]; who guesses the label is not told it.
+            auxiliary_head: features [B, num_features] to the guess [B, G]; who guesses the label is not told it.
         """
         super().__init__()
         self.maps = maps
         self.num_features = num_features
         self.head = head or nn.Linear(num_features, 1)
-        is_told = config.conditional and guesser is None
+        is_told = config.conditional and auxiliary_head is None
         self.projection = nn.Embedding(NUM_CLASSES, num_features) if is_told else None
         self.projection_divisor = math.sqrt(num_features)
-        self.guesser = guesser
+        self.auxiliary_head = auxiliary_head
 
-    def forward(self, images: Tensor, labels: Tensor | None) -> Verdict:
+    def forward(self, images: Tensor, labels: Tensor | None) -> DiscriminatorOutput:
         """Judge images [B, 1, 28, 28] in [-1, 1] with labels [B]."""
         features: Tensor = self.maps(images).flatten(1)
         logits: Tensor = self.head(features).squeeze(1)
@@ -94,8 +94,8 @@ class HeadedDiscriminator(Discriminator):
             assert labels is not None, "a conditional discriminator needs labels"
             agreement = (features * self.projection(labels)).sum(dim=1)
             logits = logits + agreement / self.projection_divisor
-        guess = None if self.guesser is None else self.guesser(features).float()
-        return Verdict(logits.float(), guess)
+        guess = None if self.auxiliary_head is None else self.auxiliary_head(features).float()
+        return DiscriminatorOutput(logits.float(), guess)
 
 
 def num_inputs(config: ModelConfig) -> int:

@@ -74,11 +74,13 @@ def maxpool_discriminator(config: ModelConfig) -> HeadedDiscriminator:
     return HeadedDiscriminator(config, maps=maps, num_features=32 * width)
 
 
-def guessing_discriminator(config: ModelConfig, num_guesses: int) -> HeadedDiscriminator:
+def guessing_discriminator(config: ModelConfig, num_auxiliary: int) -> HeadedDiscriminator:
     """As `dcgan_discriminator`, with a second linear head that guesses."""
     num_features = _num_features(config)
-    guesser = nn.Linear(num_features, num_guesses)
-    return HeadedDiscriminator(config, maps=_strided_maps(config), num_features=num_features, guesser=guesser)
+    auxiliary_head = nn.Linear(num_features, num_auxiliary)
+    return HeadedDiscriminator(
+        config, maps=_strided_maps(config), num_features=num_features, auxiliary_head=auxiliary_head
+    )
 
 
 class _Category(nn.Module):

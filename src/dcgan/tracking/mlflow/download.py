@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from dcgan.system.errors import BadDataError
-from dcgan.system.redaction import masked
+from dcgan.system.redaction import redacted
 from dcgan.tracking.mlflow.link import Link
 
 
@@ -19,7 +19,7 @@ def download_model(address: str, folder: Path) -> Path:
     fetched = link.attempt(lambda _client: _download(address, folder, uri=link.uri))
     if fetched is None:
         raise BadDataError(
-            f"{address}: the registry at {masked(link.uri)} has no such model; `make ui` shows what it has"
+            f"{address}: the registry at {redacted(link.uri)} has no such model; `make ui` shows what it has"
         )
     files = sorted(fetched.rglob("*.onnx"))
     if len(files) != 1:

@@ -9,7 +9,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dcgan.system.errors import UnavailableError
-from dcgan.system.redaction import masked
+from dcgan.system.redaction import redacted
 from dcgan.tracking.mlflow.store import connect, prepare, tracking_uri
 
 if TYPE_CHECKING:
@@ -122,8 +122,8 @@ def _described(error: Exception, *, uri: str) -> str:
     if isinstance(error, ImportError):
         return f"MLflow cannot be imported ({error}): install the extra `train`"
     cause = _cause_of(error)
-    words = " ".join(masked(f"{type(cause).__name__}: {cause}").split())[:LONGEST_REASON]
-    return f"MLflow at {masked(uri)} failed ({words}): start it, or set MLFLOW_TRACKING_URI"
+    words = " ".join(redacted(f"{type(cause).__name__}: {cause}").split())[:LONGEST_REASON]
+    return f"MLflow at {redacted(uri)} failed ({words}): start it, or set MLFLOW_TRACKING_URI"
 
 
 def _cause_of(error: Exception) -> BaseException:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dcgan.inference.checksum import check_seal
+from dcgan.inference.checksum import has_valid_checksum
 from dcgan.system.errors import BadDataError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def load_onnx(path: Path) -> "ModelProto":
         raise BadDataError(f"{path}: missing; run the stage `export` first")
     content = path.read_bytes()
     try:
-        sealed = check_seal(content)
+        sealed = has_valid_checksum(content)
     except ValueError as error:
         raise BadDataError(f"{path}: {error}; run `dvc repro --force export`") from error
     try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from dcgan.config.schema import TrackingConfig
 from dcgan.system.errors import BadDataError
-from dcgan.system.redaction import masked
+from dcgan.system.redaction import redacted
 from dcgan.tracking.history import read_history
 from dcgan.tracking.mlflow.link import Link
 from dcgan.tracking.mlflow.reference import RunReference, load_run_reference, save_run_reference
@@ -215,7 +215,7 @@ def _log_params(client: "MlflowClient", run_id: str, params: Mapping[str, str]) 
 
 def _as_text(params: Mapping[str, object]) -> dict[str, str]:
     """Parameters as MLflow shows them, without passwords."""
-    return {key: masked(str(value)) for key, value in params.items()}
+    return {key: redacted(str(value)) for key, value in params.items()}
 
 
 def _context_tags(tags: Mapping[str, str], description: str) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dcgan.gan.devices import resolve_precision
+from dcgan.config.devices import resolve_precision
 
 CPU = torch.device("cpu")
 

@@ -1,0 +1,30 @@
+"""The files of a workspace: every path that a stage or a command reads or writes, relative to its folder."""
+
+from pathlib import Path
+
+PARAMS = Path("params.yaml")
+
+RAW = Path("data/raw")
+DATASET = Path("data/dataset.safetensors")
+
+MODELS = Path("models")
+CLASSIFIER = MODELS / "classifier.safetensors"
+GENERATOR = MODELS / "generator.safetensors"
+DISCRIMINATOR = MODELS / "discriminator.safetensors"
+ONNX_GENERATOR = MODELS / "generator.onnx"
+
+REPORTS = Path("reports")
+VALIDATION = REPORTS / "validation.json"
+TRAINING_REPORTS = REPORTS / "training"
+HISTORY = TRAINING_REPORTS / "history.jsonl"
+SAMPLES = TRAINING_REPORTS / "samples"
+EVALUATION = REPORTS / "evaluation.json"
+EVALUATION_FIGURES = REPORTS / "evaluation"
+METRICS = REPORTS / "metrics.json"
+EXPORT = REPORTS / "export.json"
+REGISTRATION = REPORTS / "registration.json"
+
+# Known to git's ignore list, not to DVC: unfinished trainings, and what differs from run to run.
+CHECKPOINTS = Path(".checkpoints")
+DATA_DOCS = REPORTS / "data_docs"
+TIMINGS = REPORTS / "timings.jsonl"
