@@ -13,7 +13,6 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import torch
@@ -22,22 +21,20 @@ import yaml
 
 from dcgan.config.devices import prepare_device, resolve
 from dcgan.config.params_file import load_params
-from dcgan.config.schema import Params, TrackingConfig, flatten
+from dcgan.config.schema import Params
 from dcgan.figures.drawing import save_grid
 from dcgan.gan.sampling import image_grid
 from dcgan.gan.state import build_state
 from dcgan.gan.step import gan_step
+from dcgan.gan.tracker import NullTracker
 from dcgan.system.errors import DcganError, UsageError
 from dcgan.system.exit import new_app, run_app
 from dcgan.system.files import write_bytes
-from dcgan.tracking.mlflow import open_run
-from dcgan.tracking.provenance import training_tags
 from recipe_changes import PARAMS, changed_params
-from trials import CLASSIFIER, FIGURE_COLUMNS, Reference, append, figures_of, origin_of, row_of, run_trial
+from trials import FIGURE_COLUMNS, Reference, append, figures_of, origin_of, row_of, run_trial
 
 PLAN, RESULTS = Path("experiments/zoo.yaml"), Path("experiments/zoo.csv")
 PAGE, PICTURES = Path("docs/zoo.md"), Path("docs/images/zoo")
-DATASET = Path("data/dataset.safetensors")
 COLUMNS = (
     "row", "seed", "images_seen", "images_per_second", "num_samples", "fcd_over_floor",
     *FIGURE_COLUMNS, "threads", "recipe", "classifier",
@@ -83,33 +80,15 @@ def params_of(name: str, plan: Plan) -> Params:
 
 
 def train_member(name: str, params: Params) -> dict[str, object]:
-    """Train and judge one member, on record in MLflow's experiment `zoo`; its row.
+    """Train and judge one member; its row.
 
     Raises:
         DivergedError, BadDataError: as `run_trial`.
     """
-    device, reference = prepare_device(params.train), read_reference()
-    precision = resolve(params.gan, device).train.precision
-    tags = training_tags([DATASET, CLASSIFIER], device=str(device), precision=precision)
-    with TemporaryDirectory() as folder:
-        run = open_run(
-            reference=Path(folder, "run.json"),
-            tracking=TrackingConfig(experiment="zoo", registered_model=""),
-            params=flatten(params),
-            tags=tags,
-            name=name,
-            description=params.gan.summary,
-        )
-        data = reference.dataset
-        run.log_dataset(name=data.name, sha256=data.sha256, path=DATASET, profile={"images": len(data.train)})
-        with run:
-            trial = run_trial(params, reference, tracker=run, quick_judge=reference.quick_judge(params))
-            picture, shown = PICTURES / f"{name}.png", trial.samples.pixels[: GRID[0] * GRID[1]]
-            save_grid(picture, image_grid(shown, columns=GRID[0]))
-            figures = figures_of(trial, reference.evaluator.floor)
-            run.log_metrics({f"evaluation/{key}": value for key, value in figures.items() if isinstance(value, float)})
-            run.log_artifacts(picture, folder="evaluation")
-    return {"images_seen": trial.images_seen} | figures
+    reference = read_reference()
+    trial = run_trial(params, reference, tracker=NullTracker(), quick_judge=reference.quick_judge(params))
+    save_grid(PICTURES / f"{name}.png", image_grid(trial.samples.pixels[: GRID[0] * GRID[1]], columns=GRID[0]))
+    return {"images_seen": trial.images_seen} | figures_of(trial, reference.evaluator.floor)
 
 
 @cache

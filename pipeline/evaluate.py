@@ -16,7 +16,6 @@ from dcgan.figures.evaluation import save_discriminator, save_quality
 from dcgan.gan.networks import build_discriminator, build_generator
 from dcgan.system.exit import run_stage
 from dcgan.system.files import sha256_of, write_json
-from dcgan.tracking.sync import bring_up_to_date
 
 MODELS, REPORTS, PLOTS = Path("models"), Path("reports"), Path("reports/plots")
 CLASSIFIER, GENERATOR = MODELS / "classifier.safetensors", MODELS / "generator.safetensors"
@@ -49,8 +48,6 @@ def main() -> None:
     write_json(REPORTS / "evaluation.json", {"generator_sha256": sha256_of(GENERATOR), **report})
     for rated, figures in headlines(report).items():
         write_json(REPORTS / f"metrics/{rated}.json", figures)
-
-    bring_up_to_date(params, to="evaluate")
     print(headline(report))
 
 

@@ -9,8 +9,7 @@ from dcgan.export.onnx_export import examine, export_generator
 from dcgan.gan.networks import build_generator
 from dcgan.system.exit import run_stage
 from dcgan.system.files import read_json, sha256_of, write_bytes, write_json
-from dcgan.tracking.gates import Judgement
-from dcgan.tracking.sync import bring_up_to_date
+from dcgan.tracking.gates import EvaluationFigures
 
 MODELS, REPORTS = Path("models"), Path("reports")
 GENERATOR = MODELS / "generator.safetensors"
@@ -31,7 +30,6 @@ def main() -> None:
     write_bytes(MODELS / "generator.onnx", content)
     write_json(REPORTS / "export.json", {"opset": opset, "generator_sha256": sha256_of(GENERATOR), **report})
 
-    bring_up_to_date(params, to="export")
     difference = report["parity"]["max_difference"]
     print(f"models/generator.onnx: {len(content):,} bytes, at most {difference:.1e} from PyTorch's images")
 
@@ -39,13 +37,13 @@ def main() -> None:
 def describe(params: Params) -> dict[str, str]:
     """What the ONNX file says about itself; neither path nor time nor run, so equal models have equal bytes."""
     evaluation = REPORTS / "evaluation.json"
-    judgement = Judgement.from_report(read_json(evaluation, made_by="evaluate"), path=evaluation)
+    figures = EvaluationFigures.from_report(read_json(evaluation, made_by="evaluate"), path=evaluation)
     return {
         "latent_dim": str(params.model.latent_dim),
         "latent_distribution": params.model.latent_distribution,
         "num_classes": str(NUM_CLASSES if params.model.conditional else 0),
         "dataset": params.data.name,
-        "dataset_sha256": judgement.dataset_sha256,
+        "dataset_sha256": figures.dataset_sha256,
         "params_sha256": params_sha256(params),
     }
 

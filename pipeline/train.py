@@ -11,7 +11,6 @@ from dcgan.config.devices import prepare_device, resolve
 from dcgan.config.params_file import load_params
 from dcgan.data.batches import Batches
 from dcgan.data.dataset_file import load_dataset
-from dcgan.figures.training import save_history
 from dcgan.gan.recovery import train_with_rollbacks
 from dcgan.gan.sampling import sample_from_seed
 from dcgan.gan.state import build_state
@@ -22,8 +21,9 @@ from dcgan.system.files import require_writable
 from dcgan.system.run_lock import exclusive
 from dcgan.system.signals import stop_on_signals
 from dcgan.tracking.jsonl import JsonlTracker
+from dcgan.tracking.live import LiveSync
 from dcgan.tracking.progress import ProgressBar
-from dcgan.tracking.sync import open_training, track_training
+from dcgan.tracking.provenance import describe_training, note_weights
 
 CHECKPOINTS, MODELS, REPORTS = Path(".checkpoints"), Path("models"), Path("reports")
 DATASET, CLASSIFIER = INPUTS = Path("data/dataset.safetensors"), MODELS / "classifier.safetensors"
@@ -43,10 +43,10 @@ def main() -> None:
     with exclusive(CHECKPOINTS / "lock"), stop_on_signals() as stop:
         folder = CheckpointFolder(CHECKPOINTS, recipe_of("train", config, INPUTS, device=device))
         state = folder.restore(build_state(config, device=device))
-        reference = folder.path / "run.json"
-        run = open_training(reference, params=params, config=config, data=data, inputs=INPUTS, end=end)
+        describe_training(folder.path, params=params, config=config)
         log = JsonlTracker(folder.path, resume_from_step=state.step, publish_to=REPORTS)
-        with TeeTracker(log, run, ProgressBar("train", start=state.step, end=end)) as tracker:
+        mlflow = LiveSync(folder.path, experiment=params.tracking.experiment)
+        with mlflow, TeeTracker(log, ProgressBar("train", start=state.step, end=end)) as tracker:
             state = train_with_rollbacks(
                 state, batches, config, checkpoints=folder, tracker=tracker, judge=judge, stop_requested=stop
             )
@@ -55,8 +55,7 @@ def main() -> None:
             save_weights(
                 MODELS, remarks=state.remarks, generator=state.generator_ema, discriminator=state.discriminator
             )
-            save_history(REPORTS / "plots", REPORTS / "history.jsonl")
-            track_training(run)
+            note_weights(folder.path)
         folder.remove()
 
 

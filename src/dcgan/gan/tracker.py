@@ -13,7 +13,10 @@ class Tracker(Protocol):
     """What training tells the world. Metric keys read `player/quantity`, e.g. `generator/loss`."""
 
     def log_metrics(self, metrics: Mapping[str, float], *, step: int) -> None:
-        """Record the finite `metrics` as they were after `step` steps."""
+        """Record the finite `metrics` as they were after `step` steps; equal runs give equal ones."""
+
+    def log_timings(self, metrics: Mapping[str, float], *, step: int) -> None:
+        """As `log_metrics`, for what differs from run to run: no file that must be reproducible may hold it."""
 
     def log_samples(self, pixels: NDArray[np.uint8], *, step: int) -> None:
         """Record one grid of samples, uint8 [height, width], as drawn after `step` steps."""
@@ -30,6 +33,9 @@ class NullTracker:
 
     def log_metrics(self, metrics: Mapping[str, float], *, step: int) -> None:
         """Drop the metrics."""
+
+    def log_timings(self, metrics: Mapping[str, float], *, step: int) -> None:
+        """Drop the timings."""
 
     def log_samples(self, pixels: NDArray[np.uint8], *, step: int) -> None:
         """Drop the grid."""
@@ -52,6 +58,10 @@ class RecordingTracker:
     def log_metrics(self, metrics: Mapping[str, float], *, step: int) -> None:
         """Keep the metrics under their step."""
         self.metrics.setdefault(step, {}).update(metrics)
+
+    def log_timings(self, metrics: Mapping[str, float], *, step: int) -> None:
+        """Keep the timings as `log_metrics` does."""
+        self.log_metrics(metrics, step=step)
 
     def log_samples(self, pixels: NDArray[np.uint8], *, step: int) -> None:
         """Keep the grid under its step."""
@@ -93,6 +103,11 @@ class TeeTracker:
         """Record the metrics everywhere."""
         for tracker in self.trackers:
             tracker.log_metrics(metrics, step=step)
+
+    def log_timings(self, metrics: Mapping[str, float], *, step: int) -> None:
+        """Record the timings everywhere."""
+        for tracker in self.trackers:
+            tracker.log_timings(metrics, step=step)
 
     def log_samples(self, pixels: NDArray[np.uint8], *, step: int) -> None:
         """Record the grid everywhere."""

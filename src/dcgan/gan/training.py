@@ -82,7 +82,8 @@ def train(
         # Report
         if window.length and is_due(state.step, config.train.report_every, is_last=is_last):
             speed = {"train/images_per_second": batches.batch_size * window.steps_per_second()}
-            tracker.log_metrics(window.means() | rates_of(state) | speed, step=state.step)
+            tracker.log_metrics(window.means() | rates_of(state), step=state.step)
+            tracker.log_timings(speed, step=state.step)
             watch_for_collapse(state, tracker, steps_per_epoch=batches.steps_per_epoch)
             window = Window()
 

@@ -1,49 +1,106 @@
-"""models/run.json: which run trained the model beside it. It travels with the model through DVC's cache."""
+"""What an MLflow run is to hold, read from the workspace: a training's record and the reports on the model it left."""
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeGuard
+from typing import Any, Literal
 
+from dcgan.config import workspace
+from dcgan.config.schema import Params
+from dcgan.evaluation.numbers import numbers_in
 from dcgan.system.errors import BadDataError
-from dcgan.system.files import read_json, write_json
-from dcgan.tracking.mlflow.run import MlflowRun
+from dcgan.system.files import read_json, sha256_of
+from dcgan.tracking.jsonl import Point, grids_in, read_events, read_points
+from dcgan.tracking.provenance import (
+    DATASET_SHA256,
+    GENERATOR_SHA256,
+    RUN,
+    TRAINING_ID,
+    Run,
+    load_run,
+    run_of_model,
+    validated_dataset,
+)
+
+Status = Literal["RUNNING", "FINISHED", "KILLED", "FAILED"]
+REPORTS = {"evaluation": (workspace.EVALUATION, "evaluate"), "export": (workspace.EXPORT, "export")}
+"""The reports on a model and the stages that write them, by the beginning of their metrics' keys."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunReference:
-    """Names a run without saying where the store is, which may hold secrets and differs between machines.
+class RunRecord:
+    """All that an MLflow run is to hold."""
 
-    `params` and `tags` are those that the run was opened with, for a store that missed it.
-    """
+    tags: Mapping[str, str]
+    params: Mapping[str, str]
+    dataset: Mapping[str, Any]
+    """As `validated_dataset` tells it; empty if the workspace has another one by now."""
+    status: Status
+    points: Sequence[Point]
+    grids: Sequence[Path]
+    figures: Mapping[str, float] = field(default_factory=dict)
+    """Metrics of the finished model."""
+    files: Mapping[str, Sequence[Path]] = field(default_factory=dict)
+    """Artifacts by their folder in the run."""
 
-    run_id: str
-    experiment: str
-    params: Mapping[str, str] = field(default_factory=dict)
-    tags: Mapping[str, str] = field(default_factory=dict)
+    @property
+    def last_step(self) -> int:
+        """The step that the training has come to."""
+        return max((point.step for point in self.points), default=0)
 
 
-def save_run_reference(path: Path, run: MlflowRun) -> None:
-    """Write what names `run` and what it was opened with, atomically."""
-    names = {"run_id": run.run_id, "experiment": run.experiment}
-    write_json(path, {**names, "params": dict(run.params), "tags": dict(run.tags)})
-
-
-def load_run_reference(path: Path) -> RunReference:
-    """What `save_run_reference` wrote.
+def read_training(folder: Path, *, status: Status) -> RunRecord:
+    """The record of the training whose checkpoints are in `folder`.
 
     Raises:
-        BadDataError: the file is missing or names no run.
+        BadDataError: a file is missing or damaged.
     """
-    content = {"params": {}, "tags": {}} | read_json(path, made_by="train")
-    run_id, experiment, params, tags = (content.get(key) for key in ("run_id", "experiment", "params", "tags"))
-    is_named = isinstance(run_id, str) and re.fullmatch(r"[\w-]+", run_id) and isinstance(experiment, str)
-    if not (is_named and _is_text(params) and _is_text(tags)):
-        raise BadDataError(f"{path}: names no run; delete it and run `dvc repro train`")
-    return RunReference(run_id=str(run_id), experiment=str(experiment), params=params, tags=tags)
+    if (run := load_run(folder)) is None:
+        raise BadDataError(f"{folder / RUN}: missing or damaged; run `dvc repro train`")
+    return _read_record(folder, run, status)
 
 
-def _is_text(values: object) -> TypeGuard[dict[str, str]]:
-    """Whether these are texts by name."""
-    return isinstance(values, dict) and all(isinstance(value, str) for value in values.values())
+def unfinished_trainings() -> Iterator[RunRecord]:
+    """The records of trainings that stopped before their end; none may be running."""
+    for path in sorted(workspace.CHECKPOINTS.glob(f"*/{RUN}")):
+        if not path.parent.suffix and (run := load_run(path.parent)):
+            yield _read_record(path.parent, run, "FINISHED" if GENERATOR_SHA256 in run["tags"] else "KILLED")
+
+
+def read_model(params: Params) -> RunRecord:
+    """The record of the workspace's model: its training, and the reports on it; those on other weights are left out.
+
+    Raises:
+        BadDataError: nothing was trained here, or a file is damaged.
+    """
+    if not workspace.GENERATOR.is_file():
+        raise BadDataError(f"{workspace.GENERATOR}: missing; run `dvc repro train` first")
+    sha256 = sha256_of(workspace.GENERATOR)
+    record = _read_record(workspace.REPORTS, run_of_model(params, sha256), "FINISHED")
+    reports = {kind: report for kind in REPORTS if (report := _read_report(kind, of=sha256))}
+    files = {kind: [REPORTS[kind][0]] for kind in reports}
+    if "evaluation" in files:
+        files["evaluation"] += sorted(workspace.EVALUATION_FIGURES.glob("*.*"))
+    if record.dataset:
+        files["training"] = [workspace.VALIDATION]
+    figures = {key: value for kind in reports for key, value in numbers_in(reports[kind], prefix=kind).items()}
+    return replace(record, figures=figures, files=files)
+
+
+def _read_record(folder: Path, run: Run, status: Status) -> RunRecord:
+    dataset = validated_dataset()
+    return RunRecord(
+        tags={**run["tags"], **{f"event.{name}": text for name, text in read_events(folder).items()}},
+        params=run["params"],
+        dataset=dataset if dataset.get("sha256") == run["tags"].get(DATASET_SHA256) else {},
+        status=status,
+        points=read_points(folder, with_timings=TRAINING_ID in run["tags"]),  # else they are another training's
+        grids=grids_in(folder),
+    )
+
+
+def _read_report(kind: str, *, of: str) -> dict[str, Any]:
+    """A report on the weights with the SHA-256 `of`; empty if there is none, or one on other weights."""
+    path, stage = REPORTS[kind]
+    report = read_json(path, made_by=stage) if path.is_file() else {}
+    return report if report.get(GENERATOR_SHA256) == of else {}

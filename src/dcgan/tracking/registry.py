@@ -1,160 +1,135 @@
 """MLflow's model registry: versions of the generator as ONNX, and the aliases `champion` and `challenger`."""
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from dcgan.system.files import sha256_of
-from dcgan.tracking.mlflow.onnx_model import input_example_of, load_onnx, signature_of
-from dcgan.tracking.mlflow.run import MlflowRun
+from dcgan.config.schema import Params
+from dcgan.config.workspace import EVALUATION, EXPORT, GENERATOR, ONNX_GENERATOR
+from dcgan.system.errors import BadDataError
+from dcgan.system.files import read_json, sha256_of
+from dcgan.tracking.gates import Decision, EvaluationFigures, GateResult, apply_gates, decide
+from dcgan.tracking.onnx_model import load_onnx, signature_and_example
+from dcgan.tracking.provenance import GENERATOR_SHA256
+from dcgan.tracking.version_page import champion_from, note_of, tags_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
     from onnx import ModelProto
 
 DESCRIPTION = (
-    "Draws handwritten digits. Inputs: `latents` float32 [batch, latent_dim] and, for a conditional model, `labels`"
+    "Generates handwritten digits. Inputs: `latents` float32 [batch, latent_dim] and, for a conditional model, `labels`"
     " int64 [batch]. Outputs: `images` float32 [batch, 1, 28, 28] in [-1, 1] and `pixels` uint8 [batch, 28, 28]."
 )
-SHA256 = "onnx_sha256"
-VERSIONS = "mlflow.modelVersions"
-"""The tag by which MLflow's pages lead from a logged model to its registered version."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
-    """One version of a registered model."""
+class Candidate:
+    """The workspace's exported model, models/generator.onnx, with all that is known of it."""
 
-    version: str
-    tags: Mapping[str, str]
+    model: "ModelProto"
+    hashes: Mapping[str, str]
+    """What tells it from every other version, as tags: the SHA-256 of its weights and of its file."""
+    figures: EvaluationFigures
+    gates: Sequence[GateResult]
+    export: Mapping[str, Any]
+    """The report of the stage `export`."""
 
 
-class Registry:
-    """The versions of one registered model, reached through a run that requires MLflow.
+def read_candidate(params: Params) -> Candidate:
+    """The model that the stages `evaluate` and `export` left.
 
-    Every method raises UnavailableError if MLflow fails.
+    Raises:
+        BadDataError: a file is missing or damaged, or a report is on other weights.
     """
-
-    def __init__(self, run: MlflowRun, name: str) -> None:
-        self._run = run
-        self.name = name
-
-    def champion(self) -> Entry | None:
-        """The version that holds the alias champion."""
-        return self._run.link.attempt(self._find_champion)
-
-    def register(self, path: Path) -> str:
-        """The version of the ONNX file `path`, which is logged to the run; equal bytes are never registered twice.
-
-        Raises:
-            BadDataError: the file is missing or no ONNX model.
-        """
-        model = load_onnx(path)
-        sha256 = sha256_of(path)
-        found = self._run.link.attempt(lambda client: self._find_or_create(client, model, sha256))
-        return str(found)
-
-    def describe(self, version: str, *, tags: Mapping[str, str], note: str) -> None:
-        """Set the tags and the page, Markdown, of a version."""
-        self._run.link.attempt(lambda client: self._describe(client, version, tags, note))
-
-    def award(self, version: str, alias: str) -> None:
-        """Let the alias point to the version; a champion is no challenger any more."""
-        self._run.link.attempt(lambda client: self._award(client, version, alias))
-
-    def _find_champion(self, client: "MlflowClient") -> Entry | None:
-        found = self._find_by_alias(client, "champion")
-        return None if found is None else Entry(version=str(found.version), tags=dict(found.tags))
-
-    def _find_by_alias(self, client: "MlflowClient", alias: str) -> "ModelVersion | None":
-        from mlflow.exceptions import MlflowException
-
-        try:
-            return client.get_model_version_by_alias(self.name, alias)
-        except MlflowException as error:
-            if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
-                return None
-            raise
-
-    def _find_or_create(self, client: "MlflowClient", model: "ModelProto", sha256: str) -> str:
-        import mlflow
-
-        # Logging a model and registering it go to the process-wide address, whatever the client's is.
-        mlflow.set_tracking_uri(self._run.link.uri)
-        run = client.get_run(self._run.run_id)
-        model_id = _find_logged(client, run, sha256) or _log(client, run, model, sha256, step=self._run.last_step)
-        self._create_name(client)
-        found = client.search_model_versions(f"name = '{self.name}' and tags.{SHA256} = '{sha256}'", max_results=1)
-        if not found:
-            source = f"models:/{model_id}"
-            tags, run_id = {SHA256: sha256}, run.info.run_id
-            found = [client.create_model_version(self.name, source, run_id, tags, model_id=model_id)]
-        number = str(found[0].version)
-        link = [{"name": self.name, "version": number}]
-        client.set_logged_model_tags(model_id, {VERSIONS: json.dumps(link)})
-        return number
-
-    def _create_name(self, client: "MlflowClient") -> None:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            client.create_registered_model(self.name, description=DESCRIPTION)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-
-    def _describe(self, client: "MlflowClient", version: str, tags: Mapping[str, str], note: str) -> None:
-        for key, value in tags.items():
-            client.set_model_version_tag(self.name, version, key, value)
-        client.update_model_version(self.name, version, note)
-
-    def _award(self, client: "MlflowClient", version: str, alias: str) -> None:
-        client.set_registered_model_alias(self.name, alias, version)
-        challenger = self._find_by_alias(client, "challenger") if alias == "champion" else None
-        if challenger is not None and str(challenger.version) == version:
-            client.delete_registered_model_alias(self.name, "challenger")
+    evaluation, export = read_json(EVALUATION, made_by="evaluate"), read_json(EXPORT, made_by="export")
+    figures, model = EvaluationFigures.from_report(evaluation, path=EVALUATION), load_onnx(ONNX_GENERATOR)
+    if not GENERATOR.is_file():
+        raise BadDataError(f"{GENERATOR}: missing; run `dvc repro train` first")
+    sha256 = sha256_of(GENERATOR)
+    for report, path in ((evaluation, EVALUATION), (export, EXPORT)):
+        if report.get(GENERATOR_SHA256) != sha256:
+            raise BadDataError(f"{path}: reports on other weights than {GENERATOR}; run `dvc repro`")
+    return Candidate(
+        model=model,
+        hashes={GENERATOR_SHA256: sha256, "onnx_sha256": sha256_of(ONNX_GENERATOR)},
+        figures=figures,
+        gates=apply_gates(params.gates, figures),
+        export=export,
+    )
 
 
-def _find_logged(client: "MlflowClient", run: "Run", sha256: str) -> str | None:
-    """The id of the model with these bytes among those that the run logged."""
-    for output in run.outputs.model_outputs if run.outputs else []:
-        model = client.get_logged_model(output.model_id)
-        if model.tags.get(SHA256) == sha256 and model.status == "READY":
-            return str(model.model_id)
-    return None
+def register(
+    client: "MlflowClient", candidate: Candidate, *, name: str, run_id: str, step: int
+) -> tuple[str, Decision]:
+    """Make the candidate a version of the registered model `name`, unless it is one, and decide on its alias.
+
+    Args:
+        client: of the registry.
+        candidate: the model.
+        name: of the registered model.
+        run_id: of its training, which gets the ONNX file.
+        step: the last one of its training.
+
+    Returns:
+        The number of its version, whose page is up to date then, and the decision.
+    """
+    conditions = [f"name = '{name}'", *(f"tags.{tag} = '{value}'" for tag, value in candidate.hashes.items())]
+    found = client.search_model_versions(" and ".join(conditions), max_results=1)
+    number = str(found[0].version) if found else _log_and_register(client, candidate, name, run_id, step)
+    present = _find_by_alias(client, name, "champion")
+    champion = champion_from(str(present.version), present.tags) if present else None
+    decision = decide(candidate.gates, candidate.figures, champion, version=number)
+    for key, value in tags_of(candidate, decision).items():
+        client.set_model_version_tag(name, number, key, value)
+    client.update_model_version(name, number, note_of(candidate, decision, run_id=run_id))
+    client.set_registered_model_alias(name, decision.alias, number)
+    challenger = _find_by_alias(client, name, "challenger")
+    if decision.alias == "champion" and challenger and str(challenger.version) == number:
+        client.delete_registered_model_alias(name, "challenger")
+    return number, decision
 
 
-def _log(client: "MlflowClient", run: "Run", model: "ModelProto", sha256: str, *, step: int) -> str:
-    """Log the model to the run, in the run's experiment, and return its id."""
+def _find_by_alias(client: "MlflowClient", name: str, alias: str) -> "ModelVersion | None":
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_model_version_by_alias(name, alias)
+    except MlflowException as error:
+        if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+            return None
+        raise
+
+
+def _log_and_register(client: "MlflowClient", candidate: Candidate, name: str, run_id: str, step: int) -> str:
+    """Log the model to the run, in the run's experiment, and register it; the new version's number."""
     import mlflow.onnx
     from mlflow.models import Model
 
-    logged = client.create_logged_model(
-        run.info.experiment_id,
-        name="generator",
-        source_run_id=run.info.run_id,
-        tags={SHA256: sha256},
-        params=run.data.params,
-    )
-    Model.log(
+    mlflow.set_tracking_uri(client.tracking_uri)  # `Model.log` takes no client
+    signature, example = signature_and_example(ONNX_GENERATOR)
+    run = client.get_run(run_id)
+    experiment_id, params = run.info.experiment_id, run.data.params
+    logged = client.create_logged_model(experiment_id, name="generator", source_run_id=run_id, params=params)
+    registered = Model.log(
         artifact_path=None,
         flavor=mlflow.onnx,
-        run_id=run.info.run_id,
+        registered_model_name=name,
+        run_id=run_id,
         model_id=logged.model_id,
         step=step,
-        onnx_model=model,
-        signature=signature_of(model),
-        input_example=input_example_of(model),
+        tags=dict(candidate.hashes),
+        onnx_model=candidate.model,
+        signature=signature,
+        input_example=example,
         pip_requirements=[f"onnxruntime=={_runtime_version()}", f"numpy=={version('numpy')}"],
         onnx_execution_providers=["CPUExecutionProvider"],
         save_as_external_data=False,
     )
-    return str(logged.model_id)
+    client.update_registered_model(name, DESCRIPTION)
+    return str(registered.registered_model_version)
 
 
 def _runtime_version() -> str:

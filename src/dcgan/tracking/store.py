@@ -1,50 +1,74 @@
-"""Where runs are kept: MLflow's address, its sqlite store, created exactly once, and the folder of its artifacts."""
+"""MLflow's store: its address, a client of it, and a sqlite file that is created exactly once and may be moved."""
 
 import logging
 import os
 import re
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
-from dcgan.system.redaction import holds_secret
+from dcgan.system.errors import DcganError, UnavailableError
+from dcgan.system.redaction import redacted
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    # A request to a server that hangs costs two times four seconds; MLflow's own settings would cost four minutes.
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # MLflow's own settings would make a server that hangs cost four minutes. A request is not repeated, because one
+    # that was not answered may have been carried out; the next sync asks first.
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "4",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
-    "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0",
-    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
 }
 """Environment variables that are set before MLflow is imported, unless the user set them."""
-
+DEFAULT_URI = "sqlite:///mlflow.db"
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 """Without it MLflow's pages take an experiment for one with language models."""
-
 CREATION_SECONDS = 60
 """How long to wait while another process creates the store."""
+LOCATIONS = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "storage_location"),
+)
+"""The columns of a store in which MLflow keeps absolute addresses of artifacts."""
+LONGEST_REASON = 300
+"""Characters of MLflow's own words in a message; some of its errors quote whole pages."""
 
 
 def workspace_root() -> Path:
-    """The folder whose runs belong together: DVC's repository, even from within a copy that DVC runs experiments in.
-
-    A workspace whose dvc.yaml is a link, as the demo's is, belongs to the folder that it links to.
-    """
+    """The workspace's root: DVC's repository, also from within a copy of it that DVC runs an experiment in."""
     here = Path.cwd()
     found = next((folder for folder in (here, *here.parents) if (folder / ".dvc").is_dir()), here)
-    return (Path(os.environ.get("DVC_ROOT") or found) / "dvc.yaml").resolve().parent
+    return Path(os.environ.get("DVC_ROOT") or found)
 
 
 def tracking_uri() -> str:
-    """MLFLOW_TRACKING_URI, else the store that a plain `mlflow ui` in the workspace's root shows."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{workspace_root() / 'mlflow.db'}"
+    """MLFLOW_TRACKING_URI, else mlflow.db in the workspace's root, to which a relative sqlite address is relative."""
+    given = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+    file, query = sqlite_file(given), given.partition("?")[2]
+    if file is None or file.is_absolute():
+        return given
+    return sqlite_uri(workspace_root() / file) + (f"?{query}" if query else "")
+
+
+def sqlite_uri(file: Path) -> str:
+    """The address of a sqlite store, for any absolute path."""
+    path = str(file).translate({ord(character): quote(character) for character in "%?#"})
+    # Told the driver, MLflow does not create a folder of the same name with the escapes left in it.
+    return f"sqlite:///{path}" if path == str(file) else f"sqlite+pysqlite:///{path}"
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The file of a sqlite store; None for any other store."""
+    scheme, _, path = uri.partition("?")[0].partition(":///")
+    is_file = scheme in {"sqlite", "sqlite+pysqlite"} and path and not path.startswith((":", "file:"))
+    return Path(unquote(path)) if is_file else None
 
 
 def prepare(uri: str) -> None:
@@ -56,31 +80,44 @@ def prepare(uri: str) -> None:
     """
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
-    if holds_secret(uri):
-        os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # MLflow prints the address of a run that ends
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # it may hold a password, and tears progress bars
     import mlflow  # noqa: F401
 
     # It prints a page of traceback for what our caller says in one line.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     if database := sqlite_file(uri):
         create_store(database)
+        check_readable(database)
+        if database == workspace_root() / "mlflow.db":
+            follow_move(database)
 
 
-def connect(uri: str) -> "MlflowClient":
-    """A client for the store at `uri`, which is prepared first; raises as `prepare` does."""
-    prepare(uri)
-    from mlflow import MlflowClient
+@contextmanager
+def open_store() -> Iterator["MlflowClient"]:
+    """A client of the store at `tracking_uri()`.
 
-    if database := sqlite_file(uri):
-        _check_readable(database)
-    return MlflowClient(uri)
+    Raises:
+        UnavailableError: MLflow is missing or cannot be reached, or anything that is done with the client fails.
+    """
+    uri = tracking_uri()
+    try:
+        prepare(uri)
+        from mlflow import MlflowClient
+
+        yield MlflowClient(uri, uri)
+    except DcganError:
+        raise
+    except Exception as error:
+        raise UnavailableError(describe_failure(error, uri=uri)) from error
 
 
-def sqlite_file(uri: str) -> Path | None:
-    """The file of a sqlite store, absolute; None for any other store."""
-    scheme, _, path = uri.partition("?")[0].partition(":///")
-    is_file = scheme == "sqlite" and path and not path.startswith((":", "file:"))
-    return Path(path).absolute() if is_file else None
+def describe_failure(error: Exception, *, uri: str) -> str:
+    """An error of MLflow and its repair in one line without passwords."""
+    if isinstance(error, ImportError):
+        return f"MLflow cannot be imported ({error}): install the extra `train`"
+    cause = _cause_of(error)
+    words = " ".join(redacted(f"{type(cause).__name__}: {cause}").split())[:LONGEST_REASON]
+    return f"MLflow at {redacted(uri)} failed ({words}): start it, or set MLFLOW_TRACKING_URI"
 
 
 def create_store(database: Path) -> None:
@@ -102,6 +139,27 @@ def create_store(database: Path) -> None:
             unfinished.replace(database)
 
 
+def check_readable(database: Path) -> None:
+    """Raise at once where MLflow would try ten times, during two minutes."""
+    with closing(sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)) as connection:
+        connection.execute("PRAGMA schema_version")
+
+
+def follow_move(database: Path) -> None:
+    """Correct the addresses of artifacts in a store that was moved or copied together with its folder `mlruns`.
+
+    The first experiment, which `create_store` made, tells where the store was then.
+    """
+    here = database.with_name("mlruns").as_uri()
+    with closing(sqlite3.connect(database)) as connection, connection:
+        found = connection.execute("SELECT artifact_location FROM experiments WHERE experiment_id = 0").fetchone()
+        before = found[0].removesuffix("/0") if found else here
+        if before != here and before.endswith("/mlruns"):
+            for table, column in LOCATIONS:
+                change = f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?"  # noqa: S608
+                connection.execute(change, (here, len(before) + 1, len(before) + 1, f"{before}/"))
+
+
 def find_or_create_experiment(client: "MlflowClient", name: str) -> str:
     """The id of the experiment `name`; a new one in a sqlite store keeps its artifacts in `mlruns` beside the file."""
     experiment = client.get_experiment_by_name(name)
@@ -109,9 +167,10 @@ def find_or_create_experiment(client: "MlflowClient", name: str) -> str:
         from mlflow.exceptions import MlflowException
 
         database = sqlite_file(client.tracking_uri)
-        folder = str(database.with_name("mlruns") / re.sub(r"[^\w.-]+", "-", name)) if database else None
+        folder = database.with_name("mlruns") / re.sub(r"[^\w.-]+", "-", name) if database else None
         try:
-            return str(client.create_experiment(name, artifact_location=folder, tags=EXPERIMENT_TAGS))
+            location = folder.absolute().as_uri() if folder else None
+            return str(client.create_experiment(name, artifact_location=location, tags=EXPERIMENT_TAGS))
         except MlflowException:
             experiment = client.get_experiment_by_name(name)
             if experiment is None:  # not just another process that was faster
@@ -122,10 +181,12 @@ def find_or_create_experiment(client: "MlflowClient", name: str) -> str:
 def _create_tables(database: Path, *, artifacts: Path) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    SqlAlchemyStore(f"sqlite:///{database}", str(artifacts)).engine.dispose()
+    SqlAlchemyStore(sqlite_uri(database), artifacts.as_uri()).engine.dispose()
 
 
-def _check_readable(database: Path) -> None:
-    """Fail at once where MLflow would try ten times, during two minutes."""
-    with closing(sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)) as connection:
-        connection.execute("PRAGMA schema_version")
+def _cause_of(error: Exception) -> BaseException:
+    """The operating system's or the database's own error beneath MLflow's, if any: it is the shortest to read."""
+    chain: list[BaseException] = [error]
+    while deeper := chain[-1].__cause__ or chain[-1].__context__:
+        chain.append(deeper)
+    return next((each for each in reversed(chain) if isinstance(each, OSError | sqlite3.Error)), error)

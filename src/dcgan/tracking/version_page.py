@@ -1,73 +1,52 @@
-"""What the registry says of a version: tags that the next candidate is compared by, and a page for people."""
+"""What the registry shows of a model version: the tags that it is compared by later, and a page for people."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from dcgan.tracking.gates import Champion, GateResult, Judgement, Verdict
-from dcgan.tracking.mlflow.registry import Entry
+from dcgan.tracking.gates import Champion, Decision
+
+if TYPE_CHECKING:
+    from dcgan.tracking.registry import Candidate
+
+REFERENCE = ("dataset_sha256", "classifier_sha256", "num_samples")
 
 
-def tags_of(judgement: Judgement, gates: Sequence[GateResult], verdict: Verdict) -> dict[str, str]:
-    """The tags of a judged version; always the same keys, so that a second registration leaves no stale one."""
-    failed = [gate.name for gate in gates if not gate.holds]
+def tags_of(candidate: "Candidate", decision: Decision) -> dict[str, str]:
+    """The tags of a version; always the same keys, so that a second registration leaves no outdated one."""
+    figures, failed = candidate.figures, [gate.name for gate in candidate.gates if not gate.passed]
     return {
-        "fcd": repr(judgement.fcd),
-        "fcd_floor": repr(judgement.fcd_floor),
-        "num_samples": str(judgement.num_samples),
-        "dataset_sha256": judgement.dataset_sha256,
-        "classifier_sha256": judgement.classifier_sha256,
-        "gates": "failed" if failed else "held",
+        **{name: repr(getattr(figures, name)) for name in ("fcd", "fcd_floor", "fcd_spread")},
+        **dict(zip(REFERENCE, figures.reference, strict=True)),
+        "gates": "failed" if failed else "passed",
         "failed_gates": ", ".join(failed) or "none",
-        "verdict": f"{verdict.alias}: {verdict.reason}",
+        "decision": f"{decision.alias}: {decision.reason}",
     }
 
 
-def champion_from(entry: Entry | None) -> Champion | None:
-    """The present champion, from the tags that `tags_of` gave it."""
-    if entry is None:
-        return None
-    fcd, num_samples = entry.tags.get("fcd"), entry.tags.get("num_samples")
-    return Champion(
-        version=entry.version,
-        fcd=float(fcd) if fcd else None,
-        yardstick=(
-            entry.tags.get("dataset_sha256"),
-            entry.tags.get("classifier_sha256"),
-            int(num_samples) if num_samples else None,
-        ),
-    )
+def champion_from(version: str, tags: Mapping[str, str]) -> Champion:
+    """The present champion, from the tags that `tags_of` gave its version."""
+    dataset, classifier, num_samples = (tags.get(name) for name in REFERENCE)
+    fcd, spread = _number(tags.get("fcd")), _number(tags.get("fcd_spread"))
+    return Champion(version=version, fcd=fcd, fcd_spread=spread, reference=(dataset, classifier, num_samples))
 
 
-def note_of(
-    judgement: Judgement, gates: Sequence[GateResult], verdict: Verdict, *, export: Mapping[str, Any], run_id: str
-) -> str:
-    """The version's page, Markdown.
-
-    Args:
-        judgement: its figures.
-        gates: what the gates said.
-        verdict: its alias, and why.
-        export: the report of the stage `export`; its plain values are listed.
-        run_id: of the run that trained it.
-    """
-    floor = f"{judgement.fcd / judgement.fcd_floor:.2f} × the real-against-real floor {judgement.fcd_floor:.4f}"
-    plain = {key: value for key, value in export.items() if isinstance(value, str | int | float)}
-    return "\n".join(
-        [
-            f"**{verdict.alias}**: {verdict.reason}.",
-            "",
-            f"fcd **{judgement.fcd:.4f}**, {floor}, on {judgement.num_samples:,} samples. Trained by run `{run_id}`.",
-            "",
-            "| gate | value | bound | holds |",
-            "|---|---|---|---|",
-            *(f"| {gate.name} | {gate.value:.4g} | {gate.bound:.4g} | {_yes_or_no(gate.holds)} |" for gate in gates),
-            "",
-            "Export:",
-            "",
-            *(f"- {key}: `{value}`" for key, value in plain.items()),
-        ]
-    )
+def note_of(candidate: "Candidate", decision: Decision, *, run_id: str) -> str:
+    """The version's page, Markdown: the decision, the figures, the gates and the report of `export`."""
+    figures = candidate.figures
+    ratio = f"{figures.fcd / figures.fcd_floor:.2f} × its real-against-real floor {figures.fcd_floor:.4f}"
+    verdicts = {True: "yes", False: "**no**"}
+    gates = (f"| {g.name} | {g.value:.4g} | {g.bound:.4g} | {verdicts[g.passed]} |" for g in candidate.gates)
+    plain = ((key, value) for key, value in candidate.export.items() if isinstance(value, str | int | float))
+    lines = [
+        f"**{decision.alias}**: {decision.reason}.\n",
+        f"fcd **{figures.fcd:.4f}**, {ratio}, on {figures.num_samples:,} samples. Trained by run `{run_id}`.\n",
+        "| gate | value | bound | passed |\n|---|---|---|---|",
+        *gates,
+        "\nExport:\n",
+        *(f"- {key}: `{value}`" for key, value in plain),
+    ]
+    return "\n".join(lines)
 
 
-def _yes_or_no(holds: bool) -> str:
-    return "yes" if holds else "**no**"
+def _number(text: str | None) -> float | None:
+    return None if text in {None, "None"} else float(text or "nan")
