@@ -22,7 +22,7 @@ from dcgan.evaluation.quality import Quality, digit_rows, measure_quality
 from dcgan.evaluation.report import describe, headline, headlines
 from dcgan.gan.networks import DiscriminatorOutput, build_discriminator
 from dcgan.system.errors import BadDataError, UsageError
-from dcgan.tracking.gates import Judgement, apply_gates
+from dcgan.tracking.gates import EvaluationFigures, apply_gates
 from tiny_source import source
 
 CLASSIFIER = ClassifierConfig(seed=0, epochs=6, batch_size=8, learning_rate=4e-3)
@@ -206,8 +206,8 @@ def test_a_collapsed_generator_fails_the_gate_by_name(classifier, dataset, quali
     )
     collapsed = measure(painter(dataset, variety=1), classifier, dataset)
     for judged, failing in ((quality, []), (collapsed, ["recall_over_floor"])):
-        judgement = Judgement.from_report(report_of(judged, dataset), path="evaluation.json")
-        assert [gate.name for gate in apply_gates(gates, judgement) if not gate.holds] == failing
+        figures = EvaluationFigures.from_report(report_of(judged, dataset), path="evaluation.json")
+        assert [gate.name for gate in apply_gates(gates, figures) if not gate.passed] == failing
 
 
 # Discriminator and report

@@ -12,7 +12,7 @@ import torch
 from dcgan.checkpoints.weights import save_weights
 from dcgan.config.params_file import load_params
 from dcgan.gan.networks import build_generator
-from dcgan.tracking.gates import Judgement
+from dcgan.tracking.gates import EvaluationFigures
 from dvc_workspace import commands_in, damage_object, in_shell, object_of, record
 from tiny_workspace import new_workspace, run_stage, weights_in
 
@@ -39,8 +39,9 @@ def damaged(tmp_path_factory) -> Path:
     folder = new_workspace(tmp_path_factory.mktemp("damaged"))
     with torch.random.fork_rng():
         save_weights(folder / "models", generator=build_generator(load_params(folder / "params.yaml").model))
-    judgement = dict.fromkeys([each.name for each in dataclasses.fields(Judgement)], 1.0) | {"class_shares": [0.1] * 10}
-    for name, content in {EVALUATION: judgement, EXPORT: {"opset": 20}, f"{RAW}/deeper/file.gz": {}}.items():
+    names = [each.name for each in dataclasses.fields(EvaluationFigures)]
+    evaluation = dict.fromkeys(names, 1.0) | {"class_shares": [0.1] * 10, "num_seeds": 3}
+    for name, content in {EVALUATION: evaluation, EXPORT: {"opset": 20}, f"{RAW}/deeper/file.gz": {}}.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(json.dumps(content))
     record(folder, STAGES)
@@ -96,7 +97,7 @@ def test_no_stage_reads_what_dvc_restored_damaged(copy_of, out, stage):
     assert "expected" in done.stderr
     assert "run `dcgan doctor --repair`, then `dvc repro`" in done.stderr
     assert weights_in(folder) == before
-    assert not (folder / "models/run.json").exists()
+    assert not (folder / "reports/run.json").exists()
     assert not (folder / ".checkpoints").exists()
 
 

@@ -17,12 +17,11 @@ from dcgan.data import files as mnist_files
 from dcgan.data.files import download_files, fetch
 from dcgan.system.errors import BadDataError, UnavailableError, UsageError
 from dcgan.system.redaction import holds_secret, redacted
-from dcgan.tracking.mlflow import open_run
-from dcgan.tracking.mlflow.download import download_model
-from dcgan.tracking.mlflow.link import Link
+from dcgan.tracking.download import download_model
+from dcgan.tracking.store import describe_failure, open_store
 from tiny_data import NAMES, files_with_hashes, tiny_arrays, write_files
 from tiny_workspace import run_stage, stage_environment, write_params
-from tracking_store import MLFLOW_WARNINGS, TRACKING, use_folder, use_new_store
+from tracking_store import MLFLOW_WARNINGS, use_folder
 
 pytestmark = [pytest.mark.filterwarnings(warning) for warning in MLFLOW_WARNINGS]
 
@@ -215,22 +214,13 @@ def test_no_message_about_params_quotes_a_password(tmp_path, line):
     assert_kept(str(caught.value))
 
 
-def test_a_run_holds_no_password_among_its_parameters(tmp_path, monkeypatch):
-    database = use_new_store(tmp_path, monkeypatch)
-    params = {"data.mirrors": (f"{NO_SERVER}/mnist", "http://host?token=hunter2")}
-    with open_run(reference=Path("run.json"), tracking=TRACKING, params=params, tags={}, name="a", description="b"):
-        pass
-    assert b"http://***@127.0.0.1:1/mnist" in database.read_bytes()
-    assert_kept(*(path.read_bytes().decode("latin-1") for path in tmp_path.rglob("*") if path.is_file()))
-
-
 # MLflow
 
 
 def fail_at(uri: str, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    with pytest.raises(UnavailableError) as caught:
-        Link(required=True).attempt(lambda client: client.get_run("f" * 32))
+    with pytest.raises(UnavailableError) as caught, open_store() as client:
+        client.get_run("f" * 32)
     return str(caught.value)
 
 
@@ -259,28 +249,30 @@ def test_a_token_that_cannot_be_a_header_is_not_quoted(tmp_path, monkeypatch):
     assert_kept(message)
 
 
-def test_a_password_is_masked_before_mlflows_words_are_cut_short(tmp_path, monkeypatch, capfd):
-    use_new_store(tmp_path, monkeypatch)
-
-    def fail(_: object) -> None:
-        raise RuntimeError(f"{'x' * 262} http://{LOGIN}{'y' * 40}@host")
-
-    Link().attempt(fail)
-    assert_kept(capfd.readouterr().err)
+def test_a_password_is_masked_before_mlflows_words_are_cut_short():
+    error = RuntimeError(f"{'x' * 262} http://{LOGIN}{'y' * 40}@host")
+    assert_kept(describe_failure(error, uri="http://host"))
 
 
 def test_the_address_that_mlflow_prints_when_a_run_ends_is_not_shown(server, tmp_path, monkeypatch, capfd):
     use_folder(tmp_path, monkeypatch)
     monkeypatch.setenv(SWITCH, "false")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{LOGIN}@{server}")
-    Link(required=True).attempt(lambda client: client.set_terminated("f" * 32))
+    with open_store() as client:
+        client.set_terminated("f" * 32)
     assert_kept(*capfd.readouterr())
 
 
 def test_a_model_that_the_registry_lacks_is_named_without_its_password(tmp_path, monkeypatch):
     use_folder(tmp_path, monkeypatch)
+    pytest.importorskip("mlflow")
+    from mlflow.exceptions import MlflowException
+
+    def fail(**_: object) -> None:
+        raise MlflowException("unknown", error_code=404)
+
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{LOGIN}@127.0.0.1:1")
-    monkeypatch.setattr("dcgan.tracking.mlflow.download._download", lambda *_, **__: None)
+    monkeypatch.setattr("mlflow.artifacts.download_artifacts", fail)
     with pytest.raises(BadDataError, match=r"the registry at http://\*\*\*@127") as caught:
         download_model("models:/none@champion", tmp_path)
     assert_kept(str(caught.value))

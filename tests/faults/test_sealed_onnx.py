@@ -15,7 +15,7 @@ from dcgan.inference.generator import Generator
 from dcgan.inference.model_file import read_model
 from dcgan.inference.triton import write_repository
 from dcgan.system.errors import BadDataError
-from dcgan.tracking.mlflow.onnx_model import load_onnx
+from dcgan.tracking.onnx_model import load_onnx
 from tiny_onnx import FOREIGN, WEIGHT, build_model, write_model
 
 DIGITS = re.compile(rb"content_sha256\x12@([0-9a-f]{64})")
@@ -97,7 +97,7 @@ def test_a_flipped_weight_names_both_hashes_and_the_repair(path: Path) -> None:
     actual = hashlib.sha256(path.read_bytes().replace(sealed, BLANK.encode())).hexdigest()
     expected = f"{path}: damaged: expected SHA-256 {sealed.decode()} of its content, found {actual}; run "
     assert refusal(Generator.load, path) == f"{expected}`dvc repro --force export` or choose another model"
-    assert refusal(load_onnx, path) == f"{expected}`dvc repro --force export`"
+    assert refusal(load_onnx, path) == refusal(Generator.load, path)
 
 
 @LOADERS
@@ -116,7 +116,7 @@ def test_a_file_cut_before_its_metadata_is_no_generator_from_elsewhere(path: Pat
     path.write_bytes(content[: entry_of(content).start])
     with pytest.raises(BadDataError, match="its metadata lacks latent_dim, so it is no whole generator"):
         Generator.load(path)
-    assert "has no seal, so it is not what `export` wrote" in refusal(load_onnx, path)
+    assert "has no checksum, so it is not what `export` wrote" in refusal(load_onnx, path)
 
 
 @LOADERS
@@ -150,7 +150,7 @@ def test_a_generator_from_elsewhere_needs_no_seal(tmp_path: Path) -> None:
     generator = Generator.load(foreign, providers="cpu")
     assert not generator.info.sealed
     assert generator.sample(3).shape == (3, 28, 28)
-    assert "has no seal" in refusal(load_onnx, foreign), "but this pipeline registers only what it exported"
+    assert "has no checksum" in refusal(load_onnx, foreign), "but this pipeline registers only what it exported"
 
 
 def test_only_a_model_that_misses_its_seal_when_it_is_lost_is_sealed() -> None:

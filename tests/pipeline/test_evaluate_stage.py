@@ -78,7 +78,6 @@ def test_a_generator_from_elsewhere_is_judged_without_its_training_run(workspace
     foreign = workspace / "foreign.onnx"
     write_model(foreign, build_model(**FOREIGN))
     shutil.rmtree(workspace / "reports/plots")
-    (workspace / "models/run.json").unlink()
     done = evaluate(workspace, "--model", foreign)
     assert done.returncode == 0, done.stderr
     assert "foreign.onnx: fcd " in done.stdout

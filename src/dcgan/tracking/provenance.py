@@ -23,8 +23,9 @@ from dcgan.system.errors import BadDataError
 from dcgan.system.files import read_json, sha256_of, write_json
 
 RUN = "run.json"
-TRAINING_ID, GENERATOR_SHA256, DATASET_SHA256 = "training_id", "generator_sha256", "dataset_sha256"
-"""Tags. A run is found by one of the first two: while its training runs there are no weights to name it."""
+TRAINING_ID, GENERATOR_SHA256 = "training_id", "generator_sha256"
+"""The tags that a run is found by; the first one because a training that runs has no weights to be named by."""
+DATASET_SHA256, HISTORY_SHA256 = "dataset_sha256", "history_sha256"
 INPUTS = (workspace.DATASET, workspace.CLASSIFIER)
 Run = Mapping[str, Mapping[str, str]]
 """The `tags` and `params` of a run; neither the store's address, which may hold secrets, nor the run's id there."""
@@ -64,9 +65,10 @@ def describe_training(folder: Path, *, params: Params, config: GanConfig) -> Non
 
 
 def note_weights(folder: Path) -> None:
-    """Let the `run.json` of a training name the weights in models/generator.safetensors, and copy it to reports/."""
+    """Let the `run.json` of a training name the weights and the history that came of it, and copy it to reports/."""
     if run := load_run(folder):
-        tags = {**run["tags"], GENERATOR_SHA256: sha256_of(workspace.GENERATOR)}
+        made = {GENERATOR_SHA256: sha256_of(workspace.GENERATOR), HISTORY_SHA256: sha256_of(workspace.HISTORY)}
+        tags = {**run["tags"], **made}
         for each in (folder, workspace.REPORTS):
             write_json(each / RUN, {**run, "tags": tags})
 

@@ -14,6 +14,7 @@ from dcgan.tracking.jsonl import Point, grids_in, read_events, read_points
 from dcgan.tracking.provenance import (
     DATASET_SHA256,
     GENERATOR_SHA256,
+    HISTORY_SHA256,
     RUN,
     TRAINING_ID,
     Run,
@@ -77,6 +78,8 @@ def read_model(params: Params) -> RunRecord:
         raise BadDataError(f"{workspace.GENERATOR}: missing; run `dvc repro train` first")
     sha256 = sha256_of(workspace.GENERATOR)
     record = _read_record(workspace.REPORTS, run_of_model(params, sha256), "FINISHED")
+    if record.points and record.tags.get(HISTORY_SHA256) not in {None, sha256_of(workspace.HISTORY)}:
+        record = replace(record, points=[], grids=[])  # another training has begun since
     reports = {kind: report for kind in REPORTS if (report := _read_report(kind, of=sha256))}
     files = {kind: [REPORTS[kind][0]] for kind in reports}
     if "evaluation" in files:
