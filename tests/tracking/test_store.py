@@ -90,7 +90,7 @@ def test_a_workspace_that_was_moved_or_copied_keeps_its_artifacts(tmp_path, monk
     assert read_a_file(store_a_file("new")) == "new"
     assert not (before / "mlruns").exists()
     with closing(sqlite3.connect(after / "mlflow.db")) as database:
-        left = [row for table, column in store.LOCATIONS for row in database.execute(f"SELECT {column} FROM {table}")]
+        left = [row for table, column in store.LOCATIONS.items() for row in database.execute(f"SELECT {column} FROM {table}")]
     assert {str(location).startswith((after / "mlruns").as_uri()) for (location,) in left} == {True}
 
 

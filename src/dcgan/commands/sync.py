@@ -33,7 +33,6 @@ def sync_workspace() -> None:
                 what = f"{sent['points']:,} points, {sent['grids']:,} grids and {sent['artifacts']:,} artifacts"
                 print(f"sent {what} to run {run_id} at {redacted(client.tracking_uri)}")
             if is_exported:
-                version, decision = register(
-                    client, read_candidate(params), name=name, run_id=run_id, step=record.last_step
-                )
+                candidate = read_candidate(params)
+                version, decision = register(client, candidate, name=name, run_id=run_id, step=record.last_step)
                 print(f"{name} version {version} is {decision.alias}: {decision.reason}")

@@ -12,24 +12,19 @@ from dcgan.tracking.record import Status, read_training
 from dcgan.tracking.store import open_store, prepare, tracking_uri
 from dcgan.tracking.sync import sync_run
 
-PATIENCE = 7.0
-"""Seconds that a training waits for MLflow, at its end; a stop has to be over in ten."""
-INTERVAL = 10.0
-"""Seconds between two syncs."""
+PATIENCE, INTERVAL = 7.0, 10.0
+"""Seconds that a training waits for MLflow at its end (a stop has to be over in ten), and between two syncs."""
 LATER = "the training goes on without it; `dcgan sync` or the stage `register` sends what is missing"
 
 
 class LiveSync:
     """Syncs the record of a running training every few seconds, and once more when the block ends, saying how.
 
-    Reads what `JsonlTracker` writes, and never raises: the first failure prints a warning, and the next sync tries
-    again. The run ends FINISHED, KILLED after an interruption, or FAILED after any other error. Importing MLflow
-    and creating a local store are work and not waiting: they are always waited for.
+    It never raises: the first failure prints a warning, and the next sync tries again. Importing MLflow and creating
+    a local store are work, not waiting, and do not count against `patience`.
     """
 
-    def __init__(
-        self, folder: Path, *, experiment: str, patience: float = PATIENCE, interval: float = INTERVAL
-    ) -> None:
+    def __init__(self, folder: Path, *, experiment: str, patience: float = PATIENCE, interval: float = INTERVAL):
         self._folder, self._experiment = folder, experiment
         self._patience, self._interval = patience, interval
         self._status: Status = "RUNNING"
@@ -44,7 +39,7 @@ class LiveSync:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Say how the training ended, and wait for the last sync as long as patience lasts."""
+        """End the run FINISHED, KILLED after an interruption or FAILED after another error, if patience lasts."""
         is_killed = isinstance(error, Interrupted | KeyboardInterrupt)
         self._status = "FINISHED" if error is None else "KILLED" if is_killed else "FAILED"
         self._ending.set()
@@ -56,19 +51,23 @@ class LiveSync:
         with suppress(Exception):  # the sync meets it again, and tells
             prepare(tracking_uri())
         self._prepared.set()
-        is_last = False
-        while not is_last:
+        is_over = False
+        while not is_over:
             is_last = self._ending.is_set()
-            self._sync(self._status if is_last else "RUNNING")
+            has_failed = self._has_failed(self._status if is_last else "RUNNING")
+            is_over = is_last or (has_failed and self._ending.is_set())
             self._ending.wait(self._interval)
         self._ended.set()
 
-    def _sync(self, status: Status) -> None:
+    def _has_failed(self, status: Status) -> bool:
+        """Whether a sync failed, which is tried now."""
         try:
             with open_store() as client:
                 sync_run(client, read_training(self._folder, status=status), experiment=self._experiment)
         except DcganError as error:
             self._warn(str(error))
+            return True
+        return False
 
     def _warn(self, problem: str) -> None:
         """Print one warning in all, without tearing a progress bar."""

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
     from onnx import ModelProto
 
-EXAMPLE_ROWS = 2
 AGAIN = "run `dvc repro --force export`"
 
 
@@ -43,6 +42,6 @@ def signature_and_example(path: Path) -> tuple["ModelSignature", dict[str, Any]]
     from mlflow.models import infer_signature
 
     generator = Generator.load(path, providers="cpu")
-    latents, labels = generator.latents_for(EXAMPLE_ROWS), generator.labels_for(EXAMPLE_ROWS)
+    latents, labels = generator.latents_for(2), generator.labels_for(2)
     inputs = {"latents": latents} | ({} if labels is None else {"labels": labels})
     return infer_signature(inputs, generator.draw_batch(latents, labels)._asdict()), inputs

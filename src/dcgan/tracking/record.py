@@ -10,18 +10,9 @@ from dcgan.config.schema import Params
 from dcgan.evaluation.numbers import numbers_in
 from dcgan.system.errors import BadDataError
 from dcgan.system.files import read_json, sha256_of
+from dcgan.tracking import provenance
 from dcgan.tracking.jsonl import Point, grids_in, read_events, read_points
-from dcgan.tracking.provenance import (
-    DATASET_SHA256,
-    GENERATOR_SHA256,
-    HISTORY_SHA256,
-    RUN,
-    TRAINING_ID,
-    Run,
-    load_run,
-    run_of_model,
-    validated_dataset,
-)
+from dcgan.tracking.provenance import GENERATOR_SHA256, RUN, TRAINING_ID, Run, load_run
 
 Status = Literal["RUNNING", "FINISHED", "KILLED", "FAILED"]
 REPORTS = {"evaluation": (workspace.EVALUATION, "evaluate"), "export": (workspace.EXPORT, "export")}
@@ -77,8 +68,8 @@ def read_model(params: Params) -> RunRecord:
     if not workspace.GENERATOR.is_file():
         raise BadDataError(f"{workspace.GENERATOR}: missing; run `dvc repro train` first")
     sha256 = sha256_of(workspace.GENERATOR)
-    record = _read_record(workspace.REPORTS, run_of_model(params, sha256), "FINISHED")
-    if record.points and record.tags.get(HISTORY_SHA256) not in {None, sha256_of(workspace.HISTORY)}:
+    record = _read_record(workspace.REPORTS, provenance.run_of_model(params, sha256), "FINISHED")
+    if record.points and record.tags.get(provenance.HISTORY_SHA256) not in {None, sha256_of(workspace.HISTORY)}:
         record = replace(record, points=[], grids=[])  # another training has begun since
     reports = {kind: report for kind in REPORTS if (report := _read_report(kind, of=sha256))}
     files = {kind: [REPORTS[kind][0]] for kind in reports}
@@ -91,11 +82,11 @@ def read_model(params: Params) -> RunRecord:
 
 
 def _read_record(folder: Path, run: Run, status: Status) -> RunRecord:
-    dataset = validated_dataset()
+    dataset = provenance.validated_dataset()
     return RunRecord(
         tags={**run["tags"], **{f"event.{name}": text for name, text in read_events(folder).items()}},
         params=run["params"],
-        dataset=dataset if dataset.get("sha256") == run["tags"].get(DATASET_SHA256) else {},
+        dataset=dataset if dataset.get("sha256") == run["tags"].get(provenance.DATASET_SHA256) else {},
         status=status,
         points=read_points(folder, with_timings=TRAINING_ID in run["tags"]),  # else they are another training's
         grids=grids_in(folder),

@@ -25,20 +25,15 @@ SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
 }
 """Environment variables that are set before MLflow is imported, unless the user set them."""
-DEFAULT_URI = "sqlite:///mlflow.db"
-EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
-"""Without it MLflow's pages take an experiment for one with language models."""
 CREATION_SECONDS = 60
 """How long to wait while another process creates the store."""
-LOCATIONS = (
-    ("experiments", "artifact_location"),
-    ("runs", "artifact_uri"),
-    ("logged_models", "artifact_location"),
-    ("model_versions", "storage_location"),
-)
-"""The columns of a store in which MLflow keeps absolute addresses of artifacts."""
-LONGEST_REASON = 300
-"""Characters of MLflow's own words in a message; some of its errors quote whole pages."""
+LOCATIONS = {
+    "experiments": "artifact_location",
+    "runs": "artifact_uri",
+    "logged_models": "artifact_location",
+    "model_versions": "storage_location",
+}
+"""The tables and columns of a store in which MLflow keeps absolute addresses of artifacts."""
 
 
 def workspace_root() -> Path:
@@ -50,17 +45,16 @@ def workspace_root() -> Path:
 
 def tracking_uri() -> str:
     """MLFLOW_TRACKING_URI, else mlflow.db in the workspace's root, to which a relative sqlite address is relative."""
-    given = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
-    file, query = sqlite_file(given), given.partition("?")[2]
-    if file is None or file.is_absolute():
-        return given
-    return sqlite_uri(workspace_root() / file) + (f"?{query}" if query else "")
+    given = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    _, mark, query = given.partition("?")
+    file = sqlite_file(given)
+    return given if file is None or file.is_absolute() else sqlite_uri(workspace_root() / file) + mark + query
 
 
 def sqlite_uri(file: Path) -> str:
     """The address of a sqlite store, for any absolute path."""
     path = str(file).translate({ord(character): quote(character) for character in "%?#"})
-    # Told the driver, MLflow does not create a folder of the same name with the escapes left in it.
+    # With the driver named, MLflow does not create a folder of the same name with the escapes left in it.
     return f"sqlite:///{path}" if path == str(file) else f"sqlite+pysqlite:///{path}"
 
 
@@ -69,27 +63,6 @@ def sqlite_file(uri: str) -> Path | None:
     scheme, _, path = uri.partition("?")[0].partition(":///")
     is_file = scheme in {"sqlite", "sqlite+pysqlite"} and path and not path.startswith((":", "file:"))
     return Path(unquote(path)) if is_file else None
-
-
-def prepare(uri: str) -> None:
-    """Import MLflow with our settings, and create the store at `uri` if it is a sqlite file that does not exist.
-
-    Raises:
-        ImportError: MLflow is not installed.
-        Exception: whatever MLflow, sqlite or the file system raise.
-    """
-    for name, value in SETTINGS.items():
-        os.environ.setdefault(name, value)
-    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # it may hold a password, and tears progress bars
-    import mlflow  # noqa: F401
-
-    # It prints a page of traceback for what our caller says in one line.
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
-    if database := sqlite_file(uri):
-        create_store(database)
-        check_readable(database)
-        if database == workspace_root() / "mlflow.db":
-            follow_move(database)
 
 
 @contextmanager
@@ -111,12 +84,38 @@ def open_store() -> Iterator["MlflowClient"]:
         raise UnavailableError(describe_failure(error, uri=uri)) from error
 
 
+def prepare(uri: str) -> None:
+    """Import MLflow with our settings, and create the store at `uri` if it is a sqlite file that does not exist.
+
+    Raises:
+        Exception: whatever MLflow, sqlite or the file system raise; ImportError if MLflow is not installed.
+    """
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # it may hold a password, and tears progress bars
+    import mlflow  # noqa: F401
+
+    # It prints a page of traceback for what our caller says in one line.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    if database := sqlite_file(uri):
+        create_store(database)
+        # Raises at once where MLflow would try ten times, during two minutes.
+        with closing(sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)) as connection:
+            connection.execute("PRAGMA schema_version")
+        if database == workspace_root() / "mlflow.db":
+            follow_move(database)
+
+
 def describe_failure(error: Exception, *, uri: str) -> str:
-    """An error of MLflow and its repair in one line without passwords."""
+    """An error of MLflow and its repair in one line without passwords, of at most 300 characters of MLflow's own."""
     if isinstance(error, ImportError):
         return f"MLflow cannot be imported ({error}): install the extra `train`"
-    cause = _cause_of(error)
-    words = " ".join(redacted(f"{type(cause).__name__}: {cause}").split())[:LONGEST_REASON]
+    chain: list[BaseException] = [error]
+    while deeper := chain[-1].__cause__ or chain[-1].__context__:
+        chain.append(deeper)
+    # The operating system's or the database's error beneath MLflow's is the shortest to read.
+    cause = next((each for each in reversed(chain) if isinstance(each, OSError | sqlite3.Error)), error)
+    words = " ".join(redacted(f"{type(cause).__name__}: {cause}").split())[:300]
     return f"MLflow at {redacted(uri)} failed ({words}): start it, or set MLFLOW_TRACKING_URI"
 
 
@@ -139,12 +138,6 @@ def create_store(database: Path) -> None:
             unfinished.replace(database)
 
 
-def check_readable(database: Path) -> None:
-    """Raise at once where MLflow would try ten times, during two minutes."""
-    with closing(sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)) as connection:
-        connection.execute("PRAGMA schema_version")
-
-
 def follow_move(database: Path) -> None:
     """Correct the addresses of artifacts in a store that was moved or copied together with its folder `mlruns`.
 
@@ -152,25 +145,26 @@ def follow_move(database: Path) -> None:
     """
     here = database.with_name("mlruns").as_uri()
     with closing(sqlite3.connect(database)) as connection, connection:
-        found = connection.execute("SELECT artifact_location FROM experiments WHERE experiment_id = 0").fetchone()
-        before = found[0].removesuffix("/0") if found else here
-        if before != here and before.endswith("/mlruns"):
-            for table, column in LOCATIONS:
-                change = f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?"  # noqa: S608
-                connection.execute(change, (here, len(before) + 1, len(before) + 1, f"{before}/"))
+        first = connection.execute("SELECT artifact_location FROM experiments WHERE experiment_id = 0").fetchone()
+        before = first[0].removesuffix("/0") if first else here
+        length = len(before) + 1
+        for table, column in LOCATIONS.items() if before != here and before.endswith("/mlruns") else ():
+            change = f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?"  # noqa: S608 our own names
+            connection.execute(change, (here, length, length, f"{before}/"))
 
 
 def find_or_create_experiment(client: "MlflowClient", name: str) -> str:
     """The id of the experiment `name`; a new one in a sqlite store keeps its artifacts in `mlruns` beside the file."""
+    from mlflow.exceptions import MlflowException
+
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
-        from mlflow.exceptions import MlflowException
-
-        database = sqlite_file(client.tracking_uri)
-        folder = database.with_name("mlruns") / re.sub(r"[^\w.-]+", "-", name) if database else None
+        database, folder = sqlite_file(client.tracking_uri), re.sub(r"[^\w.-]+", "-", name)
+        location = (database.with_name("mlruns") / folder).as_uri() if database else None
+        # Without the tag, MLflow's pages take an experiment for one with language models.
+        tags = {"mlflow.experimentKind": "custom_model_development"}
         try:
-            location = folder.absolute().as_uri() if folder else None
-            return str(client.create_experiment(name, artifact_location=location, tags=EXPERIMENT_TAGS))
+            return str(client.create_experiment(name, artifact_location=location, tags=tags))
         except MlflowException:
             experiment = client.get_experiment_by_name(name)
             if experiment is None:  # not just another process that was faster
@@ -182,11 +176,3 @@ def _create_tables(database: Path, *, artifacts: Path) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     SqlAlchemyStore(sqlite_uri(database), artifacts.as_uri()).engine.dispose()
-
-
-def _cause_of(error: Exception) -> BaseException:
-    """The operating system's or the database's own error beneath MLflow's, if any: it is the shortest to read."""
-    chain: list[BaseException] = [error]
-    while deeper := chain[-1].__cause__ or chain[-1].__context__:
-        chain.append(deeper)
-    return next((each for each in reversed(chain) if isinstance(each, OSError | sqlite3.Error)), error)

@@ -24,10 +24,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-LARGEST_BATCH = 1000
-"""Metrics in a request: MLflow's own limit."""
-DIGEST_LENGTH = 36
-"""Characters of a data set's digest: MLflow's own limit."""
+LARGEST_BATCH, DIGEST_LENGTH = 1000, 36
+"""MLflow's own limits: metrics in a request, and characters of a data set's digest."""
 
 
 def sync_run(client: "MlflowClient", record: RunRecord, *, experiment: str) -> tuple[str, Counter[str]]:
@@ -93,12 +91,10 @@ def _send_figures(client: "MlflowClient", run: "Run", record: RunRecord) -> int:
     """Send the figures that the run does not show, at the last step; of several there, MLflow shows the latest."""
     from mlflow.entities import Metric
 
-    now, shown = time.time_ns() // 1_000_000, run.data.metrics
-    new = [
-        Metric(key, value, now, record.last_step) for key, value in record.figures.items() if shown.get(key) != value
-    ]
+    now, new = time.time_ns() // 1_000_000, dict(record.figures.items() - run.data.metrics.items())
     if new:
-        client.log_batch(run.info.run_id, metrics=new)
+        metrics = [Metric(key, value, now, record.last_step) for key, value in new.items()]
+        client.log_batch(run.info.run_id, metrics=metrics)
     return len(new)
 
 
