@@ -99,5 +99,7 @@ def test_a_lost_game_is_warned_of_and_its_model_is_never_champion(stages, tmp_pa
     assert judged.returncode == 0, judged.stderr
     report = json.loads((workspace / "reports/evaluation.json").read_text())
     assert "24 steps in a row won by the discriminator" in report["collapse"]
-    gates = apply_gates(load_params(workspace / "params.yaml").gates, EvaluationFigures.from_report(report, path="report"))
+    gates = apply_gates(
+        load_params(workspace / "params.yaml").gates, EvaluationFigures.from_report(report, path="report")
+    )
     assert "collapse" in [gate.name for gate in gates if not gate.passed]

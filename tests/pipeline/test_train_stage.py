@@ -74,7 +74,9 @@ def test_a_killed_training_goes_on_to_the_same_bytes(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "going on after step" in done.stdout
     assert weights_in(killed) == weights_in(straight)
-    history = [(workspace / "reports/training/history.jsonl").read_text().splitlines() for workspace in (straight, killed)]
+    history = [
+        (workspace / "reports/training/history.jsonl").read_text().splitlines() for workspace in (straight, killed)
+    ]
     straight_rows, killed_rows = ([json.loads(line) for line in lines] for lines in history)
     for expected, found in zip(straight_rows, killed_rows, strict=True):
         assert {key: found[key] for key in expected} == expected

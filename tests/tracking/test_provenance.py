@@ -126,5 +126,7 @@ def test_a_training_is_described_by_the_code_that_runs_and_the_workspace_it_runs
     start_training(Path("checkpoints"))
     tags = load_run(Path("checkpoints"))["tags"]
     assert tags["source_revision"] == source_revision(ROOT)
-    assert tags["md5.data/dataset.safetensors"] == hashlib.md5(Path("data/dataset.safetensors").read_bytes()).hexdigest()
+    assert (
+        tags["md5.data/dataset.safetensors"] == hashlib.md5(Path("data/dataset.safetensors").read_bytes()).hexdigest()
+    )
     assert {"version.python", "device_name", "threads", "precision", "mlflow.note.content"} <= set(tags)
