@@ -23,7 +23,7 @@ from dcgan.evaluation.report import describe, headline, headlines
 from dcgan.gan.networks import DiscriminatorOutput, build_discriminator
 from dcgan.system.errors import BadDataError, UsageError
 from dcgan.tracking.gates import Judgement, apply_gates
-from tiny_source import source
+from tiny_sampler import source
 
 CLASSIFIER = ClassifierConfig(seed=0, epochs=6, batch_size=8, learning_rate=4e-3)
 CONFIG = EvaluateConfig(

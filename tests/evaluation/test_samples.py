@@ -16,7 +16,7 @@ from dcgan.evaluation.samples import (
 )
 from dcgan.gan.networks import build_generator
 from dcgan.system.errors import BadDataError
-from tiny_source import LATENT_DIM, source
+from tiny_sampler import LATENT_DIM, source
 
 
 def test_samples_are_a_function_of_the_seed_and_ask_for_digits_in_turn(model_config):

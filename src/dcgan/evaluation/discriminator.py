@@ -11,7 +11,7 @@ from torch.nn.functional import adaptive_max_pool2d
 from dcgan.config.schema import ModelConfig
 from dcgan.data.batches import to_images
 from dcgan.data.dataset import Dataset
-from dcgan.evaluation.metrics.discriminator import (
+from dcgan.evaluation.metrics.binary import (
     Reliability,
     RocCurve,
     accuracy_at_zero,

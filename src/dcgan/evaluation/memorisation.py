@@ -7,7 +7,7 @@ from torch import Tensor
 
 from dcgan.config.schema import NUM_CLASSES
 from dcgan.data.dataset import LabelledImages
-from dcgan.evaluation.metrics.memorisation import TrainingNeighbours, training_neighbours
+from dcgan.evaluation.metrics.authenticity import TrainingNeighbours, training_neighbours
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from dcgan.data.dataset import LabelledImages
 from dcgan.evaluation.discriminator import DiscriminatorFigures, ProbeFigures
 from dcgan.evaluation.memorisation import MemorisationFigures, closest_pairs
 from dcgan.evaluation.metrics.classes import label_accuracy_per_class
-from dcgan.evaluation.metrics.discriminator import Reliability, RocCurve
+from dcgan.evaluation.metrics.binary import Reliability, RocCurve
 from dcgan.evaluation.quality import Quality, digit_rows
 from dcgan.evaluation.samples import INTERPOLATION_STEPS, Samples
 from dcgan.figures.drawing import finish, save_figure, save_grid, save_table

@@ -5,7 +5,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from dcgan.data.dataset import LabelledImages
 from dcgan.evaluation.memorisation import closest_pairs, judge_memorisation
-from dcgan.evaluation.metrics.memorisation import training_neighbours
+from dcgan.evaluation.metrics.authenticity import training_neighbours
 
 
 def uniform(count: int, *, seed: int, dim: int = 5) -> torch.Tensor:

@@ -4,7 +4,7 @@ from scipy.special import expit
 from sklearn.metrics import brier_score_loss, roc_auc_score
 from sklearn.metrics import roc_curve as reference_curve
 
-from dcgan.evaluation.metrics.discriminator import (
+from dcgan.evaluation.metrics.binary import (
     accuracy_at_zero,
     brier_score,
     expected_calibration_error,
