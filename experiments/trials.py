@@ -18,7 +18,7 @@ from dcgan.data.batches import Batches
 from dcgan.data.dataset import Dataset
 from dcgan.data.dataset_file import load_dataset
 from dcgan.evaluation.evaluator import Evaluator, Scores
-from dcgan.evaluation.samples import Samples, draw_samples, sampler_of
+from dcgan.evaluation.samples import Samples, generate_samples, sampler_of
 from dcgan.gan import training
 from dcgan.gan.sampling import sample_from_seed
 from dcgan.gan.state import build_state
@@ -85,13 +85,13 @@ def run_trial(
     started = time.monotonic()
     train(state, batches, config, tracker=tracker, on_checkpoint=lambda _state: None, judge=quick_judge)
     seconds = time.monotonic() - started
-    source = sampler_of(state.generator_ema, params.model)
-    samples = draw_samples(source, count=params.evaluate.num_samples, seed=params.evaluate.seed)
+    sampler = sampler_of(state.generator_ema, params.model)
+    samples = generate_samples(sampler, count=params.evaluate.num_samples, seed=params.evaluate.seed)
     return Trial(
         seconds=seconds,
         images_seen=state.step * batches.batch_size,
         samples=samples,
-        scores=reference.evaluator.score(samples, reference.evaluator.read(samples.pixels)),
+        scores=reference.evaluator.score(samples, reference.evaluator.predict(samples.pixels)),
     )
 
 

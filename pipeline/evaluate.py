@@ -1,4 +1,4 @@
-"""Stage `evaluate`: judge the averaged generator's samples against real images, and the discriminator."""
+"""Stage `evaluate`: measure the averaged generator's samples against real images, and the discriminator."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from dcgan.classifier.network import load_classifier
 from dcgan.config.devices import prepare_device
 from dcgan.config.params_file import load_params
 from dcgan.data.dataset_file import load_dataset
-from dcgan.evaluation.discriminator import judge_discriminator
+from dcgan.evaluation.discriminator import evaluate_discriminator
 from dcgan.evaluation.inception import load_inception, measure_fid
 from dcgan.evaluation.quality import measure_quality
 from dcgan.evaluation.report import describe, headline, headlines
@@ -33,10 +33,10 @@ def main() -> None:
     classifier = load_classifier(CLASSIFIER, device=device)
     inception = load_inception(Path(config.inception_weights), device=device) if config.inception_weights else None
 
-    source = sampler_of(generator, params.model)
-    walks = sample_interpolations(source, seed=config.seed)
-    quality = measure_quality(source, classifier, dataset, config, classifier_config=params.classifier)
-    judged = judge_discriminator(discriminator, params.model, quality.samples, dataset, seed=config.seed)
+    sampler = sampler_of(generator, params.model)
+    interpolations = sample_interpolations(sampler, seed=config.seed)
+    quality = measure_quality(sampler, classifier, dataset, config, classifier_config=params.classifier)
+    judged = evaluate_discriminator(discriminator, params.model, quality.samples, dataset, seed=config.seed)
     fid = measure_fid(inception, quality, dataset)
     reference = sha256_of(CLASSIFIER)
     collapse = load_remarks(GENERATOR).get("collapse")
@@ -44,7 +44,7 @@ def main() -> None:
         quality, dataset, config, classifier_sha256=reference, discriminator=judged, fid=fid, collapse=collapse
     )
 
-    save_quality(PLOTS, quality, interpolations=walks, training=dataset.train)
+    save_quality(PLOTS, quality, interpolations=interpolations, training=dataset.train)
     save_discriminator(PLOTS, judged)
     write_json(REPORTS / "evaluation.json", {"generator_sha256": sha256_of(GENERATOR), **report})
     for rated, figures in headlines(report).items():

@@ -1,15 +1,15 @@
-"""Anything that turns latents into images, as a source of samples."""
+"""Anything that turns latents into images, as a sampler."""
 
-from dcgan.evaluation.samples import Source
+from dcgan.evaluation.samples import Sampler
 
 LATENT_DIM = 4
 
 
-def source(draw, *, conditional: bool = True, distribution: str = "normal") -> Source:
-    return Source(
+def sampler(sample, *, conditional: bool = True, distribution: str = "normal") -> Sampler:
+    return Sampler(
         name="a trial",
         latent_dim=LATENT_DIM,
         latent_distribution=distribution,
         conditional=conditional,
-        draw=draw,
+        sample=sample,
     )

@@ -34,10 +34,10 @@ def test_it_is_the_same_on_every_run(classifier, striped_images):
 
 def test_features_are_what_the_head_reads(classifier, striped_images):
     images = to_images(striped_images.images)
-    reading = classify_images(classifier, images)
-    assert reading.features.shape == (100, FEATURE_DIM)
-    torch.testing.assert_close(classifier.head(reading.features), reading.logits)
-    torch.testing.assert_close(classify_images(classifier, images[:3]).features, reading.features[:3])
+    predictions = classify_images(classifier, images)
+    assert predictions.features.shape == (100, FEATURE_DIM)
+    torch.testing.assert_close(classifier.head(predictions.features), predictions.logits)
+    torch.testing.assert_close(classify_images(classifier, images[:3]).features, predictions.features[:3])
 
 
 def test_progress_is_told_to_the_end(striped_images):

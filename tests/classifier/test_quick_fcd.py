@@ -23,7 +23,7 @@ def classifier(striped_images):
 
 
 @pytest.fixture
-def judge(classifier, striped_images, model_config):
+def evaluator(classifier, striped_images, model_config):
     return quick_judge(classifier, striped_images, model_config)
 
 
@@ -40,19 +40,19 @@ class Copier(torch.nn.Module):
         return self._images[self._read_as(labels)]
 
 
-def test_digits_of_the_data_are_read_as_asked_and_near_it(judge, striped_images):
-    figures = judge(Copier(striped_images).eval())
+def test_digits_of_the_data_are_read_as_asked_and_near_it(evaluator, striped_images):
+    figures = evaluator(Copier(striped_images).eval())
     assert figures["train/label_error"] == 0
     assert figures["train/mode_coverage"] == 10
     assert figures["train/quick_fcd_floor"] > 0
 
 
-def test_one_digit_for_all_is_seen(judge, striped_images):
+def test_one_digit_for_all_is_seen(evaluator, striped_images):
     one = Copier(striped_images, lambda labels: torch.full_like(labels, 3)).eval()
-    figures = judge(one)
+    figures = evaluator(one)
     assert figures["train/mode_coverage"] == 1
     assert figures["train/label_error"] == pytest.approx(0.9)
-    assert figures["train/quick_fcd"] > 5 * judge(Copier(striped_images).eval())["train/quick_fcd"]
+    assert figures["train/quick_fcd"] > 5 * evaluator(Copier(striped_images).eval())["train/quick_fcd"]
 
 
 def test_a_classifier_that_reads_no_numbers_is_told(striped_images, model_config):
@@ -64,15 +64,15 @@ def test_a_classifier_that_reads_no_numbers_is_told(striped_images, model_config
 
 
 def test_an_unconditional_generator_is_asked_for_nothing(classifier, striped_images, unconditional_config):
-    judge = quick_judge(classifier, striped_images, unconditional_config.model)
-    assert "train/label_error" not in judge(build_state(unconditional_config, device=CPU).generator_ema)
+    evaluator = quick_judge(classifier, striped_images, unconditional_config.model)
+    assert "train/label_error" not in evaluator(build_state(unconditional_config, device=CPU).generator_ema)
 
 
-def test_the_same_generator_gets_the_same_figures_whatever_was_drawn_before(judge, gan_config):
+def test_the_same_generator_gets_the_same_figures_whatever_was_drawn_before(evaluator, gan_config):
     generator = build_state(gan_config, device=CPU).generator_ema
-    first = judge(generator)
+    first = evaluator(generator)
     torch.rand(7)
-    assert judge(generator) == first
+    assert evaluator(generator) == first
     assert all(math.isfinite(value) for value in first.values())
 
 
@@ -86,9 +86,9 @@ def test_no_image_is_both_reference_and_floor(classifier, striped_images, model_
     assert not sets[0] & sets[1]
 
 
-def test_a_generator_that_draws_no_numbers_has_no_finite_figure(judge, gan_config):
+def test_a_generator_that_draws_no_numbers_has_no_finite_figure(evaluator, gan_config):
     generator = build_state(dataclasses.replace(gan_config), device=CPU).generator_ema
     with torch.no_grad():
         for weight in generator.parameters():
             weight.fill_(math.nan)
-    assert not math.isfinite(judge(generator)["train/quick_fcd"])
+    assert not math.isfinite(evaluator(generator)["train/quick_fcd"])

@@ -4,7 +4,7 @@ import torch
 from sklearn.neighbors import NearestNeighbors
 
 from dcgan.data.dataset import LabelledImages
-from dcgan.evaluation.memorisation import closest_pairs, judge_memorisation
+from dcgan.evaluation.memorisation import closest_pairs, compare_authenticity
 from dcgan.evaluation.metrics.authenticity import training_neighbours
 
 
@@ -54,7 +54,7 @@ def test_the_more_a_generator_copies_the_less_authentic_it_is():
 
 
 def test_samples_and_held_out_images_are_compared_in_equal_numbers():
-    figures = judge_memorisation(
+    figures = compare_authenticity(
         uniform(90, seed=1), held_out=uniform(70, seed=2), training=uniform(50, seed=0), limit=80
     )
     assert figures.num_queries == len(figures.samples.distances) == len(figures.held_out.distances) == 70

@@ -15,7 +15,7 @@ from dcgan.classifier.network import Classifier, Predictions
 from dcgan.classifier.training import trained_classifier
 from dcgan.config.schema import ClassifierConfig, EvaluateConfig, GatesConfig
 from dcgan.data.dataset import Dataset, LabelledImages
-from dcgan.evaluation.discriminator import judge_discriminator
+from dcgan.evaluation.discriminator import evaluate_discriminator
 from dcgan.evaluation.evaluator import Evaluator, mean_of, spread_of
 from dcgan.evaluation.numbers import numbers_in
 from dcgan.evaluation.quality import Quality, digit_rows, measure_quality
@@ -23,7 +23,7 @@ from dcgan.evaluation.report import describe, headline, headlines
 from dcgan.gan.networks import DiscriminatorOutput, build_discriminator
 from dcgan.system.errors import BadDataError, UsageError
 from dcgan.tracking.gates import Judgement, apply_gates
-from tiny_sampler import source
+from tiny_sampler import sampler
 
 CLASSIFIER = ClassifierConfig(seed=0, epochs=6, batch_size=8, learning_rate=4e-3)
 CONFIG = EvaluateConfig(
@@ -55,19 +55,19 @@ def classifier(dataset) -> Classifier:
 def painter(dataset: Dataset, *, variety: int = 40, noise: float = 0.0):
     """Draws test images of the digit asked for, one of `variety` by the first latent, with the second as noise."""
 
-    def draw(latents, labels):
+    def sample(latents, labels):
         digits = torch.arange(len(latents)) % 10 if labels is None else labels
         choice = (torch.special.ndtr(latents[:, 0].double()) * variety).long().clamp(max=variety - 1)
         images = dataset.test.images[10 * choice + digits].float()
         rng = torch.Generator().manual_seed(0)
         return (images + noise * torch.randn(images.shape, generator=rng)).clamp(0, 255).to(torch.uint8)
 
-    return draw
+    return sample
 
 
-def measure(draw, classifier, dataset, *, config: EvaluateConfig = CONFIG, conditional: bool = True) -> Quality:
+def measure(sample, classifier, dataset, *, config: EvaluateConfig = CONFIG, conditional: bool = True) -> Quality:
     return measure_quality(
-        source(draw, conditional=conditional), classifier, dataset, config, classifier_config=CLASSIFIER
+        sampler(sample, conditional=conditional), classifier, dataset, config, classifier_config=CLASSIFIER
     )
 
 
@@ -132,14 +132,14 @@ def test_noise_makes_every_headline_worse(classifier, dataset, quality):
 
 
 def test_the_figures_are_those_of_the_metrics_on_the_readings(quality, classifier, dataset):
-    judge = Evaluator(classifier, dataset, num_samples=200, seed=0)
-    test = feature_statistics(judge.test.features)
-    assert quality.scores[0].fcd == frechet_distance(feature_statistics(quality.reading.features), test)
+    evaluator = Evaluator(classifier, dataset, num_samples=200, seed=0)
+    test = feature_statistics(evaluator.test.features)
+    assert quality.scores[0].fcd == frechet_distance(feature_statistics(quality.predictions.features), test)
     threes = quality.samples.labels == 3
-    of_threes = feature_statistics(judge.test.features[dataset.test.labels == 3])
-    expected = frechet_distance(feature_statistics(quality.reading.features[threes]), of_threes)
+    of_threes = feature_statistics(evaluator.test.features[dataset.test.labels == 3])
+    expected = frechet_distance(feature_statistics(quality.predictions.features[threes]), of_threes)
     assert quality.fcd_per_digit[3] == expected
-    real = feature_statistics(judge.train.features[judge.chosen])
+    real = feature_statistics(evaluator.train.features[evaluator.chosen])
     assert quality.floor.fcd == frechet_distance(real, test)
 
 
@@ -172,14 +172,14 @@ def test_an_unconditional_generator_is_judged_without_digits_asked_for(classifie
 
 
 def test_a_digit_that_is_never_drawn_has_no_distance_and_a_black_row(quality):
-    def only_twos(reading: Predictions) -> Predictions:
-        logits = torch.zeros_like(reading.logits)
+    def only_twos(predictions: Predictions) -> Predictions:
+        logits = torch.zeros_like(predictions.logits)
         logits[:, 2] = 1
-        return Predictions(reading.features, logits)
+        return Predictions(predictions.features, logits)
 
     unasked = dataclasses.replace(
         quality,
-        reading=only_twos(quality.reading),
+        predictions=only_twos(quality.predictions),
         samples=dataclasses.replace(quality.samples, labels=None),
     )
     rows = digit_rows(unasked, columns=5).reshape(10, 5, 28, 28)
@@ -188,7 +188,7 @@ def test_a_digit_that_is_never_drawn_has_no_distance_and_a_black_row(quality):
 
 def test_rows_go_from_the_surest_sample_of_each_digit_to_the_least_sure(quality):
     rows = digit_rows(quality, columns=4).reshape(10, 4, 28, 28)
-    probabilities = quality.reading.logits.softmax(dim=1)
+    probabilities = quality.predictions.logits.softmax(dim=1)
     for digit in (0, 7):
         mine = (quality.samples.labels == digit).nonzero().squeeze(1)
         surest, least = (mine[pick(probabilities[mine, digit])] for pick in (torch.argmax, torch.argmin))
@@ -216,7 +216,7 @@ def test_a_collapsed_generator_fails_the_gate_by_name(classifier, dataset, quali
 @pytest.fixture(scope="module")
 def figures(model_config, dataset, quality):
     discriminator = build_discriminator(model_config).eval()
-    return judge_discriminator(discriminator, model_config, quality.samples, dataset, seed=0)
+    return evaluate_discriminator(discriminator, model_config, quality.samples, dataset, seed=0)
 
 
 def test_an_untrained_discriminator_knows_nothing_but_its_features_tell_digits(figures):
@@ -242,7 +242,7 @@ def test_a_discriminator_that_learnt_the_training_images_by_heart_has_a_gap(mode
     brighter = dataclasses.replace(
         dataset, train=LabelledImages(dataset.train.images.clamp(min=51), dataset.train.labels)
     )
-    figures = judge_discriminator(Brightness().eval(), model_config, quality.samples, brighter, seed=0)
+    figures = evaluate_discriminator(Brightness().eval(), model_config, quality.samples, brighter, seed=0)
     assert figures.overfitting_gap == pytest.approx(0.4 * 0.93, abs=0.05)
 
 

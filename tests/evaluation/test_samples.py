@@ -7,7 +7,7 @@ import torch
 
 from dcgan.data.batches import mixed_seed
 from dcgan.evaluation.samples import (
-    draw_samples,
+    generate_samples,
     evaluation_rng,
     linear_interpolation,
     sample_interpolations,
@@ -16,13 +16,13 @@ from dcgan.evaluation.samples import (
 )
 from dcgan.gan.networks import build_generator
 from dcgan.system.errors import BadDataError
-from tiny_sampler import LATENT_DIM, source
+from tiny_sampler import LATENT_DIM, sampler
 
 
 def test_samples_are_a_function_of_the_seed_and_ask_for_digits_in_turn(model_config):
     generator = build_generator(model_config).eval()
     generator.upsample[-2].weight.data.normal_(generator=torch.Generator().manual_seed(0))  # untrained, it draws grey
-    first, again, other = (draw_samples(sampler_of(generator, model_config), count=100, seed=s) for s in (3, 3, 4))
+    first, again, other = (generate_samples(sampler_of(generator, model_config), count=100, seed=s) for s in (3, 3, 4))
     assert torch.equal(first.pixels, again.pixels)
     assert not torch.equal(first.pixels, other.pixels)
     assert first.pixels.dtype == torch.uint8
@@ -31,14 +31,14 @@ def test_samples_are_a_function_of_the_seed_and_ask_for_digits_in_turn(model_con
 
 def test_a_constant_generator_is_refused_by_name():
     with pytest.raises(BadDataError, match="a trial draws the same image 100 times; train it anew"):
-        draw_samples(source(lambda latents, _labels: torch.full((len(latents), 28, 28), 7)), count=100, seed=0)
+        generate_samples(sampler(lambda latents, _labels: torch.full((len(latents), 28, 28), 7)), count=100, seed=0)
 
 
 def test_a_generator_of_values_that_are_not_finite_is_refused(model_config):
     generator = build_generator(model_config).eval()
     next(generator.parameters()).data[0, 0] = math.nan
     with pytest.raises(BadDataError, match="not finite; run `dvc repro --force train`"):
-        draw_samples(sampler_of(generator, model_config), count=100, seed=0)
+        generate_samples(sampler_of(generator, model_config), count=100, seed=0)
 
 
 @pytest.mark.parametrize("walk", [linear_interpolation, spherical_interpolation])
@@ -72,11 +72,11 @@ def test_a_spherical_walk_keeps_the_length_and_a_linear_one_does_not():
 def test_interpolations_walk_digit_by_digit(distribution):
     asked = []
 
-    def draw(latents, labels):
+    def sample(latents, labels):
         asked.append((latents, labels))
         return torch.randint(0, 256, (len(latents), 28, 28), dtype=torch.uint8)
 
-    drawn = sample_interpolations(source(draw, distribution=distribution), seed=0, rows=10)
+    drawn = sample_interpolations(sampler(sample, distribution=distribution), seed=0, rows=10)
     ((latents, labels),) = asked
     assert drawn.pixels.shape == (120, 28, 28)
     assert labels.reshape(10, 12).tolist() == [[digit] * 12 for digit in range(10)]

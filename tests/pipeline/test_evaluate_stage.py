@@ -98,8 +98,8 @@ def test_a_constant_model_is_refused(workspace):
 
 
 def test_a_damaged_judge_is_refused(workspace):
-    judge = workspace / "models/classifier.safetensors"
-    judge.write_bytes(judge.read_bytes()[:-5])
+    evaluator = workspace / "models/classifier.safetensors"
+    evaluator.write_bytes(evaluator.read_bytes()[:-5])
     assert_refused(evaluate(workspace), 65, "classifier.safetensors", "dvc repro --force train_classifier")
 
 

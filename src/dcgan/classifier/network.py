@@ -1,4 +1,4 @@
-"""The digit classifier whose features judge the samples."""
+"""The digit classifier whose features measure samples."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -53,8 +53,8 @@ class Classifier(nn.Module):
 @torch.no_grad()
 def classify_images(classifier: Classifier, images: Tensor) -> Predictions:
     """What a classifier in evaluation mode makes of images [N, 1, 28, 28] in [-1, 1]; on the CPU."""
-    readings = [classifier(images[start : start + CHUNK]) for start in range(0, len(images), CHUNK)]
-    return Predictions(*(torch.cat(parts).cpu() for parts in zip(*readings, strict=True)))
+    outputs = [classifier(images[start : start + CHUNK]) for start in range(0, len(images), CHUNK)]
+    return Predictions(*(torch.cat(parts).cpu() for parts in zip(*outputs, strict=True)))
 
 
 def classify_pixels(classifier: Classifier, pixels: Tensor) -> Predictions:
@@ -63,10 +63,10 @@ def classify_pixels(classifier: Classifier, pixels: Tensor) -> Predictions:
     Raises:
         BadDataError: it is not finite.
     """
-    reading = classify_images(classifier, to_images(pixels.to(next(classifier.parameters()).device)))
-    if not all(torch.isfinite(part).all() for part in reading):
+    predictions = classify_images(classifier, to_images(pixels.to(next(classifier.parameters()).device)))
+    if not all(torch.isfinite(part).all() for part in predictions):
         raise BadDataError("the classifier reads values that are not finite; run `dvc repro --force train_classifier`")
-    return reading
+    return predictions
 
 
 def compute_accuracy(classifier: Classifier, data: LabelledImages, *, device: torch.device) -> float:

@@ -48,10 +48,10 @@ class QuickFcd:
         """
         if not torch.isfinite(images).all():
             return {"train/quick_fcd": math.nan}
-        reading = classify_pixels(self._classifier, to_pixels(images))
-        digits = reading.logits.argmax(dim=1)
+        predictions = classify_pixels(self._classifier, to_pixels(images))
+        digits = predictions.logits.argmax(dim=1)
         figures = {
-            "train/quick_fcd": frechet_distance(feature_statistics(reading.features), self._references),
+            "train/quick_fcd": frechet_distance(feature_statistics(predictions.features), self._references),
             "train/quick_fcd_floor": self.floor,
             "train/mode_coverage": float(len(torch.unique(digits))),
         }

@@ -1,4 +1,4 @@
-"""`dcgan evaluate`: any generator.onnx of the project's contract before the judge, without its training run."""
+"""`dcgan evaluate`: any generator.onnx of the project's contract measured without its training run."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +22,7 @@ from dcgan.system.files import encode_json, sha256_of, write_atomically
 
 
 def evaluate_model(model_path: Path, *, classifier_path: Path, out: Path | None) -> None:
-    """Evaluator an ONNX generator as the stage `evaluate` judges ours, print its figures, and write them to `out`.
+    """Measure an ONNX generator as the stage `evaluate` measures ours, print its figures, and write them to `out`.
 
     The current folder is a workspace: params.yaml, data/dataset.safetensors and its report are read from it.
 
@@ -34,34 +34,34 @@ def evaluate_model(model_path: Path, *, classifier_path: Path, out: Path | None)
     report: dict[str, Any] = {}
 
     def judge_into(file: BinaryIO) -> None:
-        report.update(judge_model(model_path, classifier_path))
+        report.update(evaluate_onnx(model_path, classifier_path))
         file.write(encode_json(report))
 
     if out is None:
-        report.update(judge_model(model_path, classifier_path))
+        report.update(evaluate_onnx(model_path, classifier_path))
     else:
         write_atomically(out, judge_into)  # tries the output's folder before the work, not after it
     print(f"{model_path}: {headline(report)}")
     print_figures(report)
 
 
-def judge_model(model_path: Path, classifier_path: Path) -> dict[str, Any]:
+def evaluate_onnx(model_path: Path, classifier_path: Path) -> dict[str, Any]:
     """The report of an ONNX generator, with the hash of the file that was judged."""
     params = load_params(Path("params.yaml"))
     device, weights = prepare_device(params.train), params.evaluate.inception_weights
     generator = Generator.load(model_path)
-    source = sampler_from(generator)
+    sampler = sampler_from(generator)
     dataset = load_dataset(Path("data/dataset.safetensors"), report_path=Path("reports/validation.json"))
     classifier = load_classifier(classifier_path, device=device)
     inception = load_inception(Path(weights), device=device) if weights else None
-    quality = measure_quality(source, classifier, dataset, params.evaluate, classifier_config=params.classifier)
+    quality = measure_quality(sampler, classifier, dataset, params.evaluate, classifier_config=params.classifier)
     fid = measure_fid(inception, quality, dataset)
     report = describe(quality, dataset, params.evaluate, classifier_sha256=sha256_of(classifier_path), fid=fid)
     return {"model": str(model_path), "model_sha256": generator.info.sha256} | report
 
 
 def sampler_from(generator: Generator) -> Sampler:
-    """A loaded ONNX generator as a source of samples.
+    """A loaded ONNX generator as a sampler.
 
     Raises:
         BadDataError: it is conditional on another number of digits.
@@ -69,10 +69,10 @@ def sampler_from(generator: Generator) -> Sampler:
     contract = generator.info.contract
     if contract.num_classes not in (0, NUM_CLASSES):
         raise BadDataError(
-            f"{generator.info.path}: draws {contract.num_classes} classes, the judge knows {NUM_CLASSES}"
+            f"{generator.info.path}: draws {contract.num_classes} classes, the classifier knows {NUM_CLASSES}"
         )
 
-    def draw(latents: Tensor, labels: Tensor | None) -> Tensor:
+    def sample(latents: Tensor, labels: Tensor | None) -> Tensor:
         return torch.from_numpy(generator.draw(latents.numpy(), None if labels is None else labels.numpy()))
 
     return Sampler(
@@ -80,7 +80,7 @@ def sampler_from(generator: Generator) -> Sampler:
         latent_dim=contract.latent_dim,
         latent_distribution=contract.latent_distribution,
         conditional=contract.num_classes > 0,
-        draw=draw,
+        sample=sample,
     )
 
 

@@ -65,10 +65,10 @@ class DiscriminatorFigures:
         return self.train_real_logits - self.test_real_logits
 
 
-def judge_discriminator(
+def evaluate_discriminator(
     discriminator: Discriminator, model: ModelConfig, samples: Samples, dataset: Dataset, *, seed: int
 ) -> DiscriminatorFigures:
-    """Let the discriminator, in evaluation mode, judge the samples, the test images and as many training images.
+    """Let the discriminator, in evaluation mode, score the samples, the test images and as many training images.
 
     Args:
         discriminator: in evaluation mode.

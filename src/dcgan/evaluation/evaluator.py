@@ -1,4 +1,4 @@
-"""The digit classifier as the judge of samples: every figure beside the same figure of real images."""
+"""The digit classifier as the evaluator of samples: every figure beside the same figure of real images."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -71,13 +71,13 @@ class Evaluator:
                 " which the floor needs as many of"
             )
         self._classifier = classifier
-        self.test, self.train = self.read(dataset.test.images), self.read(dataset.train.images)
+        self.test, self.train = self.predict(dataset.test.images), self.predict(dataset.train.images)
         self.test_digits, self.train_digits = dataset.test.labels.numpy(), dataset.train.labels.numpy()
         self.chosen = shuffled(len(dataset.train), seed=seed, purpose="floor")[:num_samples]
         self._statistics, self._manifold = feature_statistics(self.test.features), manifold_of(self.test.features)
         self.floor = self._floor()
 
-    def read(self, pixels: Tensor) -> Predictions:
+    def predict(self, pixels: Tensor) -> Predictions:
         """What the classifier makes of pixels uint8 [N, 28, 28].
 
         Raises:
@@ -85,17 +85,17 @@ class Evaluator:
         """
         return classify_pixels(self._classifier, pixels)
 
-    def score(self, samples: Samples, reading: Predictions) -> Scores:
-        """The scores of samples, of which the classifier made `reading`."""
-        return self._scores(reading, confusion_of(samples, reading))
+    def score(self, samples: Samples, predictions: Predictions) -> Scores:
+        """The scores of samples, of which the classifier made `predictions`."""
+        return self._scores(predictions, confusion_of(samples, predictions))
 
-    def fcd_per_digit(self, samples: Samples, reading: Predictions) -> NDArray[np.float64]:
+    def fcd_per_digit(self, samples: Samples, predictions: Predictions) -> NDArray[np.float64]:
         """The fcd between the samples of each digit (as asked for, else as read) and the test images, float64 [10].
 
         Not a number for a digit with fewer than two images of either.
         """
-        asked = digits_of(reading) if samples.labels is None else samples.labels.numpy()
-        return self._fcd_per_digit(reading.features, asked)
+        asked = digits_of(predictions) if samples.labels is None else samples.labels.numpy()
+        return self._fcd_per_digit(predictions.features, asked)
 
     def fcd_floor_per_digit(self) -> NDArray[np.float64]:
         """The same between training and test images, float64 [10]."""
@@ -116,14 +116,14 @@ class Evaluator:
             label_accuracy=label_accuracy(confusion_matrix(self.test_digits, digits_of(self.test))),
         )
 
-    def _scores(self, reading: Predictions, confusion: NDArray[np.int64] | None) -> Scores:
+    def _scores(self, predictions: Predictions, confusion: NDArray[np.int64] | None) -> Scores:
         return Scores(
-            fcd=frechet_distance(feature_statistics(reading.features), self._statistics),
-            kcd=kernel_distance(reading.features, self.test.features),
-            classifier_score=classifier_score(reading.logits),
-            class_divergence=class_divergence(class_shares(digits_of(reading))),
+            fcd=frechet_distance(feature_statistics(predictions.features), self._statistics),
+            kcd=kernel_distance(predictions.features, self.test.features),
+            classifier_score=classifier_score(predictions.logits),
+            class_divergence=class_divergence(class_shares(digits_of(predictions))),
             label_accuracy=None if confusion is None else label_accuracy(confusion),
-            **dataclasses.asdict(compare_manifolds(self._manifold, manifold_of(reading.features))),
+            **dataclasses.asdict(compare_manifolds(self._manifold, manifold_of(predictions.features))),
         )
 
     def _fcd_per_digit(self, features: Tensor, digits: Digits) -> NDArray[np.float64]:
@@ -148,15 +148,15 @@ def spread_of(scores: Sequence[Scores]) -> dict[str, float | None]:
     }
 
 
-def digits_of(reading: Predictions) -> Digits:
+def digits_of(predictions: Predictions) -> Digits:
     """The digits read, [N]."""
-    digits: Digits = reading.logits.argmax(dim=1).numpy()
+    digits: Digits = predictions.logits.argmax(dim=1).numpy()
     return digits
 
 
-def confusion_of(samples: Samples, reading: Predictions) -> NDArray[np.int64] | None:
+def confusion_of(samples: Samples, predictions: Predictions) -> NDArray[np.int64] | None:
     """Digits asked for against digits read, [10, 10]; None for an unconditional model."""
-    return None if samples.labels is None else confusion_matrix(samples.labels.numpy(), digits_of(reading))
+    return None if samples.labels is None else confusion_matrix(samples.labels.numpy(), digits_of(predictions))
 
 
 def _columns(scores: Sequence[Scores]) -> dict[str, list[float]]:

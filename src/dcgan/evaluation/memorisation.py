@@ -20,7 +20,7 @@ class MemorisationFigures:
     held_out: TrainingNeighbours
 
 
-def judge_memorisation(samples: Tensor, *, held_out: Tensor, training: Tensor, limit: int) -> MemorisationFigures:
+def compare_authenticity(samples: Tensor, *, held_out: Tensor, training: Tensor, limit: int) -> MemorisationFigures:
     """Compare at most `limit` samples [N, D] with as many held-out images [M, D] by their neighbours in [T, D]."""
     count = min(limit, len(samples), len(held_out))
     return MemorisationFigures(

@@ -12,10 +12,10 @@ from dcgan.classifier.network import Classifier, Predictions
 from dcgan.config.schema import IMAGE_SIZE, NUM_CLASSES, ClassifierConfig, EvaluateConfig
 from dcgan.data.dataset import Dataset
 from dcgan.evaluation.evaluator import Evaluator, Scores, confusion_of, digits_of
-from dcgan.evaluation.memorisation import MemorisationFigures, judge_memorisation
+from dcgan.evaluation.memorisation import MemorisationFigures, compare_authenticity
 from dcgan.evaluation.metrics.classes import class_shares
-from dcgan.evaluation.samples import Sampler, Samples, draw_samples, shuffled
-from dcgan.evaluation.usefulness import UsefulnessFigures, judge_usefulness
+from dcgan.evaluation.samples import Sampler, Samples, generate_samples, shuffled
+from dcgan.evaluation.usefulness import UsefulnessFigures, evaluate_usefulness
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class Quality:
     floor_pixels: Tensor
     """The training images that the floor was measured on, uint8 [N, 28, 28]."""
     samples: Samples
-    reading: Predictions
+    predictions: Predictions
     """What the classifier makes of the samples."""
     fcd_per_digit: NDArray[np.float64]
     fcd_floor_per_digit: NDArray[np.float64]
@@ -43,19 +43,19 @@ class Quality:
 
 
 def measure_quality(
-    source: Sampler,
+    sampler: Sampler,
     classifier: Classifier,
     dataset: Dataset,
     config: EvaluateConfig,
     *,
     classifier_config: ClassifierConfig,
 ) -> Quality:
-    """Draw samples and judge them in every way.
+    """Generate samples and measure them.
 
     Args:
-        source: the generator.
+        sampler: the generator.
         classifier: in evaluation mode; its features are the reference, its device does the work.
-        dataset: both splits; neither `source` nor `classifier` has learnt from the test split.
+        dataset: both splits; neither `sampler` nor `classifier` has learnt from the test split.
         config: how many samples, and from which seeds.
         classifier_config: how a classifier learns from samples.
 
@@ -63,25 +63,26 @@ def measure_quality(
         BadDataError: the generator draws one image only, or something is not finite.
         UsageError: the training set has fewer images than samples are asked for.
     """
-    judge = Evaluator(classifier, dataset, num_samples=config.num_samples, seed=config.seed)
+    evaluator = Evaluator(classifier, dataset, num_samples=config.num_samples, seed=config.seed)
     sets = [
-        draw_samples(source, count=config.num_samples, seed=config.seed + number) for number in range(config.num_seeds)
+        generate_samples(sampler, count=config.num_samples, seed=config.seed + number)
+        for number in range(config.num_seeds)
     ]
-    readings = [judge.read(samples.pixels) for samples in sets]
-    samples, reading = sets[0], readings[0]
+    all_predictions = [evaluator.predict(samples.pixels) for samples in sets]
+    samples, predictions = sets[0], all_predictions[0]
     return Quality(
-        scores=tuple(map(judge.score, sets, readings)),
-        floor=judge.floor,
-        floor_pixels=dataset.train.images[judge.chosen],
+        scores=tuple(map(evaluator.score, sets, all_predictions)),
+        floor=evaluator.floor,
+        floor_pixels=dataset.train.images[evaluator.chosen],
         samples=samples,
-        reading=reading,
-        fcd_per_digit=judge.fcd_per_digit(samples, reading),
-        fcd_floor_per_digit=judge.fcd_floor_per_digit(),
-        class_shares=class_shares(digits_of(reading)),
-        confusion=confusion_of(samples, reading),
-        memorisation=_measure_memorisation(samples, reading, judge, dataset, config),
-        usefulness=judge_usefulness(
-            source,
+        predictions=predictions,
+        fcd_per_digit=evaluator.fcd_per_digit(samples, predictions),
+        fcd_floor_per_digit=evaluator.fcd_floor_per_digit(),
+        class_shares=class_shares(digits_of(predictions)),
+        confusion=confusion_of(samples, predictions),
+        memorisation=_measure_memorisation(samples, predictions, evaluator, dataset, config),
+        usefulness=evaluate_usefulness(
+            sampler,
             dataset,
             classifier_config,
             num_images=config.num_train_on_fake,
@@ -92,7 +93,7 @@ def measure_quality(
 
 
 def _measure_memorisation(
-    samples: Samples, reading: Predictions, judge: Evaluator, dataset: Dataset, config: EvaluateConfig
+    samples: Samples, predictions: Predictions, evaluator: Evaluator, dataset: Dataset, config: EvaluateConfig
 ) -> dict[str, MemorisationFigures]:
     # MNIST's test images are in order: the first half is neater than the second.
     held_out = shuffled(len(dataset.test), seed=config.seed, purpose="held out")
@@ -100,9 +101,9 @@ def _measure_memorisation(
         images.flatten(1).float() / 255
         for images in (samples.pixels, dataset.test.images[held_out], dataset.train.images)
     ]
-    features = [reading.features, judge.test.features[held_out], judge.train.features]
+    features = [predictions.features, evaluator.test.features[held_out], evaluator.train.features]
     return {
-        space: judge_memorisation(drawn, held_out=held_out, training=training, limit=config.num_neighbour_queries)
+        space: compare_authenticity(drawn, held_out=held_out, training=training, limit=config.num_neighbour_queries)
         for space, (drawn, held_out, training) in {"pixels": pixels, "features": features}.items()
     }
 
@@ -112,8 +113,8 @@ def digit_rows(quality: Quality, *, columns: int) -> Tensor:
 
     Uint8 [10 * columns, 28, 28], at equal steps through the ranking; a digit that is never drawn has black images.
     """
-    digits = quality.reading.logits.argmax(dim=1) if quality.samples.labels is None else quality.samples.labels
-    surety = quality.reading.logits.log_softmax(dim=1).gather(1, digits.unsqueeze(1)).squeeze(1)
+    digits = quality.predictions.logits.argmax(dim=1) if quality.samples.labels is None else quality.samples.labels
+    surety = quality.predictions.logits.log_softmax(dim=1).gather(1, digits.unsqueeze(1)).squeeze(1)
     rows = torch.zeros((NUM_CLASSES, columns, IMAGE_SIZE, IMAGE_SIZE), dtype=torch.uint8)
     for digit in range(NUM_CLASSES):
         mine = (digits == digit).nonzero().squeeze(1)

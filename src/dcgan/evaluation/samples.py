@@ -16,7 +16,7 @@ MIN_SINE = 1e-3
 EVALUATION = 0x6576616C
 """Keeps evaluation's randomness apart from training's, whose seeds end in a step or an epoch."""
 
-Draw = Callable[[Tensor, Tensor | None], Tensor]
+SampleFunction = Callable[[Tensor, Tensor | None], Tensor]
 """(latents float32 [N, latent_dim], labels int64 [N] or None) → pixels uint8 [N, 28, 28], all on the CPU."""
 
 
@@ -29,7 +29,7 @@ class Sampler:
     latent_dim: int
     latent_distribution: LatentDistribution
     conditional: bool
-    draw: Draw
+    sample: SampleFunction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,10 +54,10 @@ def shuffled(count: int, *, seed: int, purpose: str) -> Tensor:
 
 
 def sampler_of(generator: nn.Module, model: ModelConfig) -> Sampler:
-    """The generator, in evaluation mode, as a source; latents are drawn on the CPU, so every device gets the same."""
+    """The generator, in evaluation mode, as a sampler; latents are drawn on the CPU, so every device gets the same."""
     device = next(generator.parameters()).device
 
-    def draw(latents: Tensor, labels: Tensor | None) -> Tensor:
+    def sample(latents: Tensor, labels: Tensor | None) -> Tensor:
         images = sample_images(generator, latents.to(device), None if labels is None else labels.to(device))
         if not torch.isfinite(images).all():
             raise BadDataError("the generator draws values that are not finite; run `dvc repro --force train`")
@@ -69,31 +69,31 @@ def sampler_of(generator: nn.Module, model: ModelConfig) -> Sampler:
         latent_dim=model.latent_dim,
         latent_distribution=model.latent_distribution,
         conditional=model.conditional,
-        draw=draw,
+        sample=sample,
     )
 
 
-def draw_samples(source: Sampler, *, count: int, seed: int, purpose: str = "samples") -> Samples:
+def generate_samples(sampler: Sampler, *, count: int, seed: int, purpose: str = "samples") -> Samples:
     """`count` samples, a function of seed and purpose; digits are asked for in turn, 0 to 9, so equally often.
 
     Raises:
         BadDataError: all samples are the same image, which no figure can tell anything about.
     """
-    latents = sample_latents(count, source, rng=evaluation_rng(seed, purpose))
-    labels = torch.arange(count) % NUM_CLASSES if source.conditional else None
-    pixels = source.draw(latents, labels)
+    latents = sample_latents(count, sampler, rng=evaluation_rng(seed, purpose))
+    labels = torch.arange(count) % NUM_CLASSES if sampler.conditional else None
+    pixels = sampler.sample(latents, labels)
     if (pixels == pixels[0]).all():
-        raise BadDataError(f"{source.name} draws the same image {count:,} times; train it anew")
+        raise BadDataError(f"{sampler.name} draws the same image {count:,} times; train it anew")
     return Samples(pixels=pixels, labels=labels)
 
 
-def sample_interpolations(source: Sampler, *, seed: int, rows: int = 10) -> Samples:
+def sample_interpolations(sampler: Sampler, *, seed: int, rows: int = 10) -> Samples:
     """Walks of `INTERPOLATION_STEPS` samples between two latents, `rows` of them, digit by digit if conditional."""
-    ends = sample_latents(2 * rows, source, rng=evaluation_rng(seed, "interpolations"))
+    ends = sample_latents(2 * rows, sampler, rng=evaluation_rng(seed, "interpolations"))
     pairs = zip(ends[:rows], ends[rows:], strict=True)
-    latents = torch.cat([interpolate(*pair, source.latent_distribution) for pair in pairs])
-    labels = (torch.arange(rows) % NUM_CLASSES).repeat_interleave(INTERPOLATION_STEPS) if source.conditional else None
-    return Samples(pixels=source.draw(latents, labels), labels=labels)
+    latents = torch.cat([interpolate(*pair, sampler.latent_distribution) for pair in pairs])
+    labels = (torch.arange(rows) % NUM_CLASSES).repeat_interleave(INTERPOLATION_STEPS) if sampler.conditional else None
+    return Samples(pixels=sampler.sample(latents, labels), labels=labels)
 
 
 def interpolate(start: Tensor, end: Tensor, distribution: LatentDistribution) -> Tensor:

@@ -10,7 +10,7 @@ from dcgan.classifier.network import compute_accuracy
 from dcgan.classifier.training import trained_classifier
 from dcgan.config.schema import ClassifierConfig
 from dcgan.data.dataset import Dataset, LabelledImages
-from dcgan.evaluation.samples import Sampler, draw_samples, shuffled
+from dcgan.evaluation.samples import Sampler, generate_samples, shuffled
 
 MIN_STEPS = 100
 
@@ -25,17 +25,17 @@ class UsefulnessFigures:
     train_on_real: float
 
 
-def judge_usefulness(
-    source: Sampler, dataset: Dataset, config: ClassifierConfig, *, num_images: int, seed: int, device: torch.device
+def evaluate_usefulness(
+    sampler: Sampler, dataset: Dataset, config: ClassifierConfig, *, num_images: int, seed: int, device: torch.device
 ) -> UsefulnessFigures | None:
     """Train two classifiers alike, on `num_images` samples and on as many real images (or all, if they are fewer).
 
     In one pass, or as many as make 100 steps. None for an unconditional model, whose samples have no labels.
     """
-    if not source.conditional:
+    if not sampler.conditional:
         return None
     num_images = min(num_images, len(dataset.train))
-    fake = draw_samples(source, count=num_images, seed=seed, purpose="usefulness")
+    fake = generate_samples(sampler, count=num_images, seed=seed, purpose="usefulness")
     real = shuffled(len(dataset.train), seed=seed, purpose="usefulness")[:num_images]
     assert fake.labels is not None
     steps_per_epoch = num_images // min(config.batch_size, num_images)
