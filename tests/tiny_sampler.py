@@ -1,15 +1,15 @@
-"""Anything that turns latents into images, as a sampler."""
+"""A sampler from any function that turns latents into pixels."""
 
 from dcgan.evaluation.samples import Sampler
 
 LATENT_DIM = 4
 
 
-def sampler(sample, *, conditional: bool = True, distribution: str = "normal") -> Sampler:
+def sampler(sample, *, conditional: bool = True) -> Sampler:
     return Sampler(
-        name="a trial",
+        name="a sampler",
         latent_dim=LATENT_DIM,
-        latent_distribution=distribution,
+        latent_distribution="normal",
         conditional=conditional,
         sample=sample,
     )
