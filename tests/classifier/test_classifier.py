@@ -42,6 +42,7 @@ def test_progress_is_reported_to_the_end(striped_images):
     state = build_classifier_state(CONFIG, device=CPU)
     train_classifier(state, striped_images, CONFIG, on_step=lambda step, end: steps.append((step, end)))
     assert steps == [(step, 40) for step in range(1, 41)]
+    assert state.optimizer.param_groups[0]["lr"] == CONFIG.learning_rate * one_cycle(39, end=40)
 
 
 @pytest.mark.parametrize("interrupted_at", [0, 1, 20, 39, None])

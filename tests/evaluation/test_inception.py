@@ -64,29 +64,19 @@ def test_fid_equals_the_closed_form_on_torch_fidelitys_own_features(weights, inc
     assert found["inception_sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
 
 
-def test_the_darker_the_farther(inception):
-    pixels = images(3, seed=0)
-    found = measure_fid(inception, pixels // 2, test=pixels, train=pixels // 8)
-    assert 0.01 * found["fid_floor"] < found["fid"] < found["fid_floor"]
-
-
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(BadDataError, match=r"nowhere\.pth: missing; .*evaluate\.inception_weights: null"):
-        load_inception(tmp_path / "nowhere.pth", device=CPU)
-
-
 def test_weights_of_another_shape_are_refused(weights, tmp_path):
     other = torch.load(weights, weights_only=True) | {"fc.weight": torch.zeros(3, 2048)}
     torch.save(other, tmp_path / "other.pth")
-    with pytest.raises(BadDataError, match=r"other\.pth: holds another network than Inception-v3"):
+    with pytest.raises(BadDataError, match=r"other\.pth: holds another network"):
         load_inception(tmp_path / "other.pth", device=CPU)
 
 
-@pytest.mark.parametrize("content", [b"", b"0", b"not weights", pickle.dumps({"a": 1}, protocol=2)])
-def test_other_files_are_refused(tmp_path, content):
+@pytest.mark.parametrize("content", [None, b"", b"0", b"not weights", pickle.dumps({"a": 1}, protocol=2)])
+def test_missing_and_other_files_are_refused(tmp_path, content):
     path = tmp_path / "broken.pth"
-    path.write_bytes(content)
-    with pytest.raises(BadDataError, match=r"broken\.pth: not a file of"):
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(BadDataError, match=r"broken\.pth: .*evaluate\.inception_weights"):
         load_inception(path, device=CPU)
 
 

@@ -27,6 +27,8 @@ from dcgan.system.files import require_writable, write_atomically, write_json
 from dcgan.tracking.progress import ProgressBar
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
+MODES = ("1", "L", "P", "RGB")
+"""Of Pillow, for pictures without transparency and with 8 bits a channel."""
 
 
 def project_images(
@@ -115,21 +117,15 @@ def read_picture(path: Path) -> torch.Tensor:
     """
     try:
         with Image.open(path) as picture:
-            size, mode = picture.size, picture.mode
-            pixels = np.asarray(picture.convert("L")) if size == (IMAGE_SIZE, IMAGE_SIZE) else None
-            is_grey = mode in ("1", "L") or (mode == "P" and _is_grey(picture))
+            mode, channels = picture.mode, np.array(picture.convert("RGB"))
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise BadDataError(f"{path}: not a picture that can be read ({error})") from error
-    if pixels is None or not is_grey:
+    grey, (height, width, _) = channels[..., 0], channels.shape
+    is_grey = mode in MODES and (channels == grey[..., None]).all()
+    if not is_grey or (width, height) != (IMAGE_SIZE, IMAGE_SIZE):
         wanted = f"{IMAGE_SIZE}x{IMAGE_SIZE} in grey, white ink on black, is needed"
-        raise BadDataError(f"{path}: {size[0]}x{size[1]} in mode {mode}; {wanted}")
-    return to_images(torch.from_numpy(pixels.copy()).unsqueeze(0))[0]
-
-
-def _is_grey(picture: Image.Image) -> bool:
-    """Whether a picture with a palette has only greys in it."""
-    red, green, blue = (np.asarray(channel) for channel in picture.convert("RGB").split())
-    return bool((red == green).all() and (green == blue).all())
+        raise BadDataError(f"{path}: {width}x{height} in mode {mode}; {wanted}")
+    return to_images(torch.from_numpy(grey.copy()).unsqueeze(0))[0]
 
 
 def save_report(out: Path, paths: Sequence[Path], found: Sequence[Projection]) -> None:

@@ -35,9 +35,8 @@ class DiscriminatorQuality:
 
     report: dict[str, Any]
     """Every metric by its name in reports/evaluation.json, in plain Python types."""
-    false_positive_rate: NDArray[np.float64]
-    """Of the ROC curve, [T]."""
-    true_positive_rate: NDArray[np.float64]
+    roc: NDArray[np.float64]
+    """The ROC curve, [T, 2]: false and true positive rates."""
     reliability: Reliability | None
     """None where σ(logit) is no probability."""
 
@@ -59,63 +58,52 @@ def evaluate_discriminator(
     from sklearn.metrics import brier_score_loss, roc_auc_score, roc_curve
 
     print_progress("discriminator")
-    train, test, loss = dataset.train, dataset.test, LOSSES[config.loss.name]
-    count = min(len(test), len(samples))
-    held_out = shuffled(len(test), seed=seed, purpose="held out")[:count]
-    seen = shuffled(len(train), seed=seed, purpose="discriminator")[:count]
-    real = _logits(discriminator, test.images[held_out], test.labels[held_out])
-    fake = _logits(discriminator, samples.pixels[:count], None if samples.labels is None else samples.labels[:count])
-    training = _logits(discriminator, train.images[seen], train.labels[seen])
+    loss, count = LOSSES[config.loss.name], min(len(dataset.test), len(samples))
+    held_out = shuffled(len(dataset.test), seed=seed, purpose="held out")[:count]
+    seen = shuffled(len(dataset.train), seed=seed, purpose="discriminator")[:count]
+    real = _logits(discriminator, dataset.test.images[held_out], dataset.test.labels[held_out])
+    training = _logits(discriminator, dataset.train.images[seen], dataset.train.labels[seen])
+    fake = _logits(discriminator, samples.pixels, samples.labels)[:count]
     logits, is_real = np.concatenate([real, fake]), np.repeat([True, False], count)
-    false_positive_rate, true_positive_rate, _ = roc_curve(is_real, logits)
-    is_probability = loss.discriminator is logistic_discriminator_loss
-    calibration = reliability(is_real, expit(logits)) if is_probability else None
+    calibration = None
+    if loss.discriminator is logistic_discriminator_loss:
+        calibration = reliability(is_real, expit(logits))
     print_progress("linear probes")
     report = {
         "num_images": count,
         "accuracy": float(((logits > 0) == is_real).mean()) if loss.has_decision_boundary else None,
         "roc_auc": float(roc_auc_score(is_real, logits)),
         "calibration_error": calibration.error if calibration else None,
-        "brier_score": float(brier_score_loss(is_real, expit(logits))) if is_probability else None,
+        "brier_score": float(brier_score_loss(is_real, expit(logits))) if calibration else None,
         "train_real_logits": float(training.mean()),
         "test_real_logits": float(real.mean()),
         "fake_logits": float(fake.mean()),
         "generalization_gap": float(training.mean() - real.mean()),
         "probes": _probe(discriminator, config, dataset, seed=seed),
     }
-    return DiscriminatorQuality(
-        report=report,
-        false_positive_rate=false_positive_rate,
-        true_positive_rate=true_positive_rate,
-        reliability=calibration,
-    )
+    roc = np.stack(roc_curve(is_real, logits)[:2], axis=1)
+    return DiscriminatorQuality(report=report, roc=roc, reliability=calibration)
 
 
 def _probe(
     discriminator: Discriminator, config: GanConfig, dataset: Dataset, *, seed: int
 ) -> dict[str, dict[str, float]]:
     """Accuracy of linear probes by number of labels, on the last maps, an untrained network's maps, and pixels."""
-    train, test = dataset.train, dataset.test
-    order = shuffled(len(train), seed=seed, purpose="discriminator")
-    untrained = untrained_discriminator(
-        config, train.images[order[:NUM_WARM_UP_IMAGES]], seed=seed, device=next(discriminator.parameters()).device
-    )
+    splits, labels = (dataset.train, dataset.test), dataset.train.labels
+    order = shuffled(len(labels), seed=seed, purpose="discriminator")
+    warm_up, device = dataset.train.images[order[:NUM_WARM_UP_IMAGES]], next(discriminator.parameters()).device
+    untrained = untrained_discriminator(config, warm_up, seed=seed, device=device)
     features = {
-        "discriminator": [_pooled(discriminator, split.images) for split in (train, test)],
-        "untrained": [_pooled(untrained, split.images) for split in (train, test)],
-        "pixels": [split.images.flatten(1).float() for split in (train, test)],
+        "discriminator": [_pooled(discriminator, split.images) for split in splits],
+        "untrained": [_pooled(untrained, split.images) for split in splits],
+        "pixels": [split.images.flatten(1).float() for split in splits],
     }
     return {
-        str(num_labels): {
-            name: probe_accuracy(
-                of_train[order[:num_labels]],
-                train.labels[order[:num_labels]],
-                test_features=of_test,
-                test_labels=test.labels,
-            )
-            for name, (of_train, of_test) in features.items()
+        str(len(chosen)): {
+            name: probe_accuracy(train[chosen], labels[chosen], test_features=test, test_labels=dataset.test.labels)
+            for name, (train, test) in features.items()
         }
-        for num_labels in (len(train), *(few for few in FEW_LABELS if few < len(train)))
+        for chosen in (order, *(order[:few] for few in FEW_LABELS if few < len(order)))
     }
 
 
@@ -149,13 +137,13 @@ def _pooled(discriminator: Discriminator, pixels: Tensor) -> Tensor:
 @torch.no_grad()
 def _logits(discriminator: nn.Module, pixels: Tensor, labels: Tensor | None) -> NDArray[np.float64]:
     assert not discriminator.training, "BatchNorm would make the logits depend on their neighbours"
-    device = next(discriminator.parameters()).device
-    label_chunks = [None] * len(pixels) if labels is None else torch.split(labels.to(device), CHUNK)
-    outputs = [
-        discriminator(to_images(chunk.to(device)), each).logits
-        for chunk, each in zip(torch.split(pixels, CHUNK), label_chunks, strict=False)
-    ]
-    logits: NDArray[np.float64] = torch.cat(outputs).double().cpu().numpy()
+    device, chunks = next(discriminator.parameters()).device, []
+    for start in range(0, len(pixels), CHUNK):
+        images = to_images(pixels[start : start + CHUNK].to(device))
+        chunks.append(
+            discriminator(images, None if labels is None else labels[start : start + CHUNK].to(device)).logits
+        )
+    logits: NDArray[np.float64] = torch.cat(chunks).double().cpu().numpy()
     if not np.isfinite(logits).all():
         raise BadDataError("the discriminator's logits are not finite; run `dvc repro --force train`")
     return logits

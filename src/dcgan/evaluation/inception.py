@@ -5,10 +5,8 @@ Only where a weights file is given: it has 91 MB, and a CPU takes half an hour f
 
 import hashlib
 import io
-import pickle
-import struct
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,26 +16,18 @@ from dcgan.system.errors import BadDataError, UnavailableError
 
 CHUNK = 50
 """Images enlarged to 299x299 at once."""
-
-_UNREADABLE = (
-    RuntimeError, pickle.UnpicklingError, EOFError, ValueError, LookupError, TypeError, AttributeError, AssertionError,
-    struct.error,
-)  # fmt: skip
-"""What torch.load raises for files that hold something else."""
 _REMEDY = "give the weights that torch-fidelity publishes, or set evaluate.inception_weights: null"
 
 
-@dataclass(frozen=True)
-class Inception:
-    """The Inception-v3 network, (images uint8 [B, 3, H, W]) → (features float32 [B, 2048],)."""
+class Inception(NamedTuple):
+    """The network, (images uint8 [B, 3, H, W]) → (features float32 [B, 2048],), and the SHA-256 of its weights file."""
 
     network: nn.Module
     sha256: str
-    """Of the weights file."""
 
 
 def load_inception(path: Path, *, device: torch.device) -> Inception:
-    """The network with the weights in `path`.
+    """Inception-v3 with the weights in `path`.
 
     Args:
         path: torch-fidelity's weights-inception-2015-12-05-6726825d.pth, or others of the same names and shapes.
@@ -50,9 +40,7 @@ def load_inception(path: Path, *, device: torch.device) -> Inception:
     try:
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
     except ModuleNotFoundError as error:
-        raise UnavailableError(
-            "fid needs torch-fidelity: install it, or set evaluate.inception_weights: null"
-        ) from error
+        raise UnavailableError(f"fid needs torch-fidelity: install it, or {_REMEDY}") from error
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -71,33 +59,25 @@ def load_inception(path: Path, *, device: torch.device) -> Inception:
 def measure_fid(
     inception: Inception | None, samples: Tensor, *, test: Tensor, train: Tensor
 ) -> dict[str, float | str | None]:
-    """Fréchet Inception distance to the test images: of samples, and of training images, which is the floor.
+    """`fid` of samples, `fid_floor` of training images, both against the test images, and `inception_sha256`.
 
     Grey repeated to three channels in 0..255, enlarged as TensorFlow 1 does (Heusel et al. 2017, arXiv:1706.08500).
-    The number of images biases the distance, so it compares only under equal numbers.
+    The number of images biases the distance, so it compares only under equal numbers. All None without the network.
 
     Args:
-        inception: None: nothing is measured.
+        inception: as `load_inception` returns it.
         samples: pixels uint8 [N, 28, 28].
         test: pixels uint8 [M, 28, 28].
         train: pixels uint8 [N, 28, 28].
-
-    Returns:
-        `fid`, `fid_floor` and `inception_sha256`.
 
     Raises:
         BadDataError: a feature is not finite.
     """
     if inception is None:
         return {"fid": None, "fid_floor": None, "inception_sha256": None}
-    reference, ours, floor = (
-        feature_statistics(_features(inception.network, pixels)) for pixels in (test, samples, train)
-    )
-    return {
-        "fid": frechet_distance(ours, reference),
-        "fid_floor": frechet_distance(floor, reference),
-        "inception_sha256": inception.sha256,
-    }
+    reference, ours, floor = (feature_statistics(_features(inception.network, each)) for each in (test, samples, train))
+    distances = {"fid": frechet_distance(ours, reference), "fid_floor": frechet_distance(floor, reference)}
+    return {**distances, "inception_sha256": inception.sha256}
 
 
 @torch.no_grad()
@@ -113,7 +93,7 @@ def _features(network: nn.Module, pixels: Tensor) -> Tensor:
 def _plain_tensors(content: bytes, path: Path) -> dict[str, Tensor]:
     try:
         tensors = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except _UNREADABLE as error:
+    except Exception as error:  # for a file that holds something else, torch.load raises almost anything
         raise BadDataError(f"{path}: not a file of plain tensors; {_REMEDY}") from error
     if not isinstance(tensors, dict) or not all(isinstance(each, Tensor) for each in tensors.values()):
         raise BadDataError(f"{path}: not a file of named tensors; {_REMEDY}")

@@ -20,6 +20,8 @@ from dcgan.evaluation.report import print_progress
 from dcgan.evaluation.samples import Sampler, Samples, generate_samples, sample_interpolations, shuffled
 from dcgan.evaluation.train_on_fake import train_on_fake
 
+Neighbours = dict[str, tuple[TrainingNeighbours, TrainingNeighbours]]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Quality:
@@ -34,10 +36,8 @@ class Quality:
     """The classifier's, for the samples."""
     confusion: NDArray[np.int64] | None
     """Label against predicted digit, [10, 10]; None for an unconditional model."""
-    neighbours: TrainingNeighbours
-    """The training images nearest to the first samples, by pixels."""
-    held_out_neighbours: TrainingNeighbours
-    """The same of as many test images."""
+    neighbours: Neighbours
+    """Training images nearest to samples and to as many test images, in `pixels` and in `features`."""
 
 
 def measure_quality(
@@ -85,15 +85,13 @@ def measure_quality(
         print_progress("Inception features")
     real = {"test": dataset.test.images, "train": dataset.train.images[evaluator.chosen]}
     report |= measure_fid(inception, samples.pixels, **real)
-    samples_neighbours, held_out_neighbours = neighbours["pixels"]
     return Quality(
         report=report,
         samples=samples,
         interpolations=sample_interpolations(sampler, seed=config.seed),
         predictions=predictions,
         confusion=confusion,
-        neighbours=samples_neighbours,
-        held_out_neighbours=held_out_neighbours,
+        neighbours=neighbours,
     )
 
 
@@ -134,8 +132,7 @@ def _per_class(
 
 def _training_neighbours(
     evaluator: Evaluator, samples: Samples, predictions: Predictions, dataset: Dataset, config: EvaluateConfig
-) -> dict[str, tuple[TrainingNeighbours, TrainingNeighbours]]:
-    """Nearest training images of samples, and of as many held-out images, in both spaces."""
+) -> Neighbours:
     # MNIST's test images are in order: the first half is neater than the second.
     held_out = shuffled(len(dataset.test), seed=config.seed, purpose="held out")
     count = min(config.num_neighbour_queries, len(samples), len(held_out))
@@ -147,7 +144,7 @@ def _training_neighbours(
     }
 
 
-def _memorisation(neighbours: dict[str, tuple[TrainingNeighbours, TrainingNeighbours]]) -> dict[str, Any]:
+def _memorisation(neighbours: Neighbours) -> dict[str, Any]:
     spaces = {
         space: {
             "num_queries": len(samples.distances),
@@ -158,9 +155,8 @@ def _memorisation(neighbours: dict[str, tuple[TrainingNeighbours, TrainingNeighb
         }
         for space, (samples, held_out) in neighbours.items()
     }
-    return {name: spaces["features"][name] for name in ("authenticity", "authenticity_floor")} | {
-        "memorisation": spaces
-    }
+    headlines = {name: spaces["features"][name] for name in ("authenticity", "authenticity_floor")}
+    return {**headlines, "memorisation": spaces}
 
 
 def _finite(values: Iterable[float]) -> list[float | None]:

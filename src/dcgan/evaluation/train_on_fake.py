@@ -20,21 +20,13 @@ MIN_STEPS = 100
 def train_on_fake(
     sampler: Sampler, dataset: Dataset, config: ClassifierConfig, *, num_images: int, seed: int, device: torch.device
 ) -> dict[str, float | int | None]:
-    """Train two classifiers alike, on samples and on as many real images, and test both on the test split.
+    """Test accuracy of two classifiers alike, one trained on samples and one on as many real images, the floor.
 
-    In one epoch, or as many as make 100 steps.
-
-    Args:
-        sampler: the generator.
-        dataset: both splits.
-        config: how a classifier is trained, but for the epochs.
-        num_images: images in each of the two training sets; at most those of the training split are used.
-        seed: of samples and choice of images.
-        device: where the classifiers are trained.
+    For one epoch, or as many as make 100 steps; on `num_images` each, or all training images if they are fewer.
 
     Returns:
-        train_on_fake and its floor, in [0, 1], and num_train_on_fake; None for an unconditional model, whose samples
-        have no labels.
+        `train_on_fake` and `train_on_fake_floor`, in [0, 1], and `num_train_on_fake`; all None for an unconditional
+        model, whose samples have no labels.
     """
     if not sampler.conditional:
         return dict.fromkeys(("train_on_fake", "train_on_fake_floor", "num_train_on_fake"))

@@ -79,7 +79,7 @@ def closest_pairs(
 
 
 def _save_closest_pairs(folder: Path, quality: Quality, training: LabelledImages) -> None:
-    found, held_out = quality.neighbours, quality.held_out_neighbours
+    found, held_out = quality.neighbours["pixels"]
     pairs = closest_pairs(quality.samples.pixels, training, found, per_digit=2)
     figure, axes = new_figure(10, 1.7)
     axes.imshow(image_grid(pairs.transpose(0, 1).flatten(0, 1), columns=len(pairs)), cmap="gray", vmin=0, vmax=255)
@@ -94,15 +94,12 @@ def _save_closest_pairs(folder: Path, quality: Quality, training: LabelledImages
 
 
 def _save_per_digit(folder: Path, report: Mapping[str, Any]) -> None:
-    columns = {"fcd": report["fcd_per_class"], "fcd_floor": report["fcd_per_class_floor"]}
-    accuracies = report["label_accuracy_per_class"]
-    columns |= {"label_accuracy": accuracies} if accuracies else {}
-    digits = np.arange(NUM_CLASSES)
-    save_table(folder / "per_digit.csv", ["digit", *columns], zip(digits.tolist(), *columns.values(), strict=True))
+    digits, accuracies = np.arange(NUM_CLASSES), report["label_accuracy_per_class"]
     figure, axes = new_figure(8, 3.5)
     axes.set_yscale("log")
-    axes.bar(digits - 0.2, np.array(columns["fcd"], float), width=0.4, label="samples")
-    axes.bar(digits + 0.2, np.array(columns["fcd_floor"], float), width=0.4, label="training images", color="lightgrey")
+    axes.bar(digits - 0.2, np.array(report["fcd_per_class"], float), width=0.4, label="samples")
+    floor = np.array(report["fcd_per_class_floor"], float)
+    axes.bar(digits + 0.2, floor, width=0.4, label="training images", color="lightgrey")
     x = "digit, and label accuracy of its samples" if accuracies else "digit"
     label_axes(axes, title="fcd of each digit against the test images", x=x, y="fcd")
     below = [f"\n{accuracy:.1%}" for accuracy in accuracies] if accuracies else [""] * NUM_CLASSES
@@ -113,12 +110,10 @@ def _save_per_digit(folder: Path, report: Mapping[str, Any]) -> None:
 
 
 def _save_roc(folder: Path, quality: DiscriminatorQuality) -> None:
-    rates = [quality.false_positive_rate, quality.true_positive_rate]
-    thinned = np.unique(np.linspace(0, len(rates[0]) - 1, ROC_POINTS).round().astype(int))
-    rows = zip(*(rate[thinned].tolist() for rate in rates), strict=True)
-    save_table(folder / "roc.csv", ["false_positive_rate", "true_positive_rate"], rows)
+    thinned = np.unique(np.linspace(0, len(quality.roc) - 1, ROC_POINTS).round().astype(int))
+    save_table(folder / "roc.csv", ["false_positive_rate", "true_positive_rate"], quality.roc[thinned].tolist())
     figure, axes = new_figure(5, 5)
-    axes.plot(*rates, label=f"discriminator (area {quality.report['roc_auc']:.3f})")
+    axes.plot(*quality.roc.T, label=f"discriminator (area {quality.report['roc_auc']:.3f})")
     axes.plot([0, 1], [0, 1], "--", color="grey", linewidth=1, label="chance (area 0.500)")
     label_axes(axes, title="ROC: test images against samples", x="false positive rate", y="true positive rate")
     axes.set_aspect("equal")
@@ -143,8 +138,6 @@ def _save_calibration(folder: Path, curve: Reliability | None) -> None:
 
 
 def _save_probes(folder: Path, probes: Mapping[str, Mapping[str, float]]) -> None:
-    rows = [[num_labels, *(accuracies[name] for name in PROBED)] for num_labels, accuracies in probes.items()]
-    save_table(folder / "probes.csv", ["num_labels", *PROBED], rows)
     figure, axes = new_figure(7, 3.5)
     for offset, (name, label) in zip((-0.27, 0, 0.27), PROBED.items(), strict=True):
         heights = [accuracies[name] for accuracies in probes.values()]
