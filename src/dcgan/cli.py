@@ -53,7 +53,7 @@ def generate(
 ) -> None:
     """Draw digits into a file."""
     from dcgan.inference.generator import Generator
-    from dcgan.inference.samples_file import Samples, writer_for
+    from dcgan.inference.encoding import Samples, writer_for
     from dcgan.system.files import write_atomically
 
     write, model = writer_for(out), model or default_model()

@@ -13,7 +13,7 @@ from tiny_onnx import build_model, write_model
 
 
 def test_a_png_grid_is_the_default_and_the_bytes_of_dcgan_generate(service, tmp_path):
-    from dcgan.inference.samples_file import Samples, writer_for
+    from dcgan.inference.encoding import Samples, writer_for
 
     answer = service.images(count=20, seed=3, digits=[1, 7], truncation=0.5)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")

@@ -16,7 +16,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from dcgan.service import images, v2
-from dcgan.service.answers import Bounded
+from dcgan.service.unread import Bounded
 from dcgan.service.batching import Batcher
 from dcgan.service.errors import RequestError
 from dcgan.service.limits import Limits

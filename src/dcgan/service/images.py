@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field
 
 from dcgan.inference.generator import Generator, Labels
 from dcgan.inference.latents import Latents
-from dcgan.inference.samples_file import Samples, writer_for
+from dcgan.inference.encoding import Samples, writer_for
 from dcgan.service.errors import RequestError
 from dcgan.service.message import Message
 
