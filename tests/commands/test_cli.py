@@ -15,8 +15,8 @@ from PIL import Image
 
 from absent import hiding
 from dcgan import cli
-from dcgan.inference.generator import Generator
 from dcgan.inference.encoding import grid_columns, to_grid
+from dcgan.inference.generator import Generator
 from tiny_onnx import FOREIGN, METADATA, build_model, write_model
 
 MAIN = "from dcgan.cli import main; main()"

@@ -17,7 +17,7 @@ from dcgan.service.limits import Limits
 from dcgan.system.errors import BadDataError
 from tiny_onnx import write_model
 
-SOON = Limits(max_batch=8, max_wait_seconds=0.02, max_queued_images=40)
+SOON = Limits(max_images=40, max_batch=8, max_wait_seconds=0.02, max_queued_images=40)
 
 
 class SlowGenerator:

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from dcgan.cli import PRETRAINED
+from dcgan.commands.model_source import PRETRAINED
 from service_client import Service, inputs, tensor
 from tiny_onnx import LATENT_DIM
 

@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
 import torch
+import typer
 from torch import Tensor
 
 from dcgan.classifier.network import load_classifier
+from dcgan.commands.model_source import ModelOption, default_model
 from dcgan.config.devices import prepare_device
 from dcgan.config.params_file import load_params
 from dcgan.config.schema import NUM_CLASSES
+from dcgan.config.workspace import CLASSIFIER
 from dcgan.data.dataset_file import load_dataset
 from dcgan.evaluation.inception import load_inception, measure_fid
 from dcgan.evaluation.quality import measure_quality
@@ -21,7 +24,14 @@ from dcgan.system.errors import BadDataError
 from dcgan.system.files import encode_json, sha256_of, write_atomically
 
 
-def evaluate_model(model_path: Path, *, classifier_path: Path, out: Path | None) -> None:
+def evaluate_model(
+    *,
+    model_path: ModelOption = None,
+    classifier_path: Annotated[
+        Path, typer.Option("--classifier", metavar="FILE", help="The classifier, of the stage train_classifier.")
+    ] = CLASSIFIER,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Also write all figures, as JSON.")] = None,
+) -> None:
     """Evaluator an ONNX generator as the stage `evaluate` judges ours, print its figures, and write them to `out`.
 
     The current folder is a workspace: params.yaml, data/dataset.safetensors and its report are read from it.
@@ -32,6 +42,7 @@ def evaluate_model(model_path: Path, *, classifier_path: Path, out: Path | None)
         UsageError: params.yaml is not as it should be.
     """
     report: dict[str, Any] = {}
+    model_path = model_path or default_model()
 
     def judge_into(file: BinaryIO) -> None:
         report.update(judge_model(model_path, classifier_path))

@@ -4,6 +4,9 @@ Light: neither PyTorch nor DVC nor MLflow is imported, so it also runs where one
 """
 
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from dcgan.commands.doctor import dvc_files
 from dcgan.commands.doctor.finding import Finding
@@ -13,7 +16,12 @@ from dcgan.commands.doctor.unfinished import examine_checkpoints, examine_leftov
 from dcgan.system.errors import BadDataError, BusyError, UsageError
 
 
-def run_doctor(*, repair: bool) -> None:
+def run_doctor(
+    *,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Delete or write anew what is damaged; say what is left to run.")
+    ] = False,
+) -> None:
     """Print a line for each finding in the current folder; with `repair`, first repair what can be without loss.
 
     Raises:
