@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -128,7 +129,7 @@ def test_bodies_without_end_cost_no_memory(running):
         b"GET / HTTP/1.1\r\n" + b"x: " + b"a" * 2_000_000 + b"\r\n\r\n",
         b"POST /v1/images HTTP/1.1\r\nhost: x\r\ncontent-length: -5\r\n\r\n",
         b"POST /v1/images HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n",
-        b"POST /v1/images HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n",
+        b"POST /v1/images HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
         b"GET /../../etc/passwd HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
         b"GET /page/../../../files.py HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
     ],
@@ -173,25 +174,22 @@ def test_a_body_that_came_too_slowly_ends_the_connection(hasty):
         assert b"connection: close" in everything(connection).lower()
 
 
-def test_a_few_requests_may_wait_on_one_connection_but_not_many(running):
+def test_requests_sent_at_once_are_answered_in_turn_and_wait_with_their_client(running):
+    body = b'{"count": 1000}'
+    head = b"POST /v1/images HTTP/1.1\r\nhost: x\r\naccept: application/zip\r\ncontent-length: "
+    slow, large = head + b"15\r\n\r\n" + body, head + b"4000000\r\n\r\n" + b" " * 4_000_000
+    running.ask(body=body, accept="application/zip")
+    before = running.memory()
     with running.connect() as connection:
-        connection.sendall(15 * GET + GET.replace(b"host", b"connection: close\r\nhost"))
-        assert everything(connection).count(b"200 OK") == 16
-    with running.connect() as connection:
-        connection.sendall(100 * GET)
+        connection.sendall(200 * GET + 4 * slow)
+        sender = threading.Thread(target=connection.sendall, args=[15 * large], daemon=True)
+        sender.start()
+        time.sleep(0.3)
+        assert sender.is_alive()
+        assert running.memory() - before < 30
         answers = everything(connection)
-    assert answers.count(b"200 OK") == 0
-    assert answers.startswith(b"HTTP/1.1 400")
-
-
-def test_the_bodies_of_requests_that_wait_are_bounded(running):
-    slow = b'{"count": 1000}'
-    first = b"POST /v1/images HTTP/1.1\r\nhost: x\r\naccept: application/zip\r\ncontent-type: application/json\r\n"
-    with running.connect() as connection, contextlib.suppress(ConnectionError):
-        connection.sendall(12 * (first + b"content-length: %d\r\n\r\n" % len(slow) + slow))
-        connection.sendall(TOO_LARGE.replace(b"5000000", b"4000000") + b" " * 4_000_000)
-        assert everything(connection).count(b"200 OK") < 12
-    assert running.ask()
+    assert answers.count(b"200 OK") == 204
+    assert answers.count(b"422 Unprocessable") == 15
 
 
 @pytest.mark.parametrize(
