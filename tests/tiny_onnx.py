@@ -35,7 +35,7 @@ def build_model(
     names: Sequence[str] = ("latents", "labels", "images", "pixels"),
     **metadata: str | None,
 ) -> onnx.ModelProto:
-    """The model, ready for its checksum, or one that breaks the contract; a metadata key that is given None is left out."""
+    """The model, ready for its checksum, or one that breaks the contract; a metadata key of None is left out."""
     latents, labels, images, pixels = names
     constants = {
         "weight": weight,

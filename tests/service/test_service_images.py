@@ -2,31 +2,23 @@
 
 import io
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from dcgan.commands.generate import generate
 from service_client import Service, inputs
 from tiny_onnx import build_model, write_model
 
 
 def test_a_png_grid_is_the_default_and_the_bytes_of_dcgan_generate(service, tmp_path):
-    from dcgan.inference.encoding import Samples, writer_for
-
     answer = service.images(count=20, seed=3, digits=[1, 7], truncation=0.5)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
-    generator = service.generator
-    with (tmp_path / "out.png").open("wb") as file:
-        pixels = generator.sample(20, seed=3, digits=[1, 7], truncation=0.5)
-        labels = generator.labels_for(20, digits=[1, 7])
-        sha256 = generator.info.sha256
-        writer_for(Path("out.png"))(
-            file, Samples(pixels=pixels, labels=labels, seed=3, truncation=0.5, model_sha256=sha256)
-        )
-    assert answer.content == (tmp_path / "out.png").read_bytes()
-    assert answer.headers["x-model-sha256"] == sha256
+    out, model = tmp_path / "out.png", service.generator.info
+    generate(out=out, model=model.path, count=20, seed=3, digits=[1, 7], truncation=0.5)
+    assert answer.content == out.read_bytes()
+    assert answer.headers["x-model-sha256"] == model.sha256
 
 
 def test_an_empty_request_draws_64_digits_in_turn(service):
