@@ -111,7 +111,7 @@ def test_a_compressed_body_is_not_taken(service):
 def test_a_body_is_json_unless_it_says_otherwise(service, kind, status):
     answer = service.post("/v1/images", content=b'{"count": 1}', headers={"content-type": kind} if kind else {})
     assert answer.status_code == status
-    assert status == 200 or answer.json()["error"] == f"content-type: {kind} is not taken; send application/json"
+    assert status == 200 or kind in answer.json()["error"]
 
 
 def test_what_does_not_exist_is_told_in_json(service):
@@ -150,12 +150,8 @@ def test_every_request_has_an_id_and_a_line_of_json_in_the_log(service, caplog):
     assert given.headers["x-request-id"] == "mine-1"
     assert len(made.headers["x-request-id"]) == 32
     first, second = (json.loads(record.message) for record in caplog.records if record.name == "dcgan.access")
-    assert (first["request_id"], first["method"], first["path"], first["status"]) == (
-        "mine-1",
-        "GET",
-        "/v2/health/live",
-        200,
-    )
+    expected = {"request_id": "mine-1", "method": "GET", "path": "/v2/health/live", "status": 200}
+    assert expected.items() <= first.items()
     assert first["bytes"] == len(given.content)
     assert first["ms"] > 0
     assert "secret" not in json.dumps(second)
@@ -179,7 +175,7 @@ def test_a_failure_of_ours_is_500_without_its_insides(service, monkeypatch, capl
     monkeypatch.setattr(Generator, "latents_for", lambda *_arguments, **_options: 1 / 0)
     answer = service.images(count=1)
     assert answer.status_code == 500
-    assert answer.json()["error"].startswith("internal error; the log tells more under request id ")
+    assert answer.headers["x-request-id"] in answer.json()["error"]
     assert "division" not in answer.text
     assert "ZeroDivisionError" in caplog.text
     assert 'route="/v1/images",status="500"' in service.get("/metrics").text
@@ -191,9 +187,7 @@ def test_a_model_that_fails_tells_the_log_where_it_is_and_not_the_client(service
 
     monkeypatch.setattr(Generator, "draw_batch", fail)
     answer = service.images(count=1)
-    assert answer.status_code == 500
-    assert str(model) not in answer.text
-    assert str(model) in caplog.text
+    assert (answer.status_code, str(model) in answer.text, str(model) in caplog.text) == (500, False, True)
 
 
 def test_pages_carry_headers_for_browsers(service):
