@@ -220,7 +220,7 @@ def test_without_a_model_of_its_own_a_folder_draws_with_the_one_in_the_package(t
     assert str(PRETRAINED) in done.out
     packaged = Generator.load(PRETRAINED)
     assert np.array_equal(np.load("digits.npy"), packaged.sample(10))
-    assert packaged.metadata["dataset"] == "mnist"
+    assert packaged.info.metadata["dataset"] == "mnist"
     assert packaged.info.has_checksum
     assert PRETRAINED.stat().st_size <= 4_000_000
 

@@ -164,7 +164,7 @@ def test_the_model_tells_what_it_is(path: Path, generator: Generator) -> None:
     assert (info.path, info.num_bytes) == (path, path.stat().st_size)
     assert info.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert (info.providers, info.device) == (("CPUExecutionProvider",), "CPU")
-    assert generator.metadata == METADATA | {KEY: generator.metadata[KEY]}
+    assert generator.info.metadata == METADATA | {KEY: generator.info.metadata[KEY]}
     assert (info.contract.latent_dim, info.contract.num_classes, info.contract.conditional) == (LATENT_DIM, 10, True)
 
 

@@ -90,19 +90,10 @@ def test_what_is_out_of_range_or_unknown_is_422_with_its_name(service, request_,
     assert answer.json()["error"].startswith(named)
 
 
-NO_OBJECTS = [
-    "",
-    "{",
-    "[]",
-    "null",
-    '{"count": NaN}',
-    '{"truncation": Infinity}',
-    '{"truncation": 1e999}',
-    "[" * 20_000,
-]
+NO_NUMBERS = ['{"count": NaN}', '{"truncation": Infinity}', '{"truncation": 1e999}']
 
 
-@pytest.mark.parametrize("body", [*NO_OBJECTS, "\xff\x00", '{"\\ud800": 1}'])
+@pytest.mark.parametrize("body", ["", "{", "[]", "null", "[" * 20_000, "\xff\x00", '{"\\ud800": 1}', *NO_NUMBERS])
 def test_a_body_that_is_no_such_object_is_422(service, body):
     headers = {"content-type": "application/json"}
     answer = service.post("/v1/images", content=body.encode("latin-1"), headers=headers)

@@ -104,11 +104,6 @@ class Generator:
         generator._probe()
         return generator
 
-    @property
-    def metadata(self) -> Mapping[str, str]:
-        """What the file says about itself."""
-        return self.info.metadata
-
     def sample(
         self,
         count: int,
