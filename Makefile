@@ -81,10 +81,7 @@ pretrained: $(READY)  ## put the generator that the defaults train into the pack
 	cp models/generator.onnx src/dcgan/inference/pretrained.onnx
 	dcgan info --model src/dcgan/inference/pretrained.onnx
 
-serve-gpu-check: $(READY)  ## the tests that need a CUDA device; skipped without one
-	pytest -m gpu tests
-
-check: $(READY)  ## the service's slow checks: browser, 10,000 made-up requests, MLflow's server, speed
+serve-check: $(READY)  ## the service's slow checks: browser, 10,000 made-up requests, MLflow's server, speed
 	pytest -m slow tests/inference tests/pipeline/test_registered_model.py
 	python benchmarks/serving.py --model src/dcgan/inference/pretrained.onnx
 
