@@ -63,10 +63,10 @@ bench: $(READY)  ## measure the speed of training and of the exported generator
 	python benchmarks/training.py
 	python benchmarks/inference.py
 
-ablation: $(READY)  ## train and judge the rows of experiments/ablation.yaml that are not in ablation.csv
+ablation: $(READY)  ## train and evaluate the rows of experiments/ablation.yaml that are not in ablation.csv
 	python experiments/ablation.py
 
-zoo: $(READY)  ## train every member of the family under one budget and write docs/zoo.md
+zoo: $(READY)  ## train every variant of the family under one budget and write docs/zoo.md
 	dvc repro validate train_classifier
 	python experiments/zoo.py
 
@@ -82,7 +82,7 @@ pretrained: $(READY)  ## put the generator that the defaults train into the pack
 	dcgan info --model src/dcgan/inference/pretrained.onnx
 
 serve-check: $(READY)  ## the service's slow checks: browser, 10,000 made-up requests, MLflow's server, speed
-	pytest -m slow tests/inference tests/pipeline/test_registered_model.py
+	pytest -m slow tests/service tests/pipeline/test_registered_model.py
 	python benchmarks/serving.py --model src/dcgan/inference/pretrained.onnx
 
 N ?= 200
