@@ -14,7 +14,7 @@ import pytest
 
 from damage import flip_bit
 from dcgan import cli
-from dcgan.system.run_lock import exclusive
+from dcgan.system.locks import exclusive
 from dvc_workspace import Doctor, Ended, commands_in, damage_object, in_shell, md5, object_of, record
 
 DATASET, MODEL, FOLDER = "data/dataset.safetensors", "models/generator.safetensors", "data/raw"

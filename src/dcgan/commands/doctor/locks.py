@@ -9,7 +9,7 @@ from dcgan.commands.doctor import dvc_files
 from dcgan.commands.doctor.finding import Finding, deleting, deletion
 from dcgan.system.errors import BadDataError
 from dcgan.system.files import is_alive
-from dcgan.system.run_lock import holder_of
+from dcgan.system.locks import holder_of
 
 LOCK, CHECKPOINTS = Path("dvc.lock"), Path(".checkpoints")
 

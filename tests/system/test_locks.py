@@ -5,12 +5,12 @@ import sys
 import pytest
 
 from dcgan.system.errors import BusyError
-from dcgan.system.run_lock import exclusive
+from dcgan.system.locks import exclusive
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from dcgan.system.run_lock import exclusive
+from dcgan.system.locks import exclusive
 with exclusive(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
