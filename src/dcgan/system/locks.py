@@ -1,10 +1,11 @@
-"""One trainer a workspace: a lock that the kernel releases when its holder dies."""
+"""Lock files, which the kernel releases when their holder ends, however it ends."""
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from dcgan.system.errors import BusyError
 from dcgan.system.files import storage_error
@@ -12,35 +13,39 @@ from dcgan.system.files import storage_error
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`, or raise BusyError naming the process that holds it."""
+    """Hold the lock file `path`, into which the holder's pid is written.
+
+    Raises:
+        BusyError: another process holds it; the message has the pid.
+        CannotCreateError, StorageError: it cannot be written.
+    """
+    lock = FileLock(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        lock.acquire(blocking=False)
+        path.write_text(str(os.getpid()))
+    except Timeout:
+        raise BusyError(f"{path}: locked by pid {_pid_in(path)}; wait until it ends, or stop it") from None
     except OSError as error:
         raise storage_error(error, path) from error
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(descriptor, 20).decode() or "unknown"
-            raise BusyError(f"{path}: locked by pid {holder}; wait until it ends, or stop it") from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         yield
     finally:
-        os.close(descriptor)
+        lock.release()
 
 
 def holder_of(path: Path) -> str | None:
-    """The pid of the process that holds the lock file `path`, as far as it is told; None where nobody holds it."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
+    """The pid in the lock file `path` if a process holds it; "unknown" if it says none; None if it is free."""
+    if not path.is_file():
         return None
+    lock = FileLock(path)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return os.read(descriptor, 20).decode().strip() or "unknown"
-    finally:
-        os.close(descriptor)
+        lock.acquire(blocking=False)
+    except Timeout:
+        return _pid_in(path)
+    lock.release()
     return None
+
+
+def _pid_in(path: Path) -> str:
+    return path.read_text(errors="replace").strip() or "unknown"
