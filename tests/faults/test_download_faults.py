@@ -70,6 +70,11 @@ class Mirror(BaseHTTPRequestHandler):
         self.send_header("Location", "/page/login.html")
         self.end_headers()
 
+    def loop(self, content: bytes) -> None:
+        self.send_response(302)
+        self.send_header("Location", self.path)
+        self.end_headers()
+
     def page(self, content: bytes) -> None:
         self.ok(b"\n<!doctype html><title>Please log in</title>", Content_Type="text/html")
 
@@ -126,9 +131,11 @@ def raw(tmp_path: Path) -> Path:
 
 
 def failure(raw: Path, *mirrors: str) -> DcganError:
-    """The error of a download from the mirrors, which may leave nothing behind."""
+    """The error of a download from the mirrors, which says everything once and leaves nothing behind."""
+    lines: list[str] = []
     with pytest.raises(DcganError) as caught:
-        download_files("mnist", raw, mirrors=mirrors)
+        download_files("mnist", raw, mirrors=mirrors, report=lines.append)
+    assert lines == []
     assert not raw.exists() or list(raw.iterdir()) == []
     assert "\n" not in str(caught.value)
     return caught.value
@@ -161,6 +168,7 @@ def test_a_server_that_recovers_is_asked_again(server: str, folder: Path, raw: P
         ("hang", "no answer within 0.4 s", 3),
         ("drip", "not delivered within 1.5 s", 1),
         ("redirect", "answers with a web page instead of the file", 1),
+        ("loop", "Exceeded 3 redirects", 4),
         ("half", "IncompleteRead", 3),
     ],
 )

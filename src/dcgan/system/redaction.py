@@ -49,7 +49,7 @@ def _without_logins(text: str) -> str:
 def _secrets_of_the_environment() -> Iterator[str]:
     for name, value in os.environ.items():
         if _SECRET_NAMES.search(name) or name == _OUR_KEYS:
-            yield from (value, *re.split(r"[\s,]+", value))
+            yield from (value, repr(value)[1:-1], *re.split(r"[\s,]+", value))
         elif login := _LOGIN.search(value):
             # With a slash in the password, libraries take what is before it for the host, and say so.
             yield from (login[2], unquote(login[2]), *login[1].split("/"))

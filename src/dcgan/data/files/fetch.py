@@ -1,6 +1,5 @@
 """A file's bytes from a folder or a base URL: whole, checked and in time, or the reason why not."""
 
-import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -105,7 +104,6 @@ def _download(url: str) -> bytes:
 
     if not url.startswith(("http://", "https://")):
         raise SourceError("neither a folder nor an http:// or https:// address")
-    logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings show an address's query
     retry = urllib3.Retry(
         RETRIES,
         backoff_factor=RETRY_PAUSE_S / 2,
