@@ -218,7 +218,9 @@ def test_the_stage_download_shows_and_writes_no_password(tmp_path, monkeypatch, 
 # The parameters, which git, DVC and MLflow keep
 
 
-@pytest.mark.parametrize("mirror", [NO_SERVER, f"https://host/mnist?sig={PASSWORD}", f"http://{PASSWORD}@host"], ids=count())
+@pytest.mark.parametrize(
+    "mirror", [NO_SERVER, f"https://host/mnist?sig={PASSWORD}", f"http://{PASSWORD}@host"], ids=count()
+)
 def test_a_secret_among_the_parameters_is_refused_with_the_place_for_it(tmp_path, mirror):
     write_params(tmp_path, data={"mirrors": ["http://host/mnist", mirror]})
     with pytest.raises(UsageError, match=r"data\.mirrors: an address with .*; give it in MNIST_MIRROR") as caught:
