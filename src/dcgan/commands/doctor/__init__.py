@@ -51,12 +51,11 @@ def _open_repo() -> Any:
 
 def _examine(repo: Any, *, is_busy: bool) -> list[Finding]:
     """Everything found in the current folder; where somebody `is_busy`, checkpoints may be half written."""
-    broken = list(examine_dvc_lock(repo))
+    outs = list(examine_dvc_lock(repo)) or list(examine_cache(repo))
     return [
-        # The lock of files comes first: with a broken one, no command of DVC's that a later line names would work.
-        *examine_rwlock(repo),
-        *(broken or examine_cache(repo)),
-        *examine_dataset(),
+        *examine_rwlock(repo),  # with a broken one, no command of DVC's that a later line names would work
+        *outs,
+        *(finding for finding in examine_dataset() if finding.path not in {out.path for out in outs}),
         *(() if is_busy else examine_checkpoints()),
         *examine_leftovers(),
     ]
