@@ -1,7 +1,5 @@
 """DVC's own state, broken as a kill or a full disk breaks it, and two of its commands at once: done to the real DVC."""
 
-import json
-import os
 import shutil
 import subprocess
 import sys
@@ -40,46 +38,6 @@ def follow_doctor(folder: Path) -> None:
     assert ended.out.startswith(HEALTHY), ended
     assert [(folder / name).read_text() for name in FILES] == [f"content of {name}" for name in FILES]
     assert "up to date" in in_shell(folder, "dvc status").out
-
-
-@slow
-def test_what_stops_dvc_is_repaired_by_the_doctors_commands(workspace):
-    """An empty dvc.lock, a truncated lock of files, and one that names another program's pid."""
-    rwlock = workspace / ".dvc/tmp/rwlock"
-    rwlock.write_text('{"write": {"a')
-    (workspace / "dvc.lock").write_text("")
-    assert in_shell(workspace, "dvc status").exit_code != 0
-    follow_doctor(workspace)
-    with subprocess.Popen(["sleep", "60"]) as other:
-        rwlock.write_text(json.dumps({"write": {str(workspace / OUT): {"pid": other.pid, "cmd": "dvc repro"}}}))
-        assert in_shell(workspace, "dvc repro --force").exit_code != 0
-        follow_doctor(workspace)
-        other.kill()
-    rwlock.write_text(json.dumps({"write": {str(workspace / OUT): {"pid": other.pid, "cmd": "dvc repro"}}}))
-    assert in_shell(workspace, "dvc repro --force").exit_code == 0, "DVC passes over processes that are gone"
-
-
-@slow
-@pytest.mark.parametrize("out", [FOLDER, f"{FOLDER}/one.png", OUT])
-@pytest.mark.parametrize("is_here", [True, False])
-def test_an_object_that_is_damaged_or_lost_is_repaired_by_the_doctors_command(workspace, out, is_here):
-    path = object_of(workspace, out)
-    damage_object(path, position=3)
-    if not is_here:
-        shutil.rmtree(workspace / out) if (workspace / out).is_dir() else (workspace / out).unlink()
-    follow_doctor(workspace)
-    assert (workspace / "runs.txt").exists() != is_here, "a stage runs again only where its result is lost"
-
-
-@slow
-@pytest.mark.parametrize("out", [OUT, f"{FOLDER}/one.png"])
-def test_a_file_that_changed_without_its_time_is_brought_back_by_the_doctors_command(workspace, out):
-    assert in_shell(workspace, "dvc status").exit_code == 0
-    before, content = (workspace / out).stat(), (workspace / out).read_text()
-    (workspace / out).write_text(content.swapcase())
-    os.utime(workspace / out, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert "up to date" in in_shell(workspace, "dvc status").out, "DVC looks at a file's time and size"
-    follow_doctor(workspace)
 
 
 @slow

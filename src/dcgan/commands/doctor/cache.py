@@ -125,8 +125,11 @@ def _examine(out: Out, cache: Cache) -> Iterator[Finding]:
         yield Finding(path=out.path, problem=problem, delete=objects + copies, then=out.repro)
     elif out.here and out.oid and not out.is_as_listed and not out.dvc.changed_checksum():
         problem = f"md5 expected {out.oid}, found {out.here['']}, which DVC, that looks at times, does not see"
+        wrong = {name for name, oid in out.here.items() if oid != out.listed.get(name) and not oid.endswith(".dir")}
         then = shlex.join(["dvc", "checkout", str(out.path)]) if out.listed and not lacking else out.repro
-        yield Finding(path=out.path, problem=problem, delete=(out.path,), then=then)
+        yield Finding(
+            path=out.path, problem=problem, delete=tuple(out.path / name for name in sorted(wrong)), then=then
+        )
 
 
 def _different(outs: Sequence[Out], cache: Cache, *, has_remote: bool) -> Iterator[Finding]:
