@@ -66,10 +66,8 @@ def _repair(findings: Sequence[Finding]) -> list[Finding]:
     repaired = [finding for finding in findings if finding.delete or finding.restore]
     for finding in repaired:
         finding.repair()
-        deleted = f"deleted {', '.join(map(str, finding.delete))}" if finding.delete else ""
-        print(
-            f"repaired: {finding.path}: {', '.join(filter(None, [deleted, 'stored anew' if finding.restore else '']))}"
-        )
+        did = [f"deleted {path}" for path in finding.delete] + ["stored anew"] * bool(finding.restore)
+        print(f"repaired: {finding.path}: {', '.join(did)}")
     for command in sorted({finding.then for finding in repaired if finding.then}):
         print(f"left to run: `{command}`")
     return [finding for finding in findings if finding not in repaired]

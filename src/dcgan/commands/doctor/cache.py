@@ -88,7 +88,8 @@ def _read(out: Any, cache: Cache) -> Out:
     from dvc_data.hashfile.build import build
     from dvc_data.hashfile.db import get_odb
 
-    forgetful = get_odb(out.fs, cache.database.path)  # type: ignore[no-untyped-call]  # the same cache, without DVC's memory of files' hashes
+    # The same cache, without DVC's memory of files' hashes.
+    forgetful = get_odb(out.fs, cache.database.path)  # type: ignore[no-untyped-call]
     try:
         here = _objects(build(forgetful, out.fs_path, out.fs, "md5", dry_run=True, ignore=out.dvcignore)[2])
     except FileNotFoundError:
@@ -125,11 +126,10 @@ def _examine(out: Out, cache: Cache) -> Iterator[Finding]:
         yield Finding(path=out.path, problem=problem, delete=objects + copies, then=out.repro)
     elif out.here and out.oid and not out.is_as_listed and not out.dvc.changed_checksum():
         problem = f"md5 expected {out.oid}, found {out.here['']}, which DVC, that looks at times, does not see"
-        wrong = {name for name, oid in out.here.items() if oid != out.listed.get(name) and not oid.endswith(".dir")}
+        changed = {name: oid for name, oid in out.here.items() if oid != out.listed.get(name)}
+        wrong = tuple(out.path / name for name, oid in sorted(changed.items()) if not oid.endswith(".dir"))
         then = shlex.join(["dvc", "checkout", str(out.path)]) if out.listed and not lacking else out.repro
-        yield Finding(
-            path=out.path, problem=problem, delete=tuple(out.path / name for name in sorted(wrong)), then=then
-        )
+        yield Finding(path=out.path, problem=problem, delete=wrong, then=then)
 
 
 def _different(outs: Sequence[Out], cache: Cache, *, has_remote: bool) -> Iterator[Finding]:
