@@ -19,7 +19,7 @@ from dcgan.gan.tracker import TeeTracker
 from dcgan.gan.training import total_steps
 from dcgan.system.exit import run_stage
 from dcgan.system.files import require_writable
-from dcgan.system.run_lock import exclusive
+from dcgan.system.locks import exclusive
 from dcgan.system.signals import stop_on_signals
 from dcgan.tracking.jsonl import JsonlTracker
 from dcgan.tracking.progress import ProgressBar

@@ -11,7 +11,7 @@ from dcgan.config.params_file import load_params
 from dcgan.data.dataset_file import load_dataset
 from dcgan.system.exit import run_stage
 from dcgan.system.files import require_writable
-from dcgan.system.run_lock import exclusive
+from dcgan.system.locks import exclusive
 from dcgan.system.signals import stop_on_signals
 from dcgan.tracking.progress import ProgressBar
 
