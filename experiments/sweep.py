@@ -29,7 +29,7 @@ from dcgan.data.batches import Batches
 from dcgan.data.dataset import Dataset
 from dcgan.data.dataset_file import load_dataset
 from dcgan.evaluation.evaluator import Evaluator, Scores
-from dcgan.evaluation.samples import draw_samples, sampler_of
+from dcgan.evaluation.samples import generate_samples, sampler_of
 from dcgan.figures.drawing import save_grid
 from dcgan.gan.sampling import image_grid
 from dcgan.gan.state import build_state
@@ -132,8 +132,8 @@ def train_variant(params: Params, picture: Path | None) -> Row:
         train(state, batches, config, tracker=TeeTracker(), on_checkpoint=lambda _state: None)
         seconds = time.monotonic() - started
         sampler = sampler_of(state.generator_ema, params.model)
-        samples = draw_samples(sampler, count=params.evaluate.num_samples, seed=params.evaluate.seed)
-        scores = evaluator.score(samples, evaluator.read(samples.pixels))
+        samples = generate_samples(sampler, count=params.evaluate.num_samples, seed=params.evaluate.seed)
+        scores = evaluator.score(samples, evaluator.predict(samples.pixels))
     except (DivergedError, BadDataError) as error:
         return {"failure": str(error)}
     if picture:
