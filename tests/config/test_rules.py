@@ -7,7 +7,7 @@ from dcgan.config.params_file import changed
 from dcgan.config.rules import refuse_misfits
 from dcgan.config.schema import GanConfig, Params
 from dcgan.data.batches import Batches
-from dcgan.export.onnx_export import examine, export_generator
+from dcgan.export.onnx_export import export_generator, prove_parity
 from dcgan.gan.losses import LOSSES
 from dcgan.gan.networks import ARCHITECTURES
 from dcgan.gan.state import build_state
@@ -121,10 +121,8 @@ def test_every_allowed_generator_exports_with_the_same_contract(
     shape = {"model.architecture": architecture, "model.conditional": conditional, "loss.name": loss}
     config = changed(gan_config, shape | {"model.latent_distribution": distribution})
     generator = build_state(config, device=CPU).generator_ema
-    contract = {"latent_dim": "16", "num_classes": "10" if conditional else "0", "latent_distribution": distribution}
-    metadata = METADATA | contract
-    content = export_generator(generator, conditional=conditional, latent_dim=16, opset=20, metadata=metadata)
-    assert examine(content, generator, config.model)["parity"]["max_difference"] < 1e-4
+    content = export_generator(generator, config.model, opset=20, origin=METADATA)
+    assert prove_parity(content, generator, config.model)["parity"]["max_difference"] < 1e-4
     (tmp_path / "generator.onnx").write_bytes(content)
     loaded = Generator.load(tmp_path / "generator.onnx", providers="cpu")
     assert loaded.info.contract.latent_distribution == distribution

@@ -4,6 +4,9 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 import dcgan
 from dcgan.config.params_file import load_params
@@ -16,7 +19,13 @@ LINKED = ("pipeline", "src")
 COMMIT = ("-c", "user.name=dcgan", "-c", "user.email=dcgan@localhost", "commit", "--quiet", "--message")
 
 
-def new_workspace(folder: Path, *, params: Path | None = None) -> None:
+def new_workspace(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where: a new or an empty folder.")],
+    *,
+    params: Annotated[
+        Path | None, typer.Option("--params", metavar="FILE", help="A params.yaml to start from. [default: the code's]")
+    ] = None,
+) -> None:
     """Make a workspace in a new or empty folder: a git repository (where git is installed) and a DVC repository.
 
     The stages' scripts and the package are linked, not copied: a change of the code is seen by every workspace.
