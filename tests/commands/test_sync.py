@@ -14,7 +14,7 @@ from dcgan.config.params_file import load_params
 from dcgan.config.schema import Params
 from dcgan.system.errors import BadDataError, BusyError, UnavailableError
 from dcgan.system.files import sha256_of, write_bytes, write_json
-from dcgan.system.run_lock import exclusive
+from dcgan.system.locks import exclusive
 from dcgan.tracking.jsonl import JsonlTracker
 from dcgan.tracking.mlflow import MlflowRun, open_run, save_run_reference, store
 from dcgan.tracking.provenance import input_tags

@@ -9,15 +9,15 @@ import yaml
 
 from dcgan.classifier.network import Classifier
 from dcgan.classifier.training import trained_classifier
+from dcgan.config.params_file import changed
 from dcgan.config.rules import refuse_misfits
-from dcgan.config.schema import ClassifierConfig, GanConfig
+from dcgan.config.schema import ClassifierConfig, GanConfig, Params
 from dcgan.data.batches import Batches
 from dcgan.gan.state import GanState, build_state
 from dcgan.gan.step import gan_step
 from dcgan.gan.tracker import RecordingTracker
 from dcgan.gan.training import train
 from quick_judging import quick_judge
-from recipe_changes import changed_params
 
 CPU = torch.device("cpu")
 ROOT = Path(__file__).parents[2]
@@ -31,11 +31,10 @@ def classifier(striped_images) -> Classifier:
     return trained_classifier(striped_images, config, device=CPU)
 
 
-@pytest.fixture(params=PLAN["members"])
-def config(request, gan_config, monkeypatch) -> GanConfig:
+@pytest.fixture(params=PLAN["variants"])
+def config(request, gan_config) -> GanConfig:
     """A member with a quarter of its channels, in small batches, at rates that let it learn in 300 steps."""
-    monkeypatch.chdir(ROOT)
-    member = changed_params(PLAN["base"] | PLAN["members"][request.param]["params"]).gan
+    member = changed(Params(), PLAN["base"] | PLAN["variants"][request.param]["params"]).gan
     sizes = {name: getattr(member.model, name) // 4 for name in ("generator_channels", "discriminator_channels")}
     model = dataclasses.replace(member.model, latent_dim=16, **sizes)
     schedule = {

@@ -23,7 +23,8 @@ def new_workspace(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where: a new or an empty folder.")],
     *,
     params: Annotated[
-        Path | None, typer.Option("--params", metavar="FILE", help="A params.yaml to start from. [default: the code's]")
+        Path | None,
+        typer.Option("--params", metavar="FILE", help="A params.yaml to start from. [default: the checkout's]"),
     ] = None,
 ) -> None:
     """Make a workspace in a new or empty folder: a git repository (where git is installed) and a DVC repository.

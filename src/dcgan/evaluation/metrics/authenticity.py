@@ -1,4 +1,4 @@
-"""Whether samples are copies of training images: their distances, beside the same for images that were held out."""
+"""Authenticity: whether samples copy training images, by the distances to their nearest neighbours."""
 
 from typing import NamedTuple
 
@@ -16,8 +16,8 @@ class TrainingNeighbours(NamedTuple):
     indices: Tensor
     """Int64 [N], into the training set."""
     is_authentic: Tensor
-    """Bool [N]: further from that training image than it is from its own nearest other (Alaa et al. 2022,
-    arXiv:2102.08921)."""
+    """Bool [N]: the query is further from its nearest training image than that image is from its own nearest
+    neighbour in the training set (Alaa et al. 2022, arXiv:2102.08921)."""
 
     @property
     def authenticity(self) -> float:
@@ -31,7 +31,7 @@ class TrainingNeighbours(NamedTuple):
 
 
 def training_neighbours(queries: Tensor, training: Tensor) -> TrainingNeighbours:
-    """Who in `training` [M, D] is nearest to each of `queries` [N, D], features or flat pixels.
+    """The nearest of `training` [M, D] to each of `queries` [N, D], features or flat pixels.
 
     Raises:
         ValueError: fewer than two training images, no query, or a value that is not finite.
@@ -40,6 +40,6 @@ def training_neighbours(queries: Tensor, training: Tensor) -> TrainingNeighbours
     training = checked_features(training, at_least=2, name="training")
     distances, indices = (found[:, 0] for found in nearest_neighbours(queries, training))
     originals, position = torch.unique(indices, return_inverse=True)
-    # The nearest of all is the image itself or a twin of it, at distance 0; the second is the nearest other.
+    # The nearest training image is the image itself, or an equal one, at distance 0; the second is its neighbour.
     spacing = nearest_neighbours(training[originals], training, k=2).distances[:, 1]
     return TrainingNeighbours(distances, indices, distances > spacing[position])
