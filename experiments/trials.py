@@ -46,8 +46,8 @@ class Reference:
         evaluator = Evaluator(classifier, dataset, num_samples=params.evaluate.num_samples, seed=params.evaluate.seed)
         return cls(dataset=dataset, evaluator=evaluator)
 
-    def quick_judge(self, params: Params) -> training.Judge:
-        """What looks at the samples of a training of `params` while it runs."""
+    def quick_evaluation(self, params: Params) -> training.Evaluate:
+        """What evaluates the samples of a training of `params` while it runs."""
         device = prepare_device(params.train)
         quick_fcd = QuickFcd(load_classifier(CLASSIFIER, device=device), self.dataset.train)
         count = quick_fcd.num_samples
@@ -70,7 +70,7 @@ def num_steps(params: Params, dataset: Dataset) -> int:
 
 
 def run_trial(
-    params: Params, reference: Reference, *, tracker: Tracker, quick_judge: training.Judge | None = None
+    params: Params, reference: Reference, *, tracker: Tracker, evaluate: training.Evaluate | None = None
 ) -> Trial:
     """Train one variant and score its samples of the first sampling seed.
 
@@ -83,7 +83,7 @@ def run_trial(
     state = build_state(config, device=device)
     batches = Batches(dataset.train, batch_size=config.train.batch_size, seed=config.train.seed, device=device)
     started = time.monotonic()
-    train(state, batches, config, tracker=tracker, on_checkpoint=lambda _state: None, judge=quick_judge)
+    train(state, batches, config, tracker=tracker, on_checkpoint=lambda _state: None, evaluate=evaluate)
     seconds = time.monotonic() - started
     source = sampler_of(state.generator_ema, params.model)
     samples = draw_samples(source, count=params.evaluate.num_samples, seed=params.evaluate.seed)

@@ -103,7 +103,7 @@ def train_member(name: str, params: Params) -> dict[str, object]:
         data = reference.dataset
         run.log_dataset(name=data.name, sha256=data.sha256, path=DATASET, profile={"images": len(data.train)})
         with run:
-            trial = run_trial(params, reference, tracker=run, quick_judge=reference.quick_judge(params))
+            trial = run_trial(params, reference, tracker=run, evaluate=reference.quick_evaluation(params))
             picture, shown = PICTURES / f"{name}.png", trial.samples.pixels[: GRID[0] * GRID[1]]
             save_grid(picture, image_grid(shown, columns=GRID[0]))
             figures = figures_of(trial, reference.evaluator.floor)
@@ -129,7 +129,7 @@ def measure_speed(params: Params) -> int:
     for _ in range(SPEED_BLOCKS + 1):
         started = time.perf_counter()
         for _ in range(block):
-            measured = gan_step(state, real.detach(), labels, rng=rng, config=config)
+            measured = gan_step(state, real, labels, rng=rng, config=config)
         measured["discriminator/loss"].item()  # waits for the device
         seconds.append(time.perf_counter() - started)
     return round(block * size / statistics.median(seconds[1:]))

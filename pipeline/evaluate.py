@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dcgan.checkpoints.weights import load_remarks, restored
+from dcgan.checkpoints.weights import restored
 from dcgan.classifier.network import load_classifier
 from dcgan.config.devices import prepare_device
 from dcgan.config.params_file import load_params
@@ -16,6 +16,7 @@ from dcgan.figures.evaluation import save_discriminator, save_quality
 from dcgan.gan.networks import build_discriminator, build_generator
 from dcgan.system.exit import run_stage
 from dcgan.system.files import sha256_of, write_json
+from dcgan.system.tensors_file import load_arrays
 from dcgan.tracking.sync import bring_up_to_date
 
 MODELS, REPORTS, PLOTS = Path("models"), Path("reports"), Path("reports/plots")
@@ -39,7 +40,7 @@ def main() -> None:
     judged = judge_discriminator(discriminator, params.model, quality.samples, dataset, seed=config.seed)
     fid = measure_fid(inception, quality, dataset)
     reference = sha256_of(CLASSIFIER)
-    collapse = load_remarks(GENERATOR).get("collapse")
+    collapse = load_arrays(GENERATOR, made_by="train").metadata.get("collapse")
     report = describe(
         quality, dataset, config, classifier_sha256=reference, discriminator=judged, fid=fid, collapse=collapse
     )

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from dcgan.checkpoints.folder import CheckpointFolder, recipe_of
+from dcgan.checkpoints.fingerprint import fingerprint_of
+from dcgan.checkpoints.folder import CheckpointFolder
 from dcgan.checkpoints.weights import save_weights
 from dcgan.classifier.network import compute_accuracy
 from dcgan.classifier.training import build_classifier_state, train_classifier
@@ -15,17 +16,19 @@ from dcgan.system.run_lock import exclusive
 from dcgan.system.signals import stop_on_signals
 from dcgan.tracking.progress import ProgressBar
 
+ROOMS = ("config", "data", "classifier")
 DATASET, CHECKPOINTS, MODELS = Path("data/dataset.safetensors"), Path(".checkpoints"), Path("models")
 
 
 def main() -> None:
-    """Train the digit classifier and write models/classifier.safetensors; an interrupted training is gone on with."""
+    """Train the digit classifier and write models/classifier.safetensors; an interrupted training is resumed."""
     params = load_params(Path("params.yaml"))
     config, device = params.classifier, prepare_device(params.train)
     dataset = load_dataset(DATASET, report_path=Path("reports/validation.json"))
     require_writable(MODELS, CHECKPOINTS)
     with exclusive(CHECKPOINTS / "lock"), stop_on_signals() as stop:
-        folder = CheckpointFolder(CHECKPOINTS, recipe_of("train_classifier", config, [DATASET], device=device))
+        fingerprint = fingerprint_of("train_classifier", config, [DATASET], rooms=ROOMS, device=device)
+        folder = CheckpointFolder(CHECKPOINTS, fingerprint)
         state = folder.restore(build_classifier_state(dataset.train, config, device=device))
         with ProgressBar("train_classifier", start=state.step) as bar:
             classifier = train_classifier(

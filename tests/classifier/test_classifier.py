@@ -61,7 +61,7 @@ def test_a_training_resumed_at_any_step_ends_in_the_same_bytes(classifier, strip
     assert stopped.step == interrupted_at
     torch.rand(11)
     resumed = new_state(striped_images)
-    resumed.load(saved)
+    resumed.load(saved, stopped.progress())
     found = train_classifier(resumed, striped_images, CONFIG).state_dict()
     different = [name for name, each in classifier.state_dict().items() if not torch.equal(each, found[name])]
     assert different == []

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,27 +30,28 @@ class ClassifierState:
     device_randomness: Tensor
     """The same of the GPU, from which dropout is drawn there; empty without one."""
     step: int = 0
-    best_step: int = 0
-    rollbacks: int = 0
 
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor of the state under a unique name."""
         return {
-            "step": torch.tensor(self.step),
             "randomness": self.randomness,
             "device_randomness": self.device_randomness,
             **named_tensors({"classifier": self.classifier}, {"optimizer": self.optimizer}),
         }
 
-    def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Become the state that `tensors` describes.
+    def progress(self) -> dict[str, Any]:
+        """The rest of the state, as JSON holds it."""
+        return {"step": self.step}
+
+    def load(self, tensors: Mapping[str, Tensor], progress: Mapping[str, Any]) -> None:
+        """Become the state that these describe.
 
         Raises:
             KeyError, RuntimeError, ValueError: a tensor is missing, unexpected or of another shape.
         """
         load_named_tensors({"classifier": self.classifier}, {"optimizer": self.optimizer}, tensors)
         self.randomness, self.device_randomness = tensors["randomness"], tensors["device_randomness"]
-        self.step = int(tensors["step"])
+        self.step = progress["step"]
         if self.step:  # the schedule is a function of the step: one step of its own sets the optimiser's rates
             behind = {"last_epoch": self.step - 1, "_step_count": self.step + 1}
             self.schedule.load_state_dict(self.schedule.state_dict() | behind)

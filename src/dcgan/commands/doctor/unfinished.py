@@ -5,11 +5,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from dcgan.checkpoints.file import check_hash, checkpoints_in, hash_path
+from dcgan.checkpoints.file import checkpoints_in
 from dcgan.commands.doctor.finding import Finding, deleting, deletion
 from dcgan.commands.doctor.locks import CHECKPOINTS
 from dcgan.system.errors import BadDataError
 from dcgan.system.files import is_alive, read_json, sha256_of
+from dcgan.system.tensors_file import verify
 
 VALIDATED = DATASET, REPORT = Path("data/dataset.safetensors"), Path("reports/validation.json")
 FOLDERS = ("data", "models", "reports", ".checkpoints")
@@ -31,9 +32,8 @@ def examine_checkpoints() -> Iterator[Finding]:
         problems = {path: _problem(path) for path in checkpoints_in(folder)}
         for path, problem in problems.items():
             if problem:
-                both = path, hash_path(path)
-                repair = deletion(*both, left="dvc repro")
-                yield Finding(path=path, problem=problem, command=f"{deleting(*both)} && dvc repro", repair=repair)
+                repair = deletion(path, left="dvc repro")
+                yield Finding(path=path, problem=problem, command=f"{deleting(path)} && dvc repro", repair=repair)
         whole = [path.stem for path, problem in problems.items() if not problem]
         stopped = f"stopped after {whole[0]}" if whole else "stopped before its first checkpoint"
         problem = f"a training that {stopped}{_last_holder()}; it goes on unless its parameters or data have changed"
@@ -65,9 +65,9 @@ def _mismatch() -> Finding | None:
 
 def _problem(checkpoint: Path) -> str | None:
     try:
-        check_hash(checkpoint)
+        verify(checkpoint)
     except BadDataError as error:
-        return str(error)
+        return str(error).removeprefix(f"{checkpoint}: ")
     return None
 
 
