@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from dcgan.checkpoints.file import check_hash, checkpoints_in, hash_path
+from dcgan.checkpoints.file import checkpoints_in
 from dcgan.commands.doctor.finding import Finding
 from dcgan.config.workspace import CHECKPOINTS, DATASET, MODELS, REPORTS, VALIDATION
 from dcgan.system.errors import BadDataError
 from dcgan.system.files import leftovers_in, read_json, sha256_of
+from dcgan.system.tensors_file import verify
 
 FOLDERS = (DATASET.parent, MODELS, REPORTS, CHECKPOINTS)
 
@@ -33,7 +34,7 @@ def examine_checkpoints() -> Iterator[Finding]:
         problems = {path: _problem(path) for path in checkpoints_in(folder)}
         for path, problem in problems.items():
             if problem:
-                yield Finding(path=path, problem=problem, delete=(path, hash_path(path)), then="dvc repro")
+                yield Finding(path=path, problem=problem, delete=(path,), then="dvc repro")
         whole = [path.stem for path, problem in problems.items() if not problem]
         stopped = f"stopped after {whole[0]}" if whole else "stopped before its first checkpoint"
         problem = f"a training that {stopped}; it goes on unless its parameters or data have changed"
@@ -51,7 +52,7 @@ def examine_leftovers() -> Iterator[Finding]:
 
 def _problem(checkpoint: Path) -> str | None:
     try:
-        check_hash(checkpoint)
+        verify(checkpoint)
     except BadDataError as error:
-        return str(error)
+        return str(error).removeprefix(f"{checkpoint}: ")
     return None
