@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+import typer
 from torch import Tensor
 
 from dcgan.classifier.network import load_classifier
+from dcgan.commands.model_source import ModelOption, default_model
 from dcgan.config import workspace
 from dcgan.config.devices import prepare_device
 from dcgan.config.params_file import load_params
@@ -21,8 +23,15 @@ from dcgan.system.errors import BadDataError, CannotCreateError
 from dcgan.system.files import require_writable, sha256_of, write_json
 
 
-def evaluate_model(model_path: Path, *, classifier_path: Path, out: Path | None) -> None:
-    """Measure an ONNX generator, print the metrics, and write the report to `out`.
+def evaluate_model(
+    *,
+    model_path: ModelOption = None,
+    classifier_path: Annotated[
+        Path, typer.Option("--classifier", metavar="FILE", help="The classifier, of the stage train_classifier.")
+    ] = workspace.CLASSIFIER,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Also write all figures, as JSON.")] = None,
+) -> None:
+    """Measure an ONNX generator against real images, print the metrics, and write the report to `out`.
 
     The current folder is a workspace: params.yaml, the data set and its validation report are read from it.
 
@@ -32,6 +41,7 @@ def evaluate_model(model_path: Path, *, classifier_path: Path, out: Path | None)
         CannotCreateError: `out` cannot be written; told before the work.
         UsageError: params.yaml is not as it should be.
     """
+    model_path = model_path or default_model()
     if out is not None:
         if out.is_dir():
             raise CannotCreateError(f"{out}: is a folder; name a file")

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+import typer
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from torch.nn.functional import one_hot
@@ -32,14 +33,23 @@ MODES = ("1", "L", "P", "RGB")
 
 
 def project_images(
-    sources: Sequence[Path],
     *,
-    weights: Path,
-    labels: Sequence[int] | None,
-    out: Path,
-    steps: int,
-    restarts: int,
-    seed: int,
+    sources: Annotated[
+        list[Path],
+        typer.Option("--image", metavar="PATH", help="A picture, 28x28, white on black, or a folder; repeatable."),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where pictures and figures go.")],
+    weights: Annotated[
+        Path,
+        typer.Option("--model", metavar="FILE", help="The weights; params.yaml in this folder says what they are of."),
+    ] = workspace.GENERATOR,
+    labels: Annotated[
+        list[int] | None,
+        typer.Option("--digit", metavar="D", min=0, max=9, help="The picture's digit, or each one's. [default: found]"),
+    ] = None,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Of the search.")] = 300,
+    restarts: Annotated[int, typer.Option("--restarts", min=1, help="Starts of the search for each digit.")] = 4,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=2**63 - 1, metavar="S", help="Of the starts.")] = 0,
 ) -> None:
     """Project pictures and write the results into the folder `out`.
 

@@ -45,7 +45,7 @@ def load_inception(path: Path, *, device: torch.device) -> Inception:
         content = path.read_bytes()
     except FileNotFoundError:
         raise BadDataError(f"{path}: missing; {_REMEDY}") from None
-    # torch-fidelity unpickles its file without restrictions: it gets a copy of what was read as plain tensors.
+    # torch-fidelity reads its file without restrictions: it gets a copy of what was read as plain tensors.
     checked = io.BytesIO()
     torch.save(_plain_tensors(content, path), checked)
     checked.seek(0)

@@ -125,12 +125,11 @@ class _Search:
     def keep(self, count: int) -> None:
         """Let the best candidates go on, each with the optimiser's memory of it."""
         best = self._errors(self._draw()).argsort()[:count]
-        memory = self._optimizer.state.pop(self._free, {})
+        saved = self._optimizer.state_dict()
+        moments = {name: each[best] if each.dim() else each for name, each in saved["state"][0].items()}
         self._free = self._free[best].detach().requires_grad_()
-        self._optimizer.param_groups[0]["params"] = [self._free]
-        self._optimizer.state[self._free] = {
-            name: value[best] if value.dim() else value for name, value in memory.items()
-        }
+        self._optimizer = torch.optim.Adam([self._free])
+        self._optimizer.load_state_dict(saved | {"state": {0: moments}})
         self._starts = self._starts[best]
         self._labels = None if self._labels is None else self._labels[best]
 

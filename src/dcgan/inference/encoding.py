@@ -1,10 +1,11 @@
-"""Samples as a file: one PNG grid, or arrays for NumPy; equal samples give equal bytes."""
+"""Samples encoded as one PNG grid, or as arrays for NumPy; equal samples give equal bytes."""
 
+import io
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,14 +31,17 @@ class Samples:
     model_sha256: str
 
 
-def writer_for(path: Path) -> Callable[[BinaryIO, Samples], None]:
-    """What writes samples in the format that the name of `path` asks for.
+Encoder = Callable[[Samples], bytes]
+
+
+def encoder_of(path: Path) -> Encoder:
+    """The encoder of the format that a file's name asks for.
 
     Raises:
         UsageError: the name ends otherwise than in .png, .npy or .npz.
     """
     try:
-        return _WRITERS[path.suffix.lower()]
+        return _ENCODERS[path.suffix.lower()]
     except KeyError:
         raise UsageError(f"{path}: unknown kind of file; let its name end in .png, .npy or .npz") from None
 
@@ -61,27 +65,35 @@ def to_grid(pixels: NDArray[np.uint8], *, columns: int) -> NDArray[np.uint8]:
     return np.pad(grid.reshape(rows * (height + GAP), columns * (width + GAP)), ((0, GAP), (0, GAP)))
 
 
-def _write_png(file: BinaryIO, samples: Samples) -> None:
+def encode_png(samples: Samples) -> bytes:
+    """One grid of all digits as an 8-bit grey PNG, whose text entries tell what they were drawn from."""
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
-    columns = grid_columns(samples.labels, len(samples.pixels))
-    text = PngInfo()
+    grid = to_grid(samples.pixels, columns=grid_columns(samples.labels, len(samples.pixels)))
+    file, text = io.BytesIO(), PngInfo()
     for name, value in _origin(samples).items():
         text.add_text(name, value)
-    Image.fromarray(to_grid(samples.pixels, columns=columns)).save(file, format="PNG", pnginfo=text)
+    Image.fromarray(grid).save(file, format="PNG", pnginfo=text)
+    return file.getvalue()
 
 
-def _write_npy(file: BinaryIO, samples: Samples) -> None:
+def encode_npy(samples: Samples) -> bytes:
+    """The pixels uint8 [N, 28, 28] as a .npy file."""
+    file = io.BytesIO()
     np.save(file, samples.pixels)
+    return file.getvalue()
 
 
-def _write_npz(file: BinaryIO, samples: Samples) -> None:
+def encode_npz(samples: Samples) -> bytes:
+    """A .npz file of `images` uint8 [N, 28, 28], `labels` if there are, seed, truncation and model_sha256."""
     arrays: dict[str, Any] = {"images": samples.pixels}
     if samples.labels is not None:
         arrays["labels"] = samples.labels
     arrays |= {"seed": samples.seed, "truncation": samples.truncation, "model_sha256": samples.model_sha256}
+    file = io.BytesIO()
     np.savez_compressed(file, **arrays)
+    return file.getvalue()
 
 
 def _origin(samples: Samples) -> dict[str, str]:
@@ -99,8 +111,4 @@ def _repeated_part(labels: NDArray[np.int64]) -> list[int]:
     return [int(label) for label in labels]
 
 
-_WRITERS: dict[str, Callable[[BinaryIO, Samples], None]] = {
-    ".png": _write_png,
-    ".npy": _write_npy,
-    ".npz": _write_npz,
-}
+_ENCODERS: dict[str, Encoder] = {".png": encode_png, ".npy": encode_npy, ".npz": encode_npz}
