@@ -12,7 +12,6 @@ from dcgan.config.devices import prepare_device, resolve
 from dcgan.config.params_file import load_params
 from dcgan.data.batches import Batches
 from dcgan.data.dataset_file import load_dataset
-from dcgan.figures.training import save_history
 from dcgan.gan.recovery import train_with_rollbacks
 from dcgan.gan.sampling import sample_from_seed
 from dcgan.gan.state import build_state
@@ -20,7 +19,7 @@ from dcgan.gan.tracker import TeeTracker
 from dcgan.gan.training import total_steps
 from dcgan.system.exit import run_stage
 from dcgan.system.files import require_writable
-from dcgan.system.run_lock import exclusive
+from dcgan.system.locks import exclusive
 from dcgan.system.signals import stop_on_signals
 from dcgan.tracking.jsonl import JsonlTracker
 from dcgan.tracking.progress import ProgressBar
@@ -59,7 +58,6 @@ def main() -> None:
             collapse = state.monitor.collapse(step=state.step, steps_per_epoch=batches.steps_per_epoch)
             metadata = {"collapse": collapse} if collapse else {}
             save_weights(MODELS, metadata=metadata, generator=state.generator_ema, discriminator=state.discriminator)
-            save_history(REPORTS / "plots", REPORTS / "history.jsonl")
             track_training(run)
         folder.remove()
 

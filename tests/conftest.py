@@ -48,7 +48,5 @@ def service(model: Path) -> Iterator[Service]:
 @pytest.fixture
 def running(tmp_path: Path, model: Path) -> Iterator[Running]:
     """`dcgan serve` with that generator, in a process of its own."""
-    service = Running(tmp_path, model)
-    yield service
-    service.process.kill()
-    service.process.wait()
+    with Running(tmp_path, model) as service:
+        yield service

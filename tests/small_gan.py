@@ -1,6 +1,5 @@
 """A GAN that trains in seconds: its configuration and data, steps and runs of it, and comparisons of states."""
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dcgan.config.params_file import changed  # noqa: F401 the tests that use this module change its configuration
 from dcgan.config.schema import GanConfig, ModelConfig, PenaltiesConfig, TrainConfig
 from dcgan.data.batches import Batches
 from dcgan.data.dataset import LabelledImages
@@ -38,16 +38,6 @@ def striped_images() -> LabelledImages:
         top, left = 3 + 5 * (digit % 5), 3 + 12 * (digit // 5)
         image[top : top + 2, left : left + 10] = 250
     return LabelledImages(images, labels)
-
-
-def changed(config: GanConfig, changes: Mapping[str, Any]) -> GanConfig:
-    """The configuration with values changed by their dotted path, as `train.seed`."""
-    for dotted, value in changes.items():
-        section, name = dotted.split(".")
-        old = getattr(config, section)
-        fitting = float(value) if isinstance(getattr(old, name), float) else value
-        config = dataclasses.replace(config, **{section: dataclasses.replace(old, **{name: fitting})})
-    return config
 
 
 class RecordingTracker:

@@ -14,7 +14,7 @@ from dcgan.config.params_file import load_params
 from dcgan.config.schema import Params
 from dcgan.system.errors import BadDataError, BusyError, UnavailableError
 from dcgan.system.files import sha256_of, write_bytes, write_json
-from dcgan.system.run_lock import exclusive
+from dcgan.system.locks import exclusive
 from dcgan.tracking.jsonl import JsonlTracker
 from dcgan.tracking.mlflow import MlflowRun, open_run, save_run_reference, store
 from dcgan.tracking.provenance import input_tags
@@ -31,7 +31,6 @@ EVALUATION = {"fcd": 0.5, "num_samples": 100, "fcd_per_digit": [0.1, None], "dis
 EXPORT = {
     "onnx_sha256": "a" * 64,
     "parity": {"max_difference": 1e-7},
-    "latency": [{"batch": 1, "median_ms": 0.3}, {"batch": 8, "median_ms": 0.9}],
 }
 NOTHING = "sent 0 points, 0 grids and 0 artifacts to run "
 
@@ -135,7 +134,6 @@ def test_a_run_that_mlflow_never_heard_of_is_made_whole_and_then_left_alone(work
     assert run.data.metrics["evaluation/discriminator/accuracy"] == 0.75
     assert run.data.metrics["evaluation/fcd_per_digit/0"] == 0.1
     assert run.data.metrics["export/max_difference"] == 1e-7
-    assert run.data.metrics["export/median_ms_batch_8"] == 0.9
     assert points("evaluation/fcd") == [(30, 0.5)]
     assert artifacts("training") == ["training.png", "validation.json"]
     assert artifacts("evaluation") == ["evaluation.json", "roc.png", "samples.png"]

@@ -23,10 +23,10 @@ def classifier(striped_images) -> Classifier:
     return trained_classifier(striped_images, config, device=CPU)
 
 
-@pytest.fixture(params=PLAN["members"])
+@pytest.fixture(params=PLAN["variants"])
 def config(request) -> GanConfig:
     """A variant with a quarter of its channels, in small batches, at rates that let it learn in 300 steps."""
-    variant = changed(GanConfig(), PLAN["base"] | PLAN["members"][request.param]["params"])
+    variant = changed(GanConfig(), PLAN["base"] | PLAN["variants"][request.param].get("params", {}))
     channels = ("generator_channels", "discriminator_channels")
     sizes = {f"model.{name}": getattr(variant.model, name) // 4 for name in channels}
     kept = ("batch_size", "ema_halflife_kimg", "device", "precision")

@@ -71,9 +71,9 @@ def test_an_alias_leads_to_the_model_that_has_it_now(registry, tmp_path):
     assert str(loaded.info.path) == CHAMPION
     assert np.array_equal(loaded.sample(20), Generator.load(first).sample(20))
     version = crown(registry, second)
-    assert load_generator(CHAMPION).metadata["dataset"] == "other"
+    assert load_generator(CHAMPION).info.metadata["dataset"] == "other"
     by_number = load_generator(f"models:/{TRACKING.registered_model}/{version}")
-    assert by_number.metadata["dataset"] == "other"
+    assert by_number.info.metadata["dataset"] == "other"
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_the_registered_bytes_are_the_exported_ones_with_their_seal(registry, tm
     crown(registry, model)
     champion = load_generator(CHAMPION)
     assert champion.info.sha256 == sha256_of(model)
-    assert champion.info.sealed
+    assert champion.info.has_checksum
 
 
 def test_a_registered_file_that_is_damaged_is_65_and_named_by_its_address(registry, tmp_path):

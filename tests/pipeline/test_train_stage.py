@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from dcgan.system.run_lock import exclusive
+from dcgan.system.locks import exclusive
 from tiny_workspace import new_workspace, run_stage, stage_command, stage_environment, weights_in
 
 LONG = {"epochs": 500, "batch_size": 16, "checkpoint_every": 10, "report_every": 10, "max_steps": 5000}

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from dcgan.config.params_file import load_params
 from dcgan.system.errors import BadDataError
+from dcgan.system.locks import exclusive
 from dcgan.system.redaction import redacted
-from dcgan.system.run_lock import exclusive
 from dcgan.tracking.sync import CHECKPOINTS, RUN, bring_up_to_date
 
 
