@@ -23,7 +23,7 @@ CONFIG = GanConfig(
     model=ModelConfig(latent_dim=16, generator_channels=8, discriminator_channels=8),
     penalties=PenaltiesConfig(r1=0.05, every=2),
     train=TrainConfig(
-        epochs=2, batch_size=16, generator_learning_rate=1e-3, discriminator_learning_rate=5e-4, ema_halflife_kimg=1,
+        epochs=2, batch_size=16, generator_learning_rate=1e-3, discriminator_learning_rate=5e-4, ema_halflife_kimg=1.0,
         device="cpu", precision="fp32", checkpoint_every=4, report_every=2,
     ),
 )  # fmt: skip

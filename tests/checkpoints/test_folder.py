@@ -182,12 +182,3 @@ def test_what_was_saved_after_a_rollback_is_newer_whatever_its_step(folder, stat
     assert (fresh.step, fresh.rollbacks) == (10, 1)
     names = [path.name for path in checkpoints_in(folder.path)]
     assert names == ["step-00000010-rollback-1.safetensors", "step-00000020.safetensors"]
-
-
-def test_what_a_killed_save_left_behind_is_removed(folder, state):
-    save_at(folder, state, 10)
-    leftover = folder.path / ".step-00000020.safetensors.0123abcd.tmp"
-    leftover.write_bytes(b"half")
-    os.utime(leftover, (0, 0))  # a young one may be another process's
-    folder.restore(state)
-    assert not leftover.exists()

@@ -12,7 +12,7 @@ from dcgan.checkpoints.fingerprint import Fingerprint
 from dcgan.checkpoints.tensors import Resumable, State, from_arrays, to_arrays
 from dcgan.config.schema import Kept
 from dcgan.system.errors import BadDataError
-from dcgan.system.files import read_json, remove_leftovers, write_json
+from dcgan.system.files import read_json, write_json
 from dcgan.system.tensors_file import read_arrays, save_arrays
 
 KEPT_CHECKPOINTS = 2
@@ -76,7 +76,6 @@ class CheckpointFolder:
             BadDataError: there are checkpoints, but all of them are damaged.
             StorageError, RuntimeError: one cannot be read or loaded now; all are left as they are.
         """
-        remove_leftovers(self.path)
         for finished in self.path.parent.glob(f"*{FINISHED}"):
             shutil.rmtree(finished)
         damaged: dict[Path, str] = {}

@@ -50,28 +50,20 @@ class GanState:
         """Become the state that `tensors` and `progress` describe.
 
         Raises:
-            KeyError, RuntimeError, TypeError, ValueError: one is missing, unexpected or of another shape.
+            KeyError, RuntimeError, ValueError: one is missing, unexpected or of another shape.
         """
         load_named_tensors(self._networks, self._optimizers, tensors)
         self.k_t = None if self.k_t is None else tensors["k_t"].to(self.device)
-        watched = dict(progress)
-        self.step, self.rollbacks = watched.pop("step"), watched.pop("rollbacks")
-        self.monitor = Monitor(**watched)
+        self.step, self.rollbacks = progress["step"], progress["rollbacks"]
+        self.monitor = Monitor(**{name: progress[name] for name in vars(self.monitor)})
 
     @property
     def _networks(self) -> dict[str, nn.Module]:
-        return {
-            "generator": self.generator,
-            "discriminator": self.discriminator,
-            "generator_ema": self.generator_ema,
-        }
+        return {name: getattr(self, name) for name in ("generator", "discriminator", "generator_ema")}
 
     @property
     def _optimizers(self) -> dict[str, Optimizer]:
-        return {
-            "generator_optimizer": self.generator_optimizer,
-            "discriminator_optimizer": self.discriminator_optimizer,
-        }
+        return {name: getattr(self, name) for name in ("generator_optimizer", "discriminator_optimizer")}
 
 
 def build_state(config: GanConfig, *, device: torch.device) -> GanState:
