@@ -1,17 +1,14 @@
 """Stage `download`: the four IDX files of `data.name`, whole and checked."""
 
-from pathlib import Path
-
 from dcgan.config.params_file import load_params
+from dcgan.config.workspace import PARAMS, RAW
 from dcgan.data.files import download_files, write_digits
 from dcgan.system.exit import run_stage
-
-RAW = Path("data/raw")
 
 
 def main() -> None:
     """Put the files of data.name into data/raw: from MNIST_MIRROR, else from data.mirrors."""
-    data = load_params(Path("params.yaml")).data
+    data = load_params(PARAMS).data
     if data.name == "digits":
         write_digits(RAW)
     else:

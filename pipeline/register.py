@@ -6,7 +6,7 @@ from dcgan.config.params_file import load_params
 from dcgan.config.workspace import CHECKPOINTS, PARAMS, REGISTRATION
 from dcgan.system.exit import run_stage
 from dcgan.system.files import write_json
-from dcgan.system.run_lock import exclusive
+from dcgan.system.locks import exclusive
 from dcgan.tracking.provenance import GENERATOR_SHA256
 from dcgan.tracking.record import read_model
 from dcgan.tracking.registry import read_candidate, register

@@ -2,9 +2,9 @@
 
 import dataclasses
 import shutil
-from pathlib import Path
 
 from dcgan.config.params_file import load_params
+from dcgan.config.workspace import DATA_DOCS, DATASET, PARAMS, RAW, VALIDATION
 from dcgan.data.dataset_file import save_dataset
 from dcgan.data.expectations import check_expectations
 from dcgan.data.files import read_arrays
@@ -15,30 +15,26 @@ from dcgan.system.errors import BadDataError
 from dcgan.system.exit import run_stage
 from dcgan.system.files import write_json
 
-RAW = Path("data/raw")
-DATASET = Path("data/dataset.safetensors")
-REPORT = Path("reports/validation.json")
-DATA_DOCS = Path("reports/data_docs")
-
 
 def main() -> None:
     """Check data/raw against what is known of data.name; write the data set, or a table of what is wrong with it."""
-    name = load_params(Path("params.yaml")).data.name
+    name = load_params(PARAMS).data.name
     arrays = read_arrays(name, RAW)
     table = image_table(arrays)
     summary = summarise_splits(table)
     shutil.rmtree(DATA_DOCS, ignore_errors=True)
-    outcome = check_expectations(table, summary, KNOWN_DATA[name], data_docs=DATA_DOCS)
+    findings = check_expectations(table, summary, KNOWN_DATA[name], data_docs=DATA_DOCS)
+    failures = [finding for finding in findings if not finding.success]
 
     DATASET.unlink(missing_ok=True)
-    sha256 = save_dataset(DATASET, name=name, **arrays) if outcome.success else None
-    findings = [dataclasses.asdict(finding) for finding in outcome.findings]
-    report = {"dataset": name, "success": outcome.success, "dataset_sha256": sha256}
-    write_json(REPORT, report | {"splits": summary, "expectations": findings})
-    if not outcome.success:
+    sha256 = None if failures else save_dataset(DATASET, name=name, **arrays)
+    expectations = [dataclasses.asdict(finding) for finding in findings]
+    report = {"dataset": name, "success": not failures, "dataset_sha256": sha256}
+    write_json(VALIDATION, report | {"splits": summary, "expectations": expectations})
+    if failures:
         print_failures(findings)
-        count = f"{len(outcome.failures)} of {len(findings)} expectations"
-        raise BadDataError(f"{RAW}: {count} of {name} failed; see {REPORT} and {DATA_DOCS}/index.html")
+        count = f"{len(failures)} of {len(findings)} expectations"
+        raise BadDataError(f"{RAW}: {count} of {name} failed; see {VALIDATION} and {DATA_DOCS}/index.html")
     print(f"{DATASET}: {len(table):,} images, all {len(findings)} expectations hold")
 
 

@@ -1,12 +1,12 @@
-"""A workspace with DVC's files in it: written by hand, which takes no time, or by DVC itself."""
+"""A workspace in which DVC has run some stages, each of which copies its outs from a folder where they are kept."""
 
 import hashlib
-import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ import yaml
 from damage import flip_bit
 
 ROOT = Path(__file__).parents[1]
+CONFIG = "[core]\n    analytics = false\n    no_scm = true\n"
 REMAKE = """
 import pathlib, shutil, sys
 for name in sys.argv[1:]:
@@ -33,32 +34,37 @@ class Ended(NamedTuple):
     err: str
 
 
-def md5(content: bytes) -> str:
-    return hashlib.md5(content).hexdigest()
+def record(folder: Path, stages: Mapping[str, Sequence[str]]) -> Path:
+    """Let DVC run stages that leave these files and folders, which are there."""
+    for out in (out for outs in stages.values() for out in outs):
+        good = folder / "good" / out
+        good.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(folder / out, good) if (folder / out).is_dir() else shutil.copyfile(folder / out, good)
+    (folder / "remake.py").write_text(REMAKE)
+    definitions = {
+        stage: {"cmd": shlex.join(["python", "remake.py", *outs]), "deps": ["remake.py"], "outs": list(outs)}
+        for stage, outs in stages.items()
+    }
+    write_pipeline(folder, definitions)
+    ended = in_shell(folder, "dvc repro --quiet")
+    assert ended.exit_code == 0, ended.err
+    (folder / "runs.txt").unlink()
+    return folder
+
+
+def write_pipeline(folder: Path, stages: Mapping[str, object]) -> None:
+    """Write dvc.yaml, and DVC's configuration."""
+    (folder / ".dvc").mkdir()
+    (folder / ".dvc/config").write_text(CONFIG)
+    (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}, sort_keys=False))
 
 
 def object_of(folder: Path, out: str) -> Path:
-    """The file of an out's object in the cache of `folder`, by the bytes that the out has now."""
-    return _object_path(folder, _oid_of(folder / out)[0])
-
-
-def record(folder: Path, stages: Mapping[str, Sequence[str]]) -> Path:
-    """Write what DVC would have written after stages that leave these files and folders, which are there.
-
-    Each stage copies its outs from the folder good/, where they are kept, and notes that it ran.
-    """
-    (folder / ".dvc").mkdir()
-    (folder / ".dvc/config").write_text("[core]\n    analytics = false\n    no_scm = true\n")
-    (folder / "remake.py").write_text(REMAKE)
-    script = {"path": "remake.py", "hash": "md5", "md5": md5(REMAKE.encode()), "size": len(REMAKE)}
-    definitions, locked = {}, {}
-    for stage, outs in stages.items():
-        command = {"cmd": shlex.join(["python", "remake.py", *outs])}
-        definitions[stage] = command | {"deps": ["remake.py"], "outs": list(outs)}
-        locked[stage] = command | {"deps": [script], "outs": [_keep(folder, out) for out in outs]}
-    (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": definitions}, sort_keys=False))
-    (folder / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": locked}, sort_keys=False))
-    return folder
+    """The file in the cache of `folder` of an out, or of a file in one, by what dvc.lock and good/ say."""
+    stages = yaml.safe_load((folder / "dvc.lock").read_text())["stages"]
+    oids = {each["path"]: each["md5"] for stage in stages.values() for each in stage["outs"]}
+    oid = oids.get(out) or hashlib.md5((folder / "good" / out).read_bytes()).hexdigest()
+    return folder / ".dvc/cache/files/md5" / oid[:2] / oid[2:]
 
 
 def damage_object(path: Path, *, position: int = -1) -> None:
@@ -85,37 +91,3 @@ def shell_environment() -> dict[str, str]:
 def commands_in(output: str) -> list[str]:
     """The commands that `dcgan doctor` printed."""
     return [line.rpartition("run `")[2].rstrip("`") for line in output.splitlines() if "run `" in line]
-
-
-Doctor = Callable[..., Ended]
-
-
-def _keep(folder: Path, out: str) -> dict[str, object]:
-    """Keep an out in the cache and in good/; returns its entry of dvc.lock."""
-    oid, content = _oid_of(folder / out)
-    files = [path for path in sorted((folder / out).rglob("*")) if path.is_file()] or [folder / out]
-    objects = {md5(path.read_bytes()): path.read_bytes() for path in files} | {oid: content}
-    for name, each in objects.items():
-        path = _object_path(folder, name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(each)
-        path.chmod(0o444)
-    for path in files:
-        good = folder / "good" / path.relative_to(folder)
-        good.parent.mkdir(parents=True, exist_ok=True)
-        good.write_bytes(path.read_bytes())
-    return {"path": out, "hash": "md5", "md5": oid, "size": sum(path.stat().st_size for path in files)}
-
-
-def _oid_of(path: Path) -> tuple[str, bytes]:
-    """The name of an out's object, and its bytes."""
-    if not path.is_dir():
-        return md5(path.read_bytes()), path.read_bytes()
-    files = sorted(file for file in path.rglob("*") if file.is_file())
-    names = {str(file.relative_to(path)): md5(file.read_bytes()) for file in files}
-    content = json.dumps([{"md5": names[name], "relpath": name} for name in sorted(names)]).encode()
-    return f"{md5(content)}.dir", content
-
-
-def _object_path(folder: Path, oid: str) -> Path:
-    return folder / ".dvc/cache/files/md5" / oid[:2] / oid[2:]

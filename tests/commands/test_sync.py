@@ -10,7 +10,7 @@ from dcgan.commands.sync import sync_workspace
 from dcgan.config import workspace
 from dcgan.system.errors import BusyError, UnavailableError
 from dcgan.system.files import write_bytes
-from dcgan.system.run_lock import exclusive
+from dcgan.system.locks import exclusive
 from tiny_workspace import write_dataset, write_params
 
 pytestmark = [pytest.mark.filterwarnings(warning) for warning in tracked.MLFLOW_WARNINGS]

@@ -5,7 +5,7 @@ import pytest
 
 from dcgan.data import files as mnist_files
 from dcgan.data.files import ARRAYS, download_files, files_of, read_arrays
-from dcgan.system.errors import BadDataError, UnavailableError
+from dcgan.system.errors import BadDataError, UnavailableError, UsageError
 from tiny_data import NAMES, files_with_hashes, tiny_arrays, write_files
 
 FIRST, *_, LAST = NAMES.values()
@@ -52,11 +52,22 @@ def test_a_damaged_file_in_place_is_replaced(mirror: Path, raw: Path) -> None:
     assert contents(raw) == contents(mirror)
 
 
-def test_the_leftover_of_a_killed_run_is_removed(mirror: Path, raw: Path) -> None:
+def test_the_temporary_file_of_another_process_that_still_writes_stays(mirror: Path, raw: Path) -> None:
+    """Whatever number stands in its name: that of a process in another container says nothing here."""
     raw.mkdir(parents=True)
-    (raw / f".{FIRST}.99999.tmp").write_bytes(b"half")
+    living = raw / f".{FIRST}.99999999.tmp"
+    living.write_bytes(b"half")
     download_files("mnist", raw, mirrors=[str(mirror)])
-    assert sorted(contents(raw)) == sorted(NAMES.values())
+    assert living.read_bytes() == b"half"
+
+
+def test_a_mirror_of_the_environment_that_is_no_folder_is_refused_before_any_other(
+    mirror: Path, raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MNIST_MIRROR", str(tmp_path / "missing"))
+    with pytest.raises(UsageError, match=f"MNIST_MIRROR: {tmp_path / 'missing'}: "):
+        download_files("mnist", raw, mirrors=[str(mirror)])
+    assert not raw.exists()
 
 
 def test_the_mirror_of_the_environment_comes_first_and_torchvision_is_not_asked(
@@ -79,6 +90,7 @@ def test_a_source_that_failed_is_tried_last_for_the_other_files(mirror: Path, ra
     download_files("mnist", raw, mirrors=[str(missing), str(mirror)], report=lines.append)
     assert lines[0] == f"{missing / FIRST}: No such file or directory"
     assert sum(str(missing) in line for line in lines) == 1
+    assert len(lines) == 5
 
 
 def test_a_source_with_some_of_the_files_is_gone_back_to(mirror: Path, raw: Path, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ sys.path[:0] = [str(TESTS), str(TESTS / "faults")]
 from corruption import Corrupted, corrupt_all  # noqa: E402
 
 from dcgan.checkpoints.file import step_of  # noqa: E402
+from dcgan.config.workspace import HISTORY  # noqa: E402
 from dcgan.tracking.history import read_history  # noqa: E402
 from kill_points import POINTS  # noqa: E402
 from stage_server import RunningStage, StageServer  # noqa: E402
@@ -75,13 +76,9 @@ def fingerprint(folder: Path, *, with_history: bool = True) -> str:
     digest = hashlib.sha256()
     for path in sorted((folder / "models").glob("*.safetensors")):
         digest.update(path.name.encode() + path.read_bytes())
-    for row in read_history(folder / "reports/training/history.jsonl") if with_history else []:
+    for row in read_history(folder / HISTORY) if with_history else []:
         digest.update(json.dumps(row).encode())
     return digest.hexdigest()
-
-
-def leftovers(folder: Path) -> list[str]:
-    return [str(path) for path in folder.rglob("*.tmp")]
 
 
 @dataclass
@@ -115,12 +112,13 @@ class Bench:
 
         A polite stop reports where it stops, so that its history has a row more.
         """
-        had_finished = not [path for path in self.folder.glob(".checkpoints/*/recipe.json") if not path.parent.suffix]
-        last = max((row["step"] for row in read_history(self.folder / "reports/training/history.jsonl")), default=0)
+        had_finished = not [
+            path for path in self.folder.glob(".checkpoints/*/fingerprint.json") if not path.parent.suffix
+        ]
+        last = max((row["step"] for row in read_history(self.folder / HISTORY)), default=0)
         ended = self.server.run(stage, self.folder)
         found = fingerprint(self.folder, with_history=with_history)
         is_equal = ended.returncode == 0 and found == self.straight[stage, with_history]
-        is_equal = is_equal and not leftovers(self.folder)
         resumed_at = (
             int(ended.stdout.partition("going on after step ")[2].split()[0]) if "going on" in ended.stdout else 0
         )
@@ -133,7 +131,7 @@ class Bench:
         if last - resumed_at > INTERVAL and not had_finished:
             tally.failures.append(f"{last - resumed_at} steps were lost")
         if not is_equal:
-            tally.failures.append(f"exit {ended.returncode}: {ended.stderr[-300:]} {leftovers(self.folder)}")
+            tally.failures.append(f"exit {ended.returncode}: {ended.stderr[-300:]}")
 
 
 def kill_at_random(bench: Bench, stage: str, tally: Tally, rng: random.Random) -> None:

@@ -1,28 +1,24 @@
 """DVC's own state, broken as a kill or a full disk breaks it, and two of its commands at once: done to the real DVC."""
 
-import json
-import os
-import shlex
-import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
-import yaml
 
-from dvc_workspace import commands_in, damage_object, in_shell, object_of, record, shell_environment
-from tiny_workspace import ROOT, new_workspace
+from dvc_workspace import commands_in, damage_object, in_shell, object_of, record, shell_environment, write_pipeline
 
-OUT, FOLDER, CLASSIFIER = "models/generator.onnx", "reports/samples", "models/classifier.safetensors"
+OUT, FOLDER = "models/generator.onnx", "reports/samples"
 HEALTHY = "no findings: "
+FILES = (OUT, f"{FOLDER}/one.png", f"{FOLDER}/deeper/two.png")
+slow = pytest.mark.slow
 
 
 @pytest.fixture
 def workspace(tmp_path) -> Path:
     """A workspace in which two stages have run."""
-    for name in (OUT, f"{FOLDER}/one.png", f"{FOLDER}/deeper/two.png"):
+    for name in FILES:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(f"content of {name}")
     return record(tmp_path, {"train": [FOLDER], "export": [OUT]})
@@ -38,101 +34,45 @@ def follow_doctor(folder: Path) -> None:
             done = in_shell(folder, command)
             assert done.exit_code == 0, (command, done)
     assert ended.out.startswith(HEALTHY), ended
-    for out in (OUT, f"{FOLDER}/one.png", f"{FOLDER}/deeper/two.png"):
-        assert (folder / out).read_text() == f"content of {out}"
+    assert [(folder / name).read_text() for name in FILES] == [f"content of {name}" for name in FILES]
     assert "up to date" in in_shell(folder, "dvc status").out
 
 
-@pytest.mark.slow
-def test_an_empty_dvc_lock_and_a_truncated_rwlock_stop_dvc_until_the_doctors_commands_ran(workspace):
-    (workspace / ".dvc/tmp").mkdir()
-    (workspace / ".dvc/tmp/rwlock").write_text('{"write": {"a')
-    (workspace / "dvc.lock").write_text("")
-    assert in_shell(workspace, "dvc status").exit_code != 0
+@slow
+def test_a_clone_and_another_commit_are_brought_back_by_the_doctors_one_command(workspace, tmp_path):
+    (workspace / ".dvc/config").write_text(
+        f"[core]\n    remote = store\n['remote \"store\"']\n    url = {tmp_path}.store\n"
+    )
+    (workspace / ".gitignore").write_text(f"{OUT}\n{FOLDER}\nruns.txt\n.dvc/tmp\n.dvc/cache\n")
+    git = "git -c user.name=a -c user.email=a"
+    assert in_shell(workspace, f"git init -q && git add . && {git} commit -qm first && dvc push").exit_code == 0
+    (workspace / "good" / OUT).write_text("second")
+    assert (
+        in_shell(workspace, f"dvc repro --force && {git} commit -qam second && git checkout -q HEAD~1").exit_code == 0
+    )
+    assert commands_in(in_shell(workspace, "dcgan doctor").out) == ["dvc checkout"]
     follow_doctor(workspace)
+    clone = tmp_path / "clone"
+    assert in_shell(tmp_path, f"git clone -q {workspace} {clone}").exit_code == 0
+    assert commands_in(in_shell(clone, "dcgan doctor").out) == ["dvc pull"]
+    follow_doctor(clone)
 
 
-def write_rwlock(folder: Path, pid: int) -> None:
-    (folder / ".dvc/tmp").mkdir()
-    content = {"write": {str(folder / OUT): {"pid": pid, "cmd": "dvc repro"}}}
-    (folder / ".dvc/tmp/rwlock").write_text(json.dumps(content))
-
-
-@pytest.mark.slow
-def test_a_number_given_out_again_stops_dvc_until_the_doctors_command_ran(workspace):
-    with subprocess.Popen(["sleep", "60"]) as other:
-        write_rwlock(workspace, other.pid)
-        ended = in_shell(workspace, "dvc repro --force")
-        assert "busy" in ended.err
-        assert ended.exit_code != 0
-        follow_doctor(workspace)
-        other.kill()
-
-
-@pytest.mark.slow
-def test_dvc_itself_passes_over_locks_of_processes_that_are_gone(workspace):
-    with subprocess.Popen(["true"]) as gone:
-        pass
-    write_rwlock(workspace, gone.pid)
-    (workspace / ".dvc/tmp/lock").write_text(f" {gone.pid}\n")
-    assert in_shell(workspace, "dcgan doctor").exit_code == 0
-    assert in_shell(workspace, "dvc repro --force").exit_code == 0
-    assert in_shell(workspace, "dcgan doctor").out.startswith(HEALTHY)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("out", [FOLDER, f"{FOLDER}/one.png", OUT])
-@pytest.mark.parametrize("is_here", [True, False])
-def test_an_object_that_is_damaged_or_lost_is_repaired_by_the_doctors_command(workspace, out, is_here):
-    path = object_of(workspace, out)
-    damage_object(path, position=3)
-    if not is_here:
-        shutil.rmtree(workspace / out) if (workspace / out).is_dir() else (workspace / out).unlink()
+@slow
+def test_a_forced_run_does_not_replace_a_damaged_object_but_the_doctor_does(workspace):
+    """Which is why no message advises `dvc repro --force` alone."""
+    damage_object(object_of(workspace, OUT))
+    assert in_shell(workspace, "dvc repro --force export").exit_code == 0
+    assert (workspace / OUT).read_text() != f"content of {OUT}", "DVC put the damaged object in the new file's place"
+    assert "left to run: `dvc repro export`" in in_shell(workspace, "dcgan doctor --repair").out
     follow_doctor(workspace)
-    assert (workspace / "runs.txt").exists() != is_here, "a stage runs again only where its result is lost"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("out", [OUT, f"{FOLDER}/one.png"])
-def test_a_file_that_changed_without_its_time_is_seen_after_the_doctors_command(workspace, out):
-    assert in_shell(workspace, "dvc status").exit_code == 0
-    time_before = (workspace / out).stat().st_mtime_ns
-    content = (workspace / out).read_text()
-    (workspace / out).write_text(content.swapcase())
-    os.utime(workspace / out, ns=(time_before, time_before))
-    assert "up to date" in in_shell(workspace, "dvc status").out, "DVC looks at a file's time and size"
-    follow_doctor(workspace)
-
-
-@pytest.mark.slow
-def test_a_forced_run_does_not_replace_a_damaged_object_but_the_doctor_does(tmp_path):
-    """With the real stage train_classifier, whose messages therefore do not advise `--force` alone."""
-    folder = new_workspace(tmp_path)
-    command = shlex.join(["python", str(ROOT / "pipeline/train_classifier.py")])
-    stage = {"cmd": command, "deps": ["data/dataset.safetensors"], "outs": [CLASSIFIER]}
-    (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"train_classifier": stage}}))
-    (folder / ".dvc").mkdir()
-    (folder / ".dvc/config").write_text("[core]\n    analytics = false\n    no_scm = true\n")
-    assert in_shell(folder, "dvc repro").exit_code == 0
-    trained = (folder / CLASSIFIER).read_bytes()
-    damage_object(object_of(folder, CLASSIFIER))
-    assert "Running stage" in in_shell(folder, "dvc repro --force train_classifier").out
-    assert (folder / CLASSIFIER).read_bytes() != trained, "DVC put the damaged object in the new file's place"
-    assert in_shell(folder, "dcgan doctor").exit_code == 65
-    assert in_shell(folder, "dcgan doctor --repair").out.endswith("left to run: `dvc repro`\n")
-    assert "Running stage" in in_shell(folder, "dvc repro").out
-    assert (folder / CLASSIFIER).read_bytes() == trained
-    assert in_shell(folder, "dcgan doctor").out.startswith(HEALTHY)
 
 
 def test_of_two_repros_at_once_one_wins_and_the_other_changes_nothing(tmp_path):
     script = "import pathlib, time\npathlib.Path('runs.txt').open('a').write('ran\\n')\n"
     script += "while not pathlib.Path('go').exists(): time.sleep(0.05)\npathlib.Path('out').write_text('whole')\n"
     (tmp_path / "stage.py").write_text(script)
-    stage = {"cmd": "python stage.py", "deps": ["stage.py"], "outs": ["out"]}
-    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"stage": stage}}))
-    (tmp_path / ".dvc").mkdir()
-    (tmp_path / ".dvc/config").write_text("[core]\n    analytics = false\n    no_scm = true\n")
+    write_pipeline(tmp_path, {"stage": {"cmd": "python stage.py", "deps": ["stage.py"], "outs": ["out"]}})
     command, environment = [Path(sys.executable).with_name("dvc"), "repro"], shell_environment()
     both = [
         subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(2)

@@ -14,7 +14,7 @@ import tracking_store as tracked
 from dcgan.config import workspace
 from dcgan.system.errors import BadDataError, BusyError, UnavailableError
 from dcgan.system.files import sha256_of
-from dcgan.system.run_lock import exclusive
+from dcgan.system.locks import exclusive
 from tiny_onnx import SHIFT, WEIGHT
 from tiny_workspace import ROOT, write_dataset, write_params
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from dcgan.system.run_lock import exclusive
+from dcgan.system.locks import exclusive
 from tiny_workspace import new_workspace, run_stage, stage_command, stage_environment, weights_in
 
 LONG = {"epochs": 500, "batch_size": 16, "checkpoint_every": 10, "report_every": 10, "max_steps": 5000}
@@ -36,7 +36,7 @@ def start_training(workspace) -> subprocess.Popen:
         text=True,
     )
     deadline = time.monotonic() + 60
-    while not list(workspace.glob(".checkpoints/*/step-*.sha256")):
+    while not list(workspace.glob(".checkpoints/*/step-*.safetensors")):
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -78,8 +78,7 @@ def test_a_killed_training_goes_on_to_the_same_bytes(tmp_path):
         (workspace / "reports/training/history.jsonl").read_text().splitlines() for workspace in (straight, killed)
     ]
     straight_rows, killed_rows = ([json.loads(line) for line in lines] for lines in history)
-    for expected, found in zip(straight_rows, killed_rows, strict=True):
-        assert {key: found[key] for key in expected} == expected
+    assert killed_rows == straight_rows
 
 
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -159,4 +158,4 @@ def test_a_changed_data_set_is_never_trained_on(tmp_path):
     path.write_bytes(content)
     done = train_in(workspace)
     assert done.returncode == 65
-    assert "expected sha256" in done.stderr
+    assert "data/dataset.safetensors: damaged" in done.stderr

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from dcgan.config.workspace import DATA_DOCS, DATASET, RAW, VALIDATION
 from dcgan.data.dataset_file import load_dataset
 from dcgan.data.files.idx import read_idx, write_idx
 from dcgan.system.errors import BadDataError
@@ -18,10 +19,7 @@ from dcgan.system.errors import BadDataError
 pytestmark = pytest.mark.filterwarnings("ignore:module 'sre_(constants|parse)' is deprecated:DeprecationWarning")
 
 ROOT = Path(__file__).parents[2]
-LABELS = Path("data/raw/train-labels-idx1-ubyte.gz")
-IMAGES = Path("data/raw/train-images-idx3-ubyte.gz")
-DATASET = Path("data/dataset.safetensors")
-REPORT = Path("reports/validation.json")
+LABELS, IMAGES = RAW / "train-labels-idx1-ubyte.gz", RAW / "train-images-idx3-ubyte.gz"
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +33,7 @@ def stages() -> SimpleNamespace:
 def finished(stages: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace in which both stages have run."""
     folder = tmp_path_factory.mktemp("workspace")
-    params = (ROOT / "params.yaml").read_text()
-    (folder / "params.yaml").write_text(params.replace("name: mnist", "name: digits"))
+    (folder / "params.yaml").write_text("data: {name: digits}\nevaluate: {num_samples: 1000}\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         stages.download()
@@ -61,24 +58,24 @@ def blank_out(*indices: int) -> None:
 
 
 def test_the_digits_pass_and_their_report_names_the_file(workspace: Path) -> None:
-    report = json.loads(REPORT.read_text())
+    report = json.loads(VALIDATION.read_text())
     assert report["dataset"] == "digits"
     assert report["success"] is True
     assert report["dataset_sha256"] == hashlib.sha256(DATASET.read_bytes()).hexdigest()
     assert report["splits"]["train"]["images"] == 1442
     assert sum(report["splits"]["test"]["class_counts"]) == 355
     assert all(finding["success"] for finding in report["expectations"])
-    assert Path("reports/data_docs/index.html").is_file()
+    assert (DATA_DOCS / "index.html").is_file()
 
 
 def test_the_written_file_holds_the_raw_images(workspace: Path) -> None:
-    dataset = load_dataset(DATASET, report_path=REPORT)
+    dataset = load_dataset(DATASET, report_path=VALIDATION)
     np.testing.assert_array_equal(dataset.train.images.numpy(), read_idx(IMAGES, shape=(1442, 28, 28)))
     np.testing.assert_array_equal(dataset.train.labels.numpy(), read_idx(LABELS, shape=(1442,)))
 
 
 def test_running_again_changes_no_byte(workspace: Path, stages: SimpleNamespace) -> None:
-    before = {path: path.read_bytes() for path in (DATASET, REPORT, IMAGES, LABELS)}
+    before = {path: path.read_bytes() for path in (DATASET, VALIDATION, IMAGES, LABELS)}
     stages.download()
     stages.validate()
     assert {path: path.read_bytes() for path in before} == before
@@ -91,7 +88,7 @@ def test_data_that_fails_leaves_a_report_and_a_table_but_no_data_set(
     with pytest.raises(BadDataError, match=r"data/raw: \d+ of \d+ expectations of digits failed; see reports/valid"):
         stages.validate()
     assert not DATASET.exists()
-    report = json.loads(REPORT.read_text())
+    report = json.loads(VALIDATION.read_text())
     assert (report["success"], report["dataset_sha256"]) == (False, None)
     (blank,) = [each for each in report["expectations"] if each["description"] == "no image is blank"]
     assert [(row["split"], row["index"]) for row in blank["examples"]] == [("train", 4), ("train", 7)]
@@ -100,7 +97,7 @@ def test_data_that_fails_leaves_a_report_and_a_table_but_no_data_set(
     assert "otherwise in 2 images (0.111%)" in table
     assert "train 4: ink_max = 0" in table
     with pytest.raises(BadDataError, match="the data was not accepted"):
-        load_dataset(DATASET, report_path=REPORT)
+        load_dataset(DATASET, report_path=VALIDATION)
 
 
 def test_damaged_data_stops_before_the_gate(workspace: Path, stages: SimpleNamespace) -> None:
@@ -110,7 +107,6 @@ def test_damaged_data_stops_before_the_gate(workspace: Path, stages: SimpleNames
 
 
 def test_files_of_another_data_set_are_refused(workspace: Path, stages: SimpleNamespace) -> None:
-    params = Path("params.yaml")
-    params.write_text(params.read_text().replace("name: digits", "name: mnist"))
+    Path("params.yaml").write_text("data: {name: mnist}")
     with pytest.raises(BadDataError, match=r"train-images-idx3-ubyte\.gz: expected sha256 440fcabf"):
         stages.validate()

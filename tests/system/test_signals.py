@@ -1,10 +1,14 @@
 import os
 import signal
+import subprocess
+import sys
+import time
 
+import psutil
 import pytest
 
 from dcgan.system.errors import Interrupted
-from dcgan.system.signals import stop_on_signals
+from dcgan.system.signals import is_dvc, stop_on_signals
 
 
 @pytest.fixture(autouse=True)
@@ -34,3 +38,67 @@ def test_a_second_signal_acts_as_it_always_does_and_handlers_come_back():
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "dvc repro",
+        "/opt/venv/bin/dvc exp run",
+        "/opt/venv/bin/python3.11 /opt/venv/bin/dvc repro",
+        "python -m dvc repro",
+        "python -Wignore -m dvc repro",
+    ],
+)
+def test_a_command_that_runs_dvc(command):
+    assert is_dvc(command.split())
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "tmux new -s dvc",
+        "tmux -L dvc",
+        "bash -c dvc",
+        "python /home/me/dvc-tutorial/pipeline/train.py",
+        "python /home/me/dvc/train.py",
+        "vim dvc.yaml",
+        "python",
+        "",
+    ],
+)
+def test_a_command_that_only_has_dvc_somewhere_in_its_line(command):
+    assert not is_dvc(command.split())
+
+
+WATCH = """
+import sys, time
+from dcgan.system.signals import stop_on_signals
+with stop_on_signals() as stop:
+    print("watching", flush=True)
+    for _ in range(600):
+        if stop():
+            print(stop.signal_number, flush=True)
+            break
+        time.sleep(0.05)
+"""
+PASS_ON = "import subprocess, sys; sys.exit(subprocess.call(sys.argv[1:]))"
+
+
+def test_a_stage_stops_when_dvc_ends_and_not_when_something_else_named_so_does(tmp_path):
+    """Stage below a shell, below DVC, below a program that only has dvc among its arguments."""
+    (tmp_path / "dvc").write_text(PASS_ON)
+    stage = [sys.executable, "-c", WATCH]
+    shell = [sys.executable, "-c", PASS_ON, *stage]
+    dvc = [sys.executable, str(tmp_path / "dvc"), *shell]
+    environment = os.environ | {"DVC_STAGE": "train"}
+    options = {"stdout": subprocess.PIPE, "text": True, "env": environment}
+    with subprocess.Popen([sys.executable, "-c", PASS_ON, *dvc, "-s", "dvc"], **options) as above:
+        assert above.stdout.readline() == "watching\n"
+        (running_dvc,) = [each for each in psutil.Process(above.pid).children() if is_dvc(each.cmdline())]
+        stage_process = running_dvc.children(recursive=True)[-1]
+        above.kill()
+        time.sleep(0.5)
+        assert stage_process.is_running()
+        running_dvc.kill()
+        assert above.stdout.readline() == "15\n"

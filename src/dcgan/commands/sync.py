@@ -3,8 +3,8 @@
 from dcgan.config.params_file import load_params
 from dcgan.config.workspace import CHECKPOINTS, GENERATOR, ONNX_GENERATOR, PARAMS
 from dcgan.system.errors import BadDataError
+from dcgan.system.locks import exclusive
 from dcgan.system.redaction import redacted
-from dcgan.system.run_lock import exclusive
 from dcgan.tracking.record import read_model, unfinished_trainings
 from dcgan.tracking.registry import read_candidate, register
 from dcgan.tracking.store import open_store

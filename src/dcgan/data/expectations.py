@@ -40,27 +40,10 @@ class Finding:
     """The first rows that failed it, with the value found."""
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What all expectations found, in the order in which they were checked."""
-
-    findings: tuple[Finding, ...]
-
-    @property
-    def failures(self) -> tuple[Finding, ...]:
-        """The expectations that did not hold."""
-        return tuple(finding for finding in self.findings if not finding.success)
-
-    @property
-    def success(self) -> bool:
-        """Whether every expectation held."""
-        return not self.failures
-
-
 def check_expectations(
     table: "DataFrame", summary: Mapping[str, Mapping[str, Any]], facts: DataFacts, *, data_docs: Path
-) -> Outcome:
-    """Compare a data set with what is known about it; nothing but the numbers decides, so equal data is judged equally.
+) -> list[Finding]:
+    """What each expectation found in a data set, in a fixed order; equal data gives equal findings.
 
     Args:
         table: one row per image, from `image_table`.
@@ -77,7 +60,7 @@ def check_expectations(
         *_check(context, "splits", splits, _split_expectations(facts)),
     ]
     context.build_data_docs()
-    return Outcome(tuple(findings))
+    return findings
 
 
 def _context(data_docs: Path) -> Any:
@@ -122,20 +105,34 @@ def _check(context: Any, name: str, table: "DataFrame", expectations: list[Any])
 
 
 def _image_expectations(facts: DataFacts) -> list[Any]:
-    """Of the table with one row per image."""
+    """Of the table with one row per image. A missing value, as the centre of a blank image, is within any bounds."""
     from great_expectations import expectations as gxe
+
+    def within(column: str, bounds: Range) -> Any:
+        description = f"{column} is {_shown(bounds)}"
+        return gxe.ExpectColumnValuesToBeBetween(
+            column=column, min_value=bounds[0], max_value=bounds[1], description=description
+        )
 
     num_images = facts.train.num_images + facts.test.num_images
     return [
-        *(_row_count(split, known) for split, known in facts.splits.items()),
+        *(
+            gxe.ExpectTableRowCountToEqual(
+                value=known.num_images,
+                row_condition=_only(split),
+                description=f"{split}: {known.num_images:,} images",
+            )
+            for split, known in facts.splits.items()
+        ),
         gxe.ExpectColumnValuesToBeInSet(
             column="label", value_set=list(range(NUM_CLASSES)), description="labels are 0 to 9"
         ),
-        *(_between(column, (IMAGE_SIZE, IMAGE_SIZE)) for column in ("height", "width")),
+        within("height", (IMAGE_SIZE, IMAGE_SIZE)),
+        within("width", (IMAGE_SIZE, IMAGE_SIZE)),
         gxe.ExpectColumnValuesToBeBetween(
             column="ink_max", min_value=0, strict_min=True, description="no image is blank"
         ),
-        *(_between(column, bounds) for column, bounds in facts.images.items()),
+        *(within(column, bounds) for column, bounds in facts.images.items()),
         gxe.ExpectColumnValuesToBeInSet(
             column="is_shared",
             value_set=[False],
@@ -156,9 +153,17 @@ def _split_row(split: str, numbers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _split_expectations(facts: DataFacts) -> list[Any]:
-    """Of the table with one row per split."""
+    """Of the table with one row per split: each value as a mean of one row, which Great Expectations shows."""
+    from great_expectations import expectations as gxe
+
     return [
-        _single_value(column, bounds, split=split, what=what)
+        gxe.ExpectColumnMeanToBeBetween(
+            column=column,
+            min_value=bounds[0],
+            max_value=bounds[1],
+            row_condition=_only(split),
+            description=f"{split}: {what} is {_shown(bounds)}",
+        )
         for split, known in facts.splits.items()
         for column, bounds, what in (
             ("mean", known.mean, "mean of all pixels"),
@@ -173,38 +178,6 @@ def _known_shares(known: SplitFacts) -> Iterator[tuple[str, Range, str]]:
         share = count / known.num_images
         bounds = (round(share - SHARE_TOLERANCE, 4), round(share + SHARE_TOLERANCE, 4))
         yield f"share_{label}", bounds, f"share of class {label}"
-
-
-def _single_value(column: str, bounds: Range, *, split: str, what: str) -> Any:
-    """The mean of a column with one value, because Great Expectations shows what a mean is, but not a value."""
-    from great_expectations import expectations as gxe
-
-    return gxe.ExpectColumnMeanToBeBetween(
-        column=column,
-        min_value=bounds[0],
-        max_value=bounds[1],
-        row_condition=_only(split),
-        description=f"{split}: {what} is {_shown(bounds)}",
-    )
-
-
-def _row_count(split: str, known: SplitFacts) -> Any:
-    from great_expectations import expectations as gxe
-
-    return gxe.ExpectTableRowCountToEqual(
-        value=known.num_images,
-        row_condition=_only(split),
-        description=f"{split}: {known.num_images:,} images",
-    )
-
-
-def _between(column: str, bounds: Range) -> Any:
-    """Every value of a column lies within `bounds`, or is missing, as the centre of a blank image is."""
-    from great_expectations import expectations as gxe
-
-    return gxe.ExpectColumnValuesToBeBetween(
-        column=column, min_value=bounds[0], max_value=bounds[1], description=f"{column} is {_shown(bounds)}"
-    )
 
 
 def _shown(bounds: Range) -> str:

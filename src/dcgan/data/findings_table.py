@@ -1,7 +1,9 @@
-"""The failed expectations of a validation report as a table for people."""
+"""The failed expectations of a data set as a table for people."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from dcgan.data.expectations import Finding
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -10,11 +12,11 @@ PLAIN_WIDTH = 140
 """Of the table where the output is no terminal, such as a log file."""
 
 
-def print_failures(findings: Sequence[Mapping[str, Any]], *, console: "Console | None" = None) -> None:
+def print_failures(findings: Sequence[Finding], *, console: "Console | None" = None) -> None:
     """Print what was expected, what was found instead, and example rows, for each finding without success.
 
     Args:
-        findings: the `expectations` of a validation report.
+        findings: of `check_expectations`.
         console: where to print; None: standard output, in colour if that is a terminal.
     """
     from rich import box
@@ -25,20 +27,20 @@ def print_failures(findings: Sequence[Mapping[str, Any]], *, console: "Console |
     console = console or Console()
     if not console.is_terminal:
         console = Console(file=console.file, width=PLAIN_WIDTH)
-    failures = [finding for finding in findings if not finding["success"]]
+    failures = [finding for finding in findings if not finding.success]
     table = Table(
         *("Expected", "Found", "Examples"),
         title=f"{len(failures)} of {len(findings)} expectations failed",
         box=box.ROUNDED if console.is_terminal else box.ASCII,
     )
     for finding in failures:
-        examples = "\n".join(_shown_row(row) for row in finding["examples"])
-        table.add_row(*(Text(cell) for cell in (finding["description"], _shown_observation(finding), examples)))
+        examples = "\n".join(_shown_row(row) for row in finding.examples)
+        table.add_row(*(Text(cell) for cell in (finding.description, _shown_observation(finding), examples)))
     console.print(table)
 
 
-def _shown_observation(finding: Mapping[str, Any]) -> str:
-    observed, count = finding["observed"], finding["unexpected_count"]
+def _shown_observation(finding: Finding) -> str:
+    observed, count = finding.observed, finding.unexpected_count
     if count is not None:
         return f"otherwise in {count:,} {'image' if count == 1 else 'images'} ({observed:.3%})"
     return f"{observed:,}"

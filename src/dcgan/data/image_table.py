@@ -20,8 +20,8 @@ def image_table(arrays: Mapping[str, NDArray[np.uint8]]) -> "DataFrame":
 
     Columns: split, index (in its split), label, height, width; ink_mean and ink_std (of its pixels, in [0, 1]);
     ink_min and ink_max (0..255); ink_share (of pixels above 0); centre_y and centre_x (centre of mass in pixels, none
-    if blank); top, bottom, left, right (bounding box of the ink, both ends included), box_height, box_width (0 if
-    blank); sha256 (of the pixels); is_shared (the other split has the same pixels).
+    if blank); box_height and box_width (of the ink's bounding box, 0 if blank); sha256 (of the pixels); is_shared (the
+    other split has the same pixels).
 
     Args:
         arrays: `train_images` and `test_images` uint8 [N, H, W]; `train_labels` and `test_labels` [N].
@@ -76,8 +76,6 @@ def _measure(images: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
     """The numbers of each image."""
     flat = images.reshape(len(images), -1) / 255
     has_ink = images > 0
-    top, bottom = _first_and_last(np.any(has_ink, axis=2))
-    left, right = _first_and_last(np.any(has_ink, axis=1))
     return {
         "ink_mean": flat.mean(axis=1),
         "ink_std": flat.std(axis=1),
@@ -86,22 +84,16 @@ def _measure(images: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
         "ink_share": has_ink.mean(axis=(1, 2)),
         "centre_y": _centres(images.sum(axis=2, dtype=np.float64)),
         "centre_x": _centres(images.sum(axis=1, dtype=np.float64)),
-        "top": top,
-        "bottom": bottom,
-        "left": left,
-        "right": right,
-        "box_height": np.maximum(bottom - top + 1, 0),
-        "box_width": np.maximum(right - left + 1, 0),
+        "box_height": _spans(np.any(has_ink, axis=2)),
+        "box_width": _spans(np.any(has_ink, axis=1)),
     }
 
 
-def _first_and_last(occupied: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Index of the first and the last True of each row; the length and -1 where there is none."""
+def _spans(occupied: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """From the first to the last True of each row, both included; 0 where there is none."""
     length = occupied.shape[1]
-    is_empty = ~occupied.any(axis=1)
-    first = np.where(is_empty, length, occupied.argmax(axis=1))
-    last = np.where(is_empty, -1, length - 1 - occupied[:, ::-1].argmax(axis=1))
-    return first, last
+    spans: NDArray[np.int64] = length - occupied.argmax(axis=1) - occupied[:, ::-1].argmax(axis=1)
+    return np.where(occupied.any(axis=1), spans, 0)
 
 
 def _centres(profiles: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -3,18 +3,16 @@
 import io
 import json
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
+from dcgan.inference.encoding import Encoder, Samples, encode_npy, encode_png
 from dcgan.inference.generator import Generator, Labels
 from dcgan.inference.latents import Latents
-from dcgan.inference.samples_file import Samples, writer_for
 from dcgan.service.errors import RequestError
 from dcgan.service.message import Message
 
@@ -43,8 +41,8 @@ class ImagesRequest(_Request):
     truncation: Truncation = 1.0
 
 
-class WalkRequest(_Request):
-    """A walk from the first digit of one seed to that of another."""
+class InterpolationRequest(_Request):
+    """Digits between the first digit of one seed and that of another."""
 
     from_seed: Seed
     to_seed: Seed
@@ -84,14 +82,14 @@ def order_images(request: ImagesRequest, generator: Generator, *, most: int) -> 
     )
 
 
-def order_walk(request: WalkRequest, generator: Generator, *, most: int) -> Order:
-    """The latents and labels of a walk; errors as `order_images`."""
+def order_interpolation(request: InterpolationRequest, generator: Generator, *, most: int) -> Order:
+    """The latents and labels of an interpolation; errors as `order_images`."""
     require_at_most(request.steps, most, "steps")
     return Order(
-        latents=generator.walk_between(
+        latents=generator.interpolation_latents(
             request.from_seed, request.to_seed, steps=request.steps, truncation=request.truncation
         ),
-        labels=generator.labels_for_walk(request.steps, digit=request.digit),
+        labels=generator.interpolation_labels(request.steps, digit=request.digit),
         seed=request.from_seed,
         truncation=request.truncation,
     )
@@ -101,9 +99,6 @@ def require_at_most(count: int, most: int, name: str) -> None:
     """Refuse what one request may not ask for."""
     if count > most:
         raise RequestError(422, f"{name}: {count} is more than the {most:,} that one request may ask for")
-
-
-Encoder = Callable[[Samples], bytes]
 
 
 def encoder_for(accept: str) -> tuple[str, Encoder]:
@@ -132,18 +127,7 @@ def _by_preference(accept: str) -> list[str]:
     return [media_type for _, media_type in sorted(weighted, key=lambda each: each[0])]
 
 
-def _written(name: str) -> Encoder:
-    """Encodes as `dcgan generate` would write a file of that name."""
-
-    def encode(samples: Samples) -> bytes:
-        buffer = io.BytesIO()
-        writer_for(Path(name))(buffer, samples)
-        return buffer.getvalue()
-
-    return encode
-
-
-def _zip(samples: Samples) -> bytes:
+def _encode_zip(samples: Samples) -> bytes:
     from PIL import Image
 
     buffer = io.BytesIO()
@@ -156,7 +140,7 @@ def _zip(samples: Samples) -> bytes:
     return buffer.getvalue()
 
 
-def _json(samples: Samples) -> bytes:
+def _encode_json(samples: Samples) -> bytes:
     return json.dumps(
         {
             "images": samples.pixels.tolist(),
@@ -170,9 +154,9 @@ def _json(samples: Samples) -> bytes:
 
 
 _ENCODERS: dict[str, Encoder] = {
-    "image/png": _written("grid.png"),
-    "application/zip": _zip,
-    "application/x-npy": _written("digits.npy"),
-    "application/json": _json,
+    "image/png": encode_png,
+    "application/zip": _encode_zip,
+    "application/x-npy": encode_npy,
+    "application/json": _encode_json,
 }
 MEDIA_TYPES = tuple(_ENCODERS)

@@ -53,7 +53,7 @@ class CannotCreateError(DcganError):
 
 
 class StorageError(DcganError):
-    """Predictions or writing failed: disk full, I/O error."""
+    """Reading or writing failed: disk full, I/O error."""
 
     exit_code = 74
 

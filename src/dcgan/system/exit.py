@@ -1,26 +1,22 @@
 """How every command of this project starts and ends: one line and an agreed exit code for whatever goes wrong."""
 
-import os
+import io
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TextIO
 
 import typer
+from typer.main import get_command
 
-from dcgan.system.errors import DcganError, StorageError
+from dcgan.system.errors import DcganError, StorageError, UsageError
 from dcgan.system.redaction import redacted
-
-USAGE = 64
 
 
 def new_app(description: str | None = None) -> typer.Typer:
     """A Typer application with plain help and no shell-completion options, which keeps `--help` fast."""
-    return typer.Typer(
-        help=description,
-        add_completion=False,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-    )
+    return typer.Typer(help=description, add_completion=False, rich_markup_mode=None)
 
 
 def run_stage(stage: Callable[..., None]) -> None:
@@ -33,29 +29,51 @@ def run_stage(stage: Callable[..., None]) -> None:
 def run_app(app: typer.Typer) -> None:
     """Run a Typer application and end the process with its exit code.
 
-    A user's mistake prints one line; a defect of ours keeps its traceback. Neither shows a password.
+    A user's mistake prints one line; a defect of ours keeps its traceback. Neither shows a password. The reader of the
+    output may leave: the work goes on to its end.
     """
+    sys.stdout, sys.stderr = _patient(sys.stdout), _patient(sys.stderr)
+    command = get_command(app)
     try:
-        exit_code = app(standalone_mode=False)
+        # Not by calling the application, which takes every broken pipe for that of its output, and says nothing.
+        with command.make_context(Path(sys.argv[0]).name, sys.argv[1:]) as context:
+            command.invoke(context)
+    except typer.Exit as ended:
+        sys.exit(ended.exit_code)
     except DcganError as error:
         _end(str(error), error.exit_code)
-    except typer.Abort:
+    except (KeyboardInterrupt, typer.Abort):
         _end("interrupted", 130)
-    except BrokenPipeError:
-        # The reader of our output went away; point stdout elsewhere so that the exit does not complain again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except OSError as error:
-        _end(str(error), StorageError.exit_code)
+        message = f"{error.filename}: {error.strerror}; check the file and its rights" if error.filename else str(error)
+        _end(message, StorageError.exit_code)
     except Exception as error:
         # Typer's usage errors have no public common base: they are known by this method.
         if not hasattr(error, "format_message"):
             sys.stderr.write(redacted(traceback.format_exc()))
             sys.exit(1)
-        command = getattr(getattr(error, "ctx", None), "command_path", None)
-        hint = f" (see `{command} --help`)" if command else ""
-        _end(f"{error.format_message()}{hint}", USAGE)
-    sys.exit(exit_code if isinstance(exit_code, int) else 0)
+        used = getattr(error, "ctx", None)
+        hint = f" (see `{used.command_path} --help`)" if used else ""
+        _end(f"{error.format_message()}{hint}", UsageError.exit_code)
+    sys.exit(0)
+
+
+class _PatientFile(io.FileIO):
+    """A file descriptor that drops what is written after its reader has left, as `head` does."""
+
+    def write(self, content: Any, /) -> int:
+        try:
+            return super().write(content)
+        except BrokenPipeError:
+            return len(content)
+
+
+def _patient(stream: TextIO) -> TextIO:
+    """A standard stream whose reader may leave; what a test put in its place stays as it is."""
+    if stream is None or stream not in {sys.__stdout__, sys.__stderr__}:
+        return stream
+    file = io.BufferedWriter(_PatientFile(stream.fileno(), "wb", closefd=False))
+    return io.TextIOWrapper(file, encoding=stream.encoding, errors=stream.errors, line_buffering=True)
 
 
 def _end(message: str, exit_code: int) -> None:

@@ -5,6 +5,8 @@ import errno
 import hashlib
 import json
 import os
+import secrets
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,21 +24,25 @@ _NO_ENTRY = {
     errno.EEXIST,
 }
 
+LEFTOVER_AGE_S = 3600.0
+"""Since the last byte was written to a temporary file; then the process that wrote it counts as killed."""
+
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Create or replace `path` with what `write` puts into the open file; on any failure `path` is as it was.
 
-    The bytes go to a temporary file beside `path`, which is fsynced and renamed; then the folder is fsynced. What a
-    process that was killed here left behind is removed.
+    The bytes go to a temporary file beside `path`, which is fsynced and renamed; then the folder is fsynced.
 
     Raises:
         CannotCreateError: the folder is missing, read-only or not a folder.
         StorageError: the disk is full or failed.
+        OSError: raised by `write` about another file, which it reads.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Not by the tempfile module, whose files nobody else may read; not by the pid, which two containers can share.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(path.parent, of=path.name)
+        remove_leftovers(path.parent)
         with temporary.open("wb") as file:
             write(file)
             file.flush()
@@ -44,7 +50,9 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         temporary.replace(path)
         _fsync_folder(path.parent)
     except OSError as error:
-        raise storage_error(error, path) from error
+        if error.filename in {None, str(temporary)} or path.is_relative_to(str(error.filename)):
+            raise storage_error(error, path) from error
+        raise
     finally:
         _unlink_quietly(temporary)
 
@@ -70,23 +78,13 @@ def require_writable(*folders: Path) -> None:
         _unlink_quietly(trial)
 
 
-def remove_leftovers(folder: Path, *, of: str = "") -> None:
-    """Delete the temporary files, of the file named `of` or of any, of processes that are no more."""
+def remove_leftovers(folder: Path) -> None:
+    """Delete the temporary files of killed processes: those older than any write takes, for others may be in use."""
+    oldest = time.time() - LEFTOVER_AGE_S
     for path in folder.glob(".*.tmp"):
-        name, _, pid = path.stem.removeprefix(".").rpartition(".")
-        if (name == of or not of) and pid.isdecimal() and not is_alive(int(pid)):
-            _unlink_quietly(path)
-
-
-def is_alive(pid: int) -> bool:
-    """Whether there is such a process."""
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        pass
-    return True
+        with contextlib.suppress(OSError):  # it was renamed or deleted meanwhile, or is not ours to delete
+            if path.stat().st_mtime < oldest:
+                path.unlink()
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

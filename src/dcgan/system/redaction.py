@@ -1,14 +1,16 @@
-"""Passwords and keys, kept out of every message, log and run: those in addresses, and those in the environment."""
+"""Redaction: secrets are replaced by `***` where they stand in messages and logs; no other value is touched."""
 
 import os
 import re
+from collections.abc import Iterator
 from urllib.parse import unquote
 
 MASK = "***"
-SHORTEST = 4
-"""Characters of a secret that is masked wherever it stands; a shorter one would take common words apart."""
+SHORTEST = 8
+"""Characters of an environment variable's secret; a shorter one would take common words out of messages."""
 
-_SECRET_NAMES = re.compile(r"(^|_)(PASSWORD|PASSWD|TOKEN|SECRET|APIKEY|KEYS?)$", re.IGNORECASE)
+_SECRET_NAMES = re.compile(r"(^|_)(PASSWORD|TOKEN|SECRET)(_|$)", re.IGNORECASE)
+_OUR_KEYS = "DCGAN_API_KEYS"
 _LOGIN = re.compile(r"://([^:/@\s]*:(.+))@")
 _PATTERNS = (
     # A user after the scheme, with or without a password; pathlib makes one slash of two.
@@ -22,13 +24,14 @@ _PATTERNS = (
 
 
 def redacted(text: str) -> str:
-    """`text` without users, passwords and queries of addresses, and without the secrets of the environment.
+    """`text` without the logins and queries of addresses, and without the secrets of the environment.
 
-    Those are what variables hold whose names end in PASSWORD, TOKEN, SECRET, KEY or KEYS, and the passwords in the
-    addresses of all others.
+    Those are the words, of at least SHORTEST characters, in variables with PASSWORD, TOKEN or SECRET in their names and
+    in DCGAN_API_KEYS, and the logins in the addresses of all others. They are replaced only where they are whole words.
     """
-    for secret in sorted(_secrets_of_the_environment(), key=len, reverse=True):
-        text = text.replace(secret, MASK)
+    for secret in sorted(set(_secrets_of_the_environment()), key=len, reverse=True):
+        if len(secret) >= SHORTEST:
+            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", MASK, text)
     return _without_logins(text)
 
 
@@ -43,12 +46,10 @@ def _without_logins(text: str) -> str:
     return text
 
 
-def _secrets_of_the_environment() -> set[str]:
-    found: set[str] = set()
+def _secrets_of_the_environment() -> Iterator[str]:
     for name, value in os.environ.items():
-        if _SECRET_NAMES.search(name):
-            found |= {value, *re.split(r"[\s,]+", value)}
+        if _SECRET_NAMES.search(name) or name == _OUR_KEYS:
+            yield from (value, repr(value)[1:-1], *re.split(r"[\s,]+", value))
         elif login := _LOGIN.search(value):
             # With a slash in the password, libraries take what is before it for the host, and say so.
-            found |= {login[2], unquote(login[2]), *login[1].split("/")}
-    return {secret for secret in found if len(secret) >= SHORTEST}
+            yield from (login[2], unquote(login[2]), *login[1].split("/"))

@@ -2,12 +2,16 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from dcgan.system.errors import Interrupted
+
+if TYPE_CHECKING:
+    import psutil
 
 
 class StopRequest:
@@ -33,35 +37,6 @@ class StopRequest:
             raise Interrupted(message, signal_number=self.signal_number)
 
 
-def _dvc_above() -> int:
-    """The process that runs DVC; where none above this one looks like it, the parent: a program that uses DVC."""
-    pid = os.getpid()
-    while (pid := _parent_of(pid)) > 1:
-        if b"dvc" in Path(f"/proc/{pid}/cmdline").read_bytes():  # not the shell in between, which outlives it
-            return pid
-    return os.getppid()
-
-
-def _parent_of(pid: int) -> int:
-    """The parent's number; 0 where the system does not tell, or there is none."""
-    fields = _status_of(pid)
-    return int(fields[1]) if fields else 0
-
-
-def _is_running(pid: int) -> bool:
-    """Whether the process exists and is no zombie; where the system does not tell, whether it is still the parent."""
-    fields = _status_of(pid)
-    return fields[0] != "Z" if fields else not Path("/proc/self").exists() and os.getppid() == pid
-
-
-def _status_of(pid: int) -> list[str]:
-    """What Linux tells of a process: its state, its parent and more; nothing if there is no such process."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return []
-
-
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
     """Within the block, SIGTERM and SIGINT are noted; a second one acts as it always does."""
@@ -79,3 +54,40 @@ def stop_on_signals() -> Iterator[StopRequest]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def is_dvc(command: Sequence[str]) -> bool:
+    """Whether a process with these arguments runs DVC, as `dvc repro`, `python /bin/dvc repro` or `python -m dvc`."""
+    program, *arguments = [Path(argument).name for argument in command] or [""]
+    if program.startswith("python"):
+        program = next((argument for argument in arguments if not argument.startswith("-")), "")
+    return program == "dvc"
+
+
+def _dvc_above() -> "psutil.Process | None":
+    """The nearest process above this one that runs DVC; if none does, the parent, which may use DVC as a library.
+
+    The shell between DVC and its stage will not do: it outlives DVC.
+    """
+    try:
+        import psutil
+    except ModuleNotFoundError:  # DVC is installed, but not beside this package
+        return None
+    parents = psutil.Process().parents()
+    for process in parents:
+        try:
+            if is_dvc(process.cmdline()):
+                return process
+        except psutil.Error:  # it ended meanwhile, or is another user's
+            continue
+    return parents[0] if parents else None
+
+
+def _is_running(process: "psutil.Process") -> bool:
+    """Whether the process exists and is no zombie."""
+    import psutil
+
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

@@ -1,19 +1,24 @@
-"""`dcgan doctor`: what is damaged in a workspace, and the command that repairs it.
+"""`dcgan doctor`: what is damaged in a workspace, and the command that repairs it."""
 
-Light: neither PyTorch nor DVC nor MLflow is imported, so it also runs where one of them is what is broken.
-"""
-
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated, Any
 
-from dcgan.commands.doctor import dvc_files
+import typer
+
+from dcgan.commands.doctor.cache import examine_cache
 from dcgan.commands.doctor.finding import Finding
 from dcgan.commands.doctor.locks import examine_dvc_lock, examine_rwlock, running
-from dcgan.commands.doctor.outs import examine_outs
-from dcgan.commands.doctor.unfinished import examine_checkpoints, examine_leftovers, with_dataset
+from dcgan.commands.doctor.unfinished import examine_checkpoints, examine_dataset
 from dcgan.system.errors import BadDataError, BusyError, UsageError
 
 
-def run_doctor(*, repair: bool) -> None:
+def run_doctor(
+    *,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Delete or write anew what is damaged; say what is left to run.")
+    ] = False,
+) -> None:
     """Print a line for each finding in the current folder; with `repair`, first repair what can be without loss.
 
     Raises:
@@ -21,46 +26,54 @@ def run_doctor(*, repair: bool) -> None:
         BusyError: a repair was asked for while a training or DVC is running.
         UsageError: this is no workspace.
     """
-    if not Path("dvc.yaml").is_file():
-        raise UsageError("no dvc.yaml here; run `dcgan doctor` in the folder in which you run `dvc repro`")
-    dvc = dvc_files.dvc_folder(Path())
-    at_work = running(dvc)
+    repo = _open_repo()
+    at_work = running(repo)
     if repair and at_work:
         raise BusyError(f"{at_work[0]} is running; wait until it ends, or stop it; nothing was changed")
     for process in at_work:
         print(f"note: {process} is running: what it has not finished may look changed or missing")
-    findings = examine(dvc, is_busy=bool(at_work))
-    remaining = _repaired(findings) if repair else findings
+    findings = _examine(repo, is_busy=bool(at_work))
+    remaining = _repair(findings) if repair else findings
     for finding in remaining:
         print(finding)
-    if damaged := sum(finding.damage for finding in remaining):
-        raise BadDataError(
-            f"{damaged} found damaged; above is what to run{'' if repair else ', or dcgan doctor --repair'}"
-        )
+    if damaged := sum(finding.is_damage for finding in remaining):
+        also = "" if repair else ", or dcgan doctor --repair"
+        raise BadDataError(f"{damaged} found damaged; above is what to run{also}")
     if not findings:
         print("no findings: what dvc.lock lists, DVC's copies of it, checkpoints and locks are whole")
 
 
-def examine(dvc: Path | None, *, is_busy: bool = False) -> list[Finding]:
-    """Everything found in the current folder, whose folder .dvc is `dvc`.
+def _open_repo() -> Any:
+    """DVC's Repo of the current folder."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
 
-    Args:
-        dvc: None where DVC was never set up.
-        is_busy: whether checkpoints may be in the middle of being written.
-    """
-    broken_lock = list(examine_dvc_lock())
-    findings = with_dataset(broken_lock or list(examine_outs(dvc)))
-    findings += [] if is_busy else examine_checkpoints()
-    # The lock of files comes first: with a broken one, no command of DVC's that a later line names would work.
-    return [*(examine_rwlock(dvc) if dvc else []), *findings, *examine_leftovers()]
+    if not Path("dvc.yaml").is_file():
+        raise UsageError("no dvc.yaml here; run `dcgan doctor` in the folder in which you run `dvc repro`")
+    try:
+        return Repo()
+    except DvcException as error:
+        raise UsageError(f"{error}; run `dvc init`, or correct what it names") from error
 
 
-def _repaired(findings: list[Finding]) -> list[Finding]:
+def _examine(repo: Any, *, is_busy: bool) -> list[Finding]:
+    """Everything found in the current folder; where somebody `is_busy`, checkpoints may be half written."""
+    outs = list(examine_dvc_lock(repo)) or list(examine_cache(repo))
+    return [
+        *examine_rwlock(repo),  # with a broken one, no command of DVC's that a later line names would work
+        *outs,
+        *(finding for finding in examine_dataset() if finding.path not in {out.path for out in outs}),
+        *(() if is_busy else examine_checkpoints()),
+    ]
+
+
+def _repair(findings: Sequence[Finding]) -> list[Finding]:
     """Repair what can be, say so and what is left to run; returns the other findings."""
-    repairs = [(finding.path, finding.repair) for finding in findings if finding.repair]
-    for path, repair in repairs:
-        repair.act()
-        print(f"repaired: {path}: {repair.did}")
-    for command in sorted({repair.left for _, repair in repairs if repair.left}):
+    repaired = [finding for finding in findings if finding.delete or finding.restore]
+    for finding in repaired:
+        finding.repair()
+        did = [f"deleted {path}" for path in finding.delete] + ["stored anew"] * bool(finding.restore)
+        print(f"repaired: {finding.path}: {', '.join(did)}")
+    for command in sorted({finding.then for finding in repaired if finding.then}):
         print(f"left to run: `{command}`")
-    return [finding for finding in findings if not finding.repair]
+    return [finding for finding in findings if finding not in repaired]

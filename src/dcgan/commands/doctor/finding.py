@@ -1,23 +1,10 @@
-"""One line of `dcgan doctor`: what is wrong with a file, and what repairs it."""
+"""One line of `dcgan doctor`: what is wrong with a file, and the command that repairs it."""
 
 import shlex
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-ONE_COMMAND = "dcgan doctor --repair"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Repair:
-    """What `--repair` does about a finding; nothing is lost that a stage does not make again."""
-
-    did: str
-    """What to say after it."""
-
-    act: Callable[[], object]
-    left: str | None = None
-    """The command that is left to run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,29 +13,30 @@ class Finding:
 
     path: Path
     problem: str
-    command: str
-    """What repairs it, typed in the workspace."""
+    delete: tuple[Path, ...] = ()
+    """What `--repair` deletes; nothing is lost that a stage does not make again."""
+    restore: Callable[[], object] | None = None
+    """What `--repair` does after that, for which there is no command."""
+    then: str = ""
+    """The command that is left to run."""
+    is_damage: bool = True
+    """False: only worth knowing."""
 
-    damage: bool = True
-    """Whether it is damage, or only worth knowing."""
-
-    repair: Repair | None = None
+    @property
+    def command(self) -> str:
+        """What repairs it, typed in the workspace."""
+        if self.restore:
+            return "dcgan doctor --repair"
+        deletion = shlex.join(["rm", "-rf", *map(str, self.delete)]) if self.delete else ""
+        return " && ".join(command for command in (deletion, self.then) if command)
 
     def __str__(self) -> str:
-        kind = "damaged" if self.damage else "note"
+        kind = "damaged" if self.is_damage else "note"
         return f"{kind}: {self.path}: {self.problem}; run `{self.command}`"
 
-
-def deleting(*paths: Path) -> str:
-    """The command that deletes files."""
-    return shlex.join(["rm", "-f", *map(str, paths)])
-
-
-def deletion(*paths: Path, left: str | None = None) -> Repair:
-    """The repair that deletes files."""
-
-    def act() -> None:
-        for path in paths:
-            path.unlink(missing_ok=True)
-
-    return Repair(did=f"deleted {', '.join(map(str, paths))}", act=act, left=left)
+    def repair(self) -> None:
+        """Do what loses nothing."""
+        for path in self.delete:
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        if self.restore:
+            self.restore()

@@ -1,78 +1,87 @@
 """dvc.lock, DVC's lock of files, and who is at work."""
 
 import contextlib
-import subprocess
+import json
+import os
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
-from dcgan.commands.doctor import dvc_files
-from dcgan.commands.doctor.finding import Finding, deleting, deletion
+from dcgan.commands.doctor.cache import LOCK, OID
+from dcgan.commands.doctor.finding import Finding
+from dcgan.config.workspace import CHECKPOINTS
 from dcgan.system.errors import BadDataError
-from dcgan.system.files import is_alive
-from dcgan.system.run_lock import holder_of
-
-LOCK, CHECKPOINTS = Path("dvc.lock"), Path(".checkpoints")
+from dcgan.system.locks import holder_of
+from dcgan.system.signals import is_dvc
 
 
-def running(dvc: Path | None) -> list[str]:
+def running(repo: Any) -> list[str]:
     """The training and the commands of DVC that are at work in this folder."""
-    found = {}
-    if pid := holder_of(CHECKPOINTS / "lock"):
-        found[pid] = "training"
-    if dvc:
-        if pid := holder_of(dvc / "tmp/lock"):
-            found[pid] = "DVC"
-        with contextlib.suppress(BadDataError):  # of which `examine_rwlock` tells
-            found |= {str(pid): "DVC" for pid in dvc_files.read_rwlock(dvc / "tmp/rwlock") if _is_dvc(pid)}
-    return [f"{name}, pid {pid}," for pid, name in found.items()]
+    temporary = Path(repo.tmp_dir)
+    found = {holder_of(CHECKPOINTS / "lock"): "training", holder_of(temporary / "lock"): "DVC"}
+    with contextlib.suppress(BadDataError):  # of which `examine_rwlock` tells
+        found |= {str(pid): "DVC" for pid, is_at_work in _holders(temporary / "rwlock") if is_at_work}
+    return [f"{name}, pid {pid}," for pid, name in found.items() if pid]
 
 
-def examine_dvc_lock() -> Iterator[Finding]:
-    """Whether dvc.lock is whole; else, how to get it back.
+def examine_dvc_lock(repo: Any) -> Iterator[Finding]:
+    """Whether dvc.lock can be read; else, how to get it back.
 
     Without it, `dvc repro` takes every stage that it has seen with the same inputs from its cache of runs.
+
+    Raises:
+        BadDataError: another file of DVC's cannot be read.
     """
-    is_tracked = _is_tracked(LOCK)
-    command = f"git checkout {LOCK} && dvc repro" if is_tracked else f"{deleting(LOCK)} && dvc repro"
-    if not LOCK.is_file():
-        yield Finding(path=LOCK, problem="missing", command=command, damage=is_tracked)
-        return
+    from dvc.exceptions import DvcException
+
+    is_tracked = not repo.config["core"].get("no_scm") and repo.scm.is_tracked(str(LOCK.resolve()))
+    problem = "missing" if is_tracked and not LOCK.is_file() else ""
     try:
-        dvc_files.read_outs(LOCK)
+        cut = [out for out in repo.index.outs if out.hash_info and not OID.fullmatch(out.hash_info.value)]
+        problem = f"truncated: md5 {cut[0].hash_info.value}" if cut else problem
+    except DvcException as error:
+        problem = " ".join(str(error).split())
+        if LOCK.name not in problem:
+            raise BadDataError(f"{problem}; correct it, or get it back with `git checkout`") from error
+    if problem and is_tracked:
+        yield Finding(path=LOCK, problem=problem, then=f"git checkout {LOCK}")
+    elif problem:
+        yield Finding(path=LOCK, problem=problem, delete=(LOCK,), then="dvc repro")
+
+
+def examine_rwlock(repo: Any) -> Iterator[Finding]:
+    """Whether DVC's lock of files would stop it: it must be whole, and name no living process that is not DVC."""
+    path = Path(os.path.relpath(repo.tmp_dir)) / "rwlock"
+    try:
+        others = [pid for pid, is_at_work in _holders(path) if not is_at_work]
+        problem = f"left by a killed DVC: pid {others[0]}, which it names, is another program's now" if others else ""
     except BadDataError as error:
-        yield Finding(path=LOCK, problem=str(error), command=command)
+        problem = str(error)
+    if problem:
+        yield Finding(path=path, problem=problem, delete=(path,))
 
 
-def examine_rwlock(dvc: Path) -> Iterator[Finding]:
-    """Whether DVC's lock of files would stop it: it must be whole, and name no process that is not DVC."""
-    path = dvc / "tmp/rwlock"
+def _holders(rwlock: Path) -> Iterator[tuple[int, bool]]:
+    """The living processes that DVC's lock of files names; False for one that was given a killed one's number.
+
+    Raises:
+        BadDataError: it is not what DVC writes, and DVC refuses to run; the message gives the reason alone.
+    """
+    import psutil
+    from dvc.rwlock import SCHEMA, Invalid
+
     try:
-        pids = dvc_files.read_rwlock(path)
-    except BadDataError as error:
-        yield Finding(path=path, problem=str(error), command=deleting(path), repair=deletion(path))
-        return
-    gone = [pid for pid in pids if not is_alive(pid)]
-    others = [pid for pid in pids if is_alive(pid) and not _is_dvc(pid)]
-    if gone or others:
-        whose = f"pid {others[0]}, which is another program's now" if others else f"pid {gone[0]}, which is gone"
-        problem = f"left by a killed DVC: says that {whose}, is at work"
-        yield Finding(path=path, problem=problem, command=deleting(path), damage=bool(others), repair=deletion(path))
-
-
-def _is_dvc(pid: int) -> bool:
-    """Whether a process is DVC's, as far as can be told: numbers of killed processes are given out again."""
-    try:
-        return b"dvc" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        content = SCHEMA(json.loads(rwlock.read_bytes()))
     except FileNotFoundError:
-        return is_alive(pid)
-    except OSError:
-        return True
-
-
-def _is_tracked(path: Path) -> bool:
-    """Whether git can bring a file back."""
-    git = ["git", "ls-files", "--error-unmatch", str(path)]
-    try:
-        return subprocess.run(git, capture_output=True, check=False).returncode == 0  # noqa: S603 the arguments are ours
-    except OSError:
-        return False
+        return
+    except (ValueError, Invalid) as error:
+        raise BadDataError(f"truncated or not what DVC writes ({error})") from error
+    for info in [*content["write"].values(), *chain.from_iterable(content["read"].values())]:
+        try:
+            command = psutil.Process(info["pid"]).cmdline()
+        except psutil.NoSuchProcess:  # DVC passes over it
+            continue
+        except psutil.AccessDenied:
+            command = ["dvc"]
+        yield info["pid"], is_dvc(command) or " ".join(command).endswith(info["cmd"])

@@ -1,28 +1,29 @@
-"""What the stages themselves left: the validated data set, checkpoints of unfinished trainings, temporary files."""
+"""What the stages themselves left: the validated data set, and checkpoints of unfinished trainings."""
 
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 
-from dcgan.checkpoints.file import check_hash, checkpoints_in, hash_path
-from dcgan.commands.doctor.finding import Finding, deleting, deletion
-from dcgan.commands.doctor.locks import CHECKPOINTS
+from dcgan.checkpoints.file import checkpoints_in
+from dcgan.commands.doctor.finding import Finding
+from dcgan.config.workspace import CHECKPOINTS, DATASET, VALIDATION
 from dcgan.system.errors import BadDataError
-from dcgan.system.files import is_alive, read_json, sha256_of
-
-VALIDATED = DATASET, REPORT = Path("data/dataset.safetensors"), Path("reports/validation.json")
-FOLDERS = ("data", "models", "reports", ".checkpoints")
-
-_TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
+from dcgan.system.files import read_json, sha256_of
+from dcgan.system.tensors_file import verify
 
 
-def with_dataset(findings: Sequence[Finding]) -> list[Finding]:
-    """The findings, and whether the data set is the one that `validate` let through: no stage reads another."""
-    mismatch = _mismatch()
-    if mismatch and any(finding.path in VALIDATED for finding in findings):
-        return [replace(finding, damage=finding.damage or finding.path in VALIDATED) for finding in findings]
-    return [*findings, mismatch] if mismatch else list(findings)
+def examine_dataset() -> Iterator[Finding]:
+    """Whether the data set is the one that `validate` let through: no stage reads another."""
+    if not (DATASET.is_file() and VALIDATION.is_file()):
+        return
+    command = "dvc repro --force --single-item validate"
+    try:
+        expected = read_json(VALIDATION, made_by="validate").get("dataset_sha256")
+    except BadDataError:
+        yield Finding(path=VALIDATION, problem="not valid JSON", then=command)
+        return
+    if expected and (found := sha256_of(DATASET)) != expected:
+        problem = f"sha256 expected {expected} by {VALIDATION}, found {found}"
+        yield Finding(path=DATASET, problem=problem, then=command)
 
 
 def examine_checkpoints() -> Iterator[Finding]:
@@ -31,47 +32,16 @@ def examine_checkpoints() -> Iterator[Finding]:
         problems = {path: _problem(path) for path in checkpoints_in(folder)}
         for path, problem in problems.items():
             if problem:
-                both = path, hash_path(path)
-                repair = deletion(*both, left="dvc repro")
-                yield Finding(path=path, problem=problem, command=f"{deleting(*both)} && dvc repro", repair=repair)
+                yield Finding(path=path, problem=problem, delete=(path,), then="dvc repro")
         whole = [path.stem for path, problem in problems.items() if not problem]
         stopped = f"stopped after {whole[0]}" if whole else "stopped before its first checkpoint"
-        problem = f"a training that {stopped}{_last_holder()}; it goes on unless its parameters or data have changed"
-        yield Finding(path=folder, problem=problem, command="dvc repro", damage=False)
-
-
-def examine_leftovers() -> Iterator[Finding]:
-    """Temporary files of processes that are gone."""
-    for folder in FOLDERS:
-        for path in sorted(Path(folder).rglob(".*.tmp")):
-            name = _TEMPORARY.fullmatch(path.name)
-            if name and not is_alive(int(name[1])):
-                problem = f"left by pid {name[1]}, which is gone"
-                yield Finding(path=path, problem=problem, command=deleting(path), damage=False, repair=deletion(path))
-
-
-def _mismatch() -> Finding | None:
-    command = "dvc repro --force --single-item validate"
-    if not (DATASET.is_file() and REPORT.is_file()):
-        return None
-    try:
-        expected = read_json(REPORT, made_by="validate").get("dataset_sha256")
-    except BadDataError:
-        return Finding(path=REPORT, problem="not valid JSON", command=command)
-    if expected is None or (found := sha256_of(DATASET)) == expected:
-        return None
-    return Finding(path=DATASET, problem=f"sha256 expected {expected} by {REPORT}, found {found}", command=command)
+        problem = f"a training that {stopped}; it goes on unless its parameters or data have changed"
+        yield Finding(path=folder, problem=problem, then="dvc repro", is_damage=False)
 
 
 def _problem(checkpoint: Path) -> str | None:
     try:
-        check_hash(checkpoint)
+        verify(checkpoint)
     except BadDataError as error:
-        return str(error)
+        return str(error).removeprefix(f"{checkpoint}: ")
     return None
-
-
-def _last_holder() -> str:
-    """Whose the lock was, which is free: its file stays."""
-    lock = CHECKPOINTS / "lock"
-    return f" (the lock, of pid {lock.read_text()}, is free)" if lock.is_file() else ""

@@ -1,7 +1,6 @@
 """The four files of MNIST and its drop-in siblings: where they are, how they arrive whole, what must be in them."""
 
 import hashlib
-import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from dcgan.config.schema import IMAGE_SIZE, NUM_CLASSES, DatasetName
 from dcgan.data.files.fetch import SourceError, WrongBytesError, fetch, place_of
 from dcgan.data.files.idx import REPAIR, read_idx
 from dcgan.data.specs import KNOWN_DATA
-from dcgan.system.errors import BadDataError, DcganError, UnavailableError
+from dcgan.system.errors import BadDataError, DcganError, UnavailableError, UsageError
 from dcgan.system.files import write_bytes
 from dcgan.system.redaction import redacted
 
@@ -41,13 +40,12 @@ class DataFile:
     num_bytes: int | None = None
     """Of the packed file, where known."""
 
-    def difference(self, content: io.BufferedReader | io.BytesIO) -> str | None:
+    def difference(self, content: bytes) -> str | None:
         """What tells `content` from this file, as expected and found hash and size; None if nothing does."""
         if self.checksum is None:
             return None
         algorithm, expected = self.checksum.split(":")
-        digest = hashlib.file_digest(content, lambda: hashlib.new(algorithm, usedforsecurity=False))
-        found, size = digest.hexdigest(), content.seek(0, io.SEEK_END)
+        found, size = hashlib.new(algorithm, content, usedforsecurity=False).hexdigest(), len(content)
         if found == expected and self.num_bytes in (None, size):
             return None
         wanted = f" ({self.num_bytes:,} bytes)" if self.num_bytes else ""
@@ -81,20 +79,19 @@ def download_files(
         name: any data set but `digits`, which no mirror has.
         folder: is created.
         mirrors: folders or base URLs, tried in order after the one in MNIST_MIRROR; None: torchvision's own.
-        report: is told in one line what happened to each file and each source that failed.
+        report: is told in one line what happened to each file, and of each source that failed before another delivered.
 
     Raises:
+        UsageError: MNIST_MIRROR is neither a folder nor a URL.
         UnavailableError: no source delivers a file; lists each with its reason.
         BadDataError: every source that delivers a file sends wrong bytes.
     """
     untried = _sources(name, mirrors)
     proven: list[str] = []
     failed: list[str] = []
-    for leftover in folder.glob(".*.tmp"):  # of a killed run
-        leftover.unlink(missing_ok=True)
     for file in files_of(name):
         path = folder / file.name
-        if path.is_file() and _difference(file, path) is None:
+        if path.is_file() and file.difference(path.read_bytes()) is None:
             report(f"{path}: already there")
             continue
         source, failures = _download_from_first(chain(proven, untried, failed), file, path, report=report)
@@ -111,8 +108,7 @@ def read_arrays(name: DatasetName, folder: Path) -> dict[str, NDArray[np.uint8]]
     arrays = {}
     for key, file in zip(ARRAYS, files_of(name), strict=True):
         path = folder / file.name
-        difference = _difference(file, path) if path.is_file() else None
-        if difference:
+        if path.is_file() and (difference := file.difference(path.read_bytes())):
             raise BadDataError(f"{path}: {difference}; {REPAIR}")
         arrays[key] = read_idx(path, shape=file.shape)
         if key.endswith("labels"):
@@ -127,14 +123,11 @@ def _check_labels(labels: NDArray[np.uint8], path: Path) -> None:
         raise BadDataError(f"{path}: expected labels 0..9, found {wrong.size:,} others, first {first}; {REPAIR}")
 
 
-def _difference(file: DataFile, path: Path) -> str | None:
-    with path.open("rb") as content:
-        return file.difference(content)
-
-
 def _sources(name: DatasetName, mirrors: Sequence[str] | None) -> Iterator[str]:
     """Where to look, in order; torchvision, which takes seconds to import, is asked only when it is its turn."""
     own = os.environ.get("MNIST_MIRROR")
+    if own and "://" not in own and not Path(own).expanduser().is_dir():
+        raise UsageError(f"MNIST_MIRROR: {redacted(own)}: no such folder; correct it, or unset it to use data.mirrors")
     if own:
         yield own
     yield from _torchvision_class(name).mirrors if mirrors is None else mirrors
@@ -153,12 +146,13 @@ def _download_from_first(
     failures: dict[str, SourceError] = {}
     for source in sources:
         try:
-            content = fetch(source, file.name, difference=file.difference)
+            content = fetch(source, file.name, check=file.difference)
         except SourceError as error:
-            report(f"{redacted(place_of(source, file.name))}: {error}")
             failures[source] = error
             continue
         write_bytes(path, content)
+        for reason in _reasons(file, failures):
+            report(reason)
         report(f"{path}: {len(content):,} bytes from {redacted(source)}")
         return source, list(failures)
     raise _nowhere(file, failures)
@@ -166,9 +160,12 @@ def _download_from_first(
 
 def _nowhere(file: DataFile, failures: dict[str, SourceError]) -> DcganError:
     """The error for a file that no source delivers."""
-    reasons = [f"{redacted(place_of(source, file.name))}: {error}" for source, error in failures.items()]
-    tried = "; ".join(reasons) or "neither MNIST_MIRROR nor data.mirrors names one"
+    tried = "; ".join(_reasons(file, failures)) or "neither MNIST_MIRROR nor data.mirrors names one"
     repair = "set MNIST_MIRROR to a folder or a base URL that has the four files"
     if any(isinstance(error, WrongBytesError) for error in failures.values()):
         return BadDataError(f"{file.name}: no source has the right bytes: {tried}; {repair}")
     return UnavailableError(f"{file.name}: no source can be reached: {tried}; {repair}")
+
+
+def _reasons(file: DataFile, failures: dict[str, SourceError]) -> list[str]:
+    return [f"{redacted(place_of(source, file.name))}: {error}" for source, error in failures.items()]
