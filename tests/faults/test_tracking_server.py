@@ -9,15 +9,17 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 import pytest
 
 import tracking_store as tracked
+from dcgan.commands.model_source import load_generator
 from dcgan.commands.sync import sync_workspace
 from dcgan.config import workspace as files
 from dcgan.config.params_file import load_params
+from dcgan.system.files import sha256_of
 from dcgan.tracking.record import read_model
 from tiny_workspace import new_workspace, run_stage, stage_command, stage_environment, weights_in
 from tracking_server import Proxy, TrackingServer, proxy_for
@@ -112,17 +114,21 @@ def do(acts: list[int], server: TrackingServer, proxy: Proxy) -> None:
             proxy.slow = "runs/create" if act == DAWDLE_CREATING else ""
 
 
-def start_training(workspace: Path, uri: str) -> subprocess.Popen[str]:
-    """Start it, and return in its middle."""
+@contextmanager
+def training(workspace: Path, uri: str) -> Iterator[subprocess.Popen[str]]:
+    """A training in its middle; it is killed if it still runs at the end of the block."""
     python, option, script = stage_command("train")
     environment = stage_environment(workspace) | {"MLFLOW_TRACKING_URI": uri}
     process = subprocess.Popen(
         [python, option, PLANTED + script], cwd=workspace, env=environment, stderr=subprocess.PIPE, text=True
     )
     middle = workspace / files.SAMPLES / f"step-{MIDDLE:07d}.png"
-    tracked.wait_for(lambda: middle.exists() or process.poll() is not None)
-    assert process.poll() is None, process.stderr.read()
-    return process
+    try:
+        tracked.wait_for(lambda: middle.exists() or process.poll() is not None)
+        assert process.poll() is None, process.stderr.read()
+        yield process
+    finally:
+        process.kill()
 
 
 def end_training(process: subprocess.Popen[str], workspace: Path, weights: dict[str, bytes]) -> list[str]:
@@ -162,11 +168,11 @@ def test_whatever_the_server_does_the_training_is_as_without_it_and_its_run_is_c
     with proxy_for(server.port) as proxy:
         uri = proxy.url if {FAIL, DAWDLE, DAWDLE_CREATING} & {*before, *middle} else server.url
         do(before, server, proxy)
-        process = start_training(workspace, uri)
-        if middle:
-            wait_until_tracked(uri)
-        do(middle, server, proxy)
-        warnings = end_training(process, workspace, weights)
+        with training(workspace, uri) as process:
+            if middle:
+                wait_until_tracked(uri)
+            do(middle, server, proxy)
+            warnings = end_training(process, workspace, weights)
         do(after, server, proxy)
         (sent,) = dcgan_sync(workspace, uri)
         assert len(warnings) == bool(after) or fault.startswith("killed, and")
@@ -177,32 +183,33 @@ def test_whatever_the_server_does_the_training_is_as_without_it_and_its_run_is_c
 
 def test_a_polite_stop_is_over_in_ten_seconds_though_the_server_hangs(weights, workspace, server):
     server.start()
-    process = start_training(workspace, server.url)
-    wait_until_tracked(server.url)
-    server.send(signal.SIGSTOP)
-    process.terminate()
-    started = time.monotonic()
-    (workspace / "go").touch()
-    _, errors = process.communicate(timeout=60)
+    with training(workspace, server.url) as process:
+        wait_until_tracked(server.url)
+        server.send(signal.SIGSTOP)
+        process.terminate()
+        started = time.monotonic()
+        (workspace / "go").touch()
+        _, errors = process.communicate(timeout=60)
     print(f"stopped within {time.monotonic() - started:.2f} s")
     assert time.monotonic() - started < LONGEST_BLOCK
     assert process.returncode == 143
     assert "train: stopped and saved after step" in errors
     server.send(signal.SIGCONT)
-    assert end_training(start_training(workspace, server.url), workspace, weights) == []
+    with training(workspace, server.url) as process:
+        assert end_training(process, workspace, weights) == []
     dcgan_sync(workspace, server.url)
 
 
 def test_a_store_that_is_read_only_is_given_up_and_told_later(weights, workspace, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         database = tracked.use_new_store(tmp_path, patch)
-    process = start_training(workspace, f"sqlite:///file:{database}?mode=ro&uri=true")
-    (warning,) = end_training(process, workspace, weights)
+    with training(workspace, f"sqlite:///file:{database}?mode=ro&uri=true") as process:
+        (warning,) = end_training(process, workspace, weights)
     assert "readonly database" in warning
     dcgan_sync(workspace, f"sqlite:///{database}")
 
 
-def test_an_outage_that_lasts_over_all_stages_is_made_up_for_by_one_sync(tmp_path, server):
+def test_an_outage_that_lasts_over_all_stages_is_made_up_for_by_one_sync(tmp_path, server, monkeypatch):
     workspace = new_workspace(tmp_path, train={"max_steps": 60, "epochs": 10, "report_every": 10})
     uri, shown = (server.url.replace("://", f"://{user}@") for user in ("me:secret", "***"))
     for stage, code in {"train": 0, "evaluate": 0, "export": 0, "register": 69}.items():
@@ -217,3 +224,7 @@ def test_an_outage_that_lasts_over_all_stages_is_made_up_for_by_one_sync(tmp_pat
         assert sent.startswith(NOTHING) != is_sent
         assert sent.endswith(f" at {shown}")
         assert registered.startswith("tiny-generator version 1 is challenger")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    model = load_generator("models:/tiny-generator@challenger")
+    assert model.info.sha256 == sha256_of(workspace / files.ONNX_GENERATOR)
+    assert not any(b"me:secret" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())

@@ -1,9 +1,14 @@
-"""The stage `register` on a tiny model, against a real MLflow store."""
+"""The stage `register` on a tiny model, against a real MLflow store, and what can be loaded and served from there."""
 
 import json
+import os
 import runpy
 import shutil
+import signal
+import socket
+import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,16 +16,21 @@ import numpy as np
 import pytest
 
 import tracking_store as tracked
+from damage import flip_bit
+from dcgan.commands.model_source import load_generator
 from dcgan.config import workspace
+from dcgan.inference.generator import Generator
 from dcgan.system.errors import BadDataError, BusyError, UnavailableError
 from dcgan.system.files import sha256_of
 from dcgan.system.locks import exclusive
 from tiny_onnx import SHIFT, WEIGHT
 from tiny_workspace import ROOT, write_dataset, write_params
+from tracking_server import wait_for_answer
 
 pytestmark = [pytest.mark.filterwarnings(warning) for warning in tracked.MLFLOW_WARNINGS]
 
 NAME = "tiny-generator"
+CHAMPION = f"models:/{NAME}@champion"
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +100,7 @@ def test_the_run_holds_all_points_and_the_very_file_which_can_be_loaded_and_draw
     assert "onnxruntime-gpu" not in requirements
     import mlflow
 
-    champion = mlflow.pyfunc.load_model(f"models:/{NAME}@champion")
+    champion = mlflow.pyfunc.load_model(CHAMPION)
     inputs = {each["name"]: each["tensor-spec"] for each in champion.metadata.signature.inputs.to_dict()}
     float32, int64 = {"dtype": "float32", "shape": (-1, 4)}, {"dtype": "int64", "shape": (-1,)}
     assert inputs == {"latents": float32, "labels": int64}
@@ -201,3 +211,54 @@ def test_a_missing_or_damaged_file_is_named_and_nothing_registered(register, pat
         register()
     assert versions() == {}
     assert not workspace.REGISTRATION.exists()
+
+
+def test_an_alias_leads_to_the_model_that_has_it_now_byte_for_byte(register):
+    register()
+    loaded = load_generator(CHAMPION)
+    assert str(loaded.info.path) == CHAMPION
+    assert loaded.info.sha256 == sha256_of(workspace.ONNX_GENERATOR)
+    assert np.array_equal(loaded.sample(20), Generator.load(workspace.ONNX_GENERATOR).sample(20))
+    tracked.write_exported_model(b"better", fcd=0.05)
+    register()
+    for address in (CHAMPION, f"models:/{NAME}/2"):
+        assert load_generator(address).metadata["weights"] == "better"
+
+
+def test_what_the_registry_does_not_have_or_has_damaged_is_65_and_one_that_is_away_69(folder, register, monkeypatch):
+    register()
+    for address in ("models:/none@champion", f"models:/{NAME}/7", "models:/nonsense"):
+        with pytest.raises(BadDataError, match=f"{address}: the registry at sqlite:.* has no such model"):
+            load_generator(address)
+    flip_bit(next((folder / "mlruns").rglob("model.onnx")), 1000)
+    with pytest.raises(BadDataError, match=rf"^{CHAMPION}: damaged: expected SHA-256 \w{{64}} of its content, found "):
+        load_generator(CHAMPION)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    with pytest.raises(UnavailableError, match=r"MLflow at http://127\.0\.0\.1:9 failed"):
+        load_generator(CHAMPION)
+
+
+@pytest.mark.slow
+def test_mlflows_own_server_answers_an_example_request(folder, register):
+    register()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    serving = subprocess.Popen(
+        [str(Path(sys.executable).with_name("mlflow")), "models", "serve", "--model-uri", CHAMPION,
+         "--env-manager", "local", "--port", str(port)],
+        env=os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}",
+                          "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        generator = Generator.load(workspace.ONNX_GENERATOR)
+        latents, labels = generator.latents_for(3), generator.labels_for(3)
+        body = json.dumps({"inputs": {"latents": latents.tolist(), "labels": labels.tolist()}}).encode()
+        url, headers = f"http://127.0.0.1:{port}", {"content-type": "application/json"}
+        wait_for_answer(f"{url}/ping", serving)
+        with urllib.request.urlopen(urllib.request.Request(f"{url}/invocations", body, headers), timeout=30) as answer:
+            predictions = json.load(answer)["predictions"]
+        assert np.array_equal(np.array(predictions["pixels"]), generator.sample(3))
+    finally:
+        os.killpg(serving.pid, signal.SIGTERM)
+        serving.wait(20)

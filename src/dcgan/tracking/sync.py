@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-LARGEST_BATCH, DIGEST_LENGTH = 1000, 36
-"""MLflow's own limits: metrics in a request, and characters of a data set's digest."""
+DIGEST_LENGTH = 36
+"""Characters of a data set's digest: MLflow's own limit."""
 
 
 def sync_run(client: "MlflowClient", record: RunRecord, *, experiment: str) -> tuple[str, Counter[str]]:
@@ -40,7 +40,7 @@ def sync_run(client: "MlflowClient", record: RunRecord, *, experiment: str) -> t
     if record.status == "RUNNING" and not is_running:
         client.update_run(run_id, status="RUNNING")
     _send_description(client, run, record)
-    sent["points"] = _send_points(client, run, record) + _send_figures(client, run, record)
+    sent["points"] = _send_metrics(client, run, record)
     sent["grids"] = _send_grids(client, run_id, record.grids)
     sent["artifacts"] = sum(_send_files(client, run, folder, files) for folder, files in record.files.items())
     if record.status != run.info.status and (is_running or record.status == "FINISHED"):  # else it says how it ended
@@ -73,28 +73,22 @@ def _send_description(client: "MlflowClient", run: "Run", record: RunRecord) -> 
         client.log_inputs(run.info.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
 
 
-def _send_points(client: "MlflowClient", run: "Run", record: RunRecord) -> int:
-    """Send the points of steps at which the run has none of that key, whatever their values."""
+def _send_metrics(client: "MlflowClient", run: "Run", record: RunRecord) -> int:
+    """Send points of steps at which the run has none of that key, whatever their values, and figures that have changed.
+
+    Figures stand at the last step; of several that came one after the other, MLflow shows the latest.
+    """
     from mlflow.entities import Metric
 
-    run_id, start = run.info.run_id, run.info.start_time
+    run_id, start, now = run.info.run_id, run.info.start_time, time.time_ns() // 1_000_000
     keys = {point.key for point in record.points}
     known = {(key, metric.step) for key in keys for metric in client.get_metric_history(run_id, key)}
     points = [point for point in record.points if (point.key, point.step) not in known]
+    figures = record.figures.items() - run.data.metrics.items()
     new = [Metric(key, value, time_ms or start, step) for key, value, step, time_ms in points]
-    for first in range(0, len(new), LARGEST_BATCH):
-        client.log_batch(run_id, metrics=new[first : first + LARGEST_BATCH])
-    return len(new)
-
-
-def _send_figures(client: "MlflowClient", run: "Run", record: RunRecord) -> int:
-    """Send the figures that the run does not show, at the last step; of several there, MLflow shows the latest."""
-    from mlflow.entities import Metric
-
-    now, new = time.time_ns() // 1_000_000, dict(record.figures.items() - run.data.metrics.items())
+    new += [Metric(key, value, now, record.last_step) for key, value in figures]
     if new:
-        metrics = [Metric(key, value, now, record.last_step) for key, value in new.items()]
-        client.log_batch(run.info.run_id, metrics=metrics)
+        client.log_batch(run_id, metrics=new)
     return len(new)
 
 
