@@ -1,4 +1,4 @@
-"""Sampling from a generator.onnx that NumPy can reckon itself."""
+"""Sampling from a generator.onnx that NumPy can compute itself."""
 
 import ctypes
 import hashlib

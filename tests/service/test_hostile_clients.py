@@ -107,6 +107,14 @@ def test_an_idle_connection_is_closed(hasty):
     assert 0.6 < time.monotonic() - started < 6
 
 
+def test_a_connection_that_keeps_asking_stays_open(hasty):
+    with hasty.connect() as connection:
+        for _ in range(6):
+            connection.sendall(GET)
+            assert b"200 OK" in connection.recv(65536)
+            time.sleep(0.4)
+
+
 def test_bodies_without_end_cost_no_memory(running):
     running.ask()
     before = running.memory()

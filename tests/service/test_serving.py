@@ -131,28 +131,23 @@ def test_sighup_takes_the_new_model_and_no_request_fails(running, model):
 
 # Bodies made to be costly
 
-NUM_KEYS = 300_000
-LATENTS = {"name": "latents", "datatype": "FP32", "shape": [1, 4], "data": [0.0] * 4}
-KEYS = {f"k{index}": [] for index in range(NUM_KEYS)}
 
-
-@pytest.mark.parametrize(
-    ("path", "body"),
-    [
-        ("/v1/images", KEYS),
-        ("/v2/models/generator/infer", KEYS),
-        ("/v2/models/generator/infer", {"inputs": [LATENTS | KEYS]}),
-        ("/v2/models/generator/infer", {"inputs": [LATENTS | {"parameters": KEYS}]}),
-    ],
-    ids=["keys", "v2 keys", "tensor keys", "parameters"],
-)
-def test_a_body_full_of_mistakes_costs_no_more_than_a_good_one(running, path, body):
-    content = json.dumps(body, separators=(",", ":")).encode()
-    assert len(content) < 4 * 2**20
+def test_a_body_full_of_mistakes_costs_no_more_than_a_good_one(running):
+    keys = {f"k{index}": [] for index in range(300_000)}
+    latents = {"name": "latents", "datatype": "FP32", "shape": [1, 4], "data": [0.0] * 4}
+    infer = "/v2/models/generator/infer"
     running.ask()
-    started = time.monotonic()
-    with pytest.raises(urllib.error.HTTPError, match=r"4(00|22)") as refusal:
-        running.ask(path, content)
-    assert time.monotonic() - started < 2
-    assert len(refusal.value.read()) < 500
+    for path, body in (
+        ("/v1/images", keys),
+        (infer, keys),
+        (infer, {"inputs": [latents | keys]}),
+        (infer, {"inputs": [latents | {"parameters": keys}]}),
+    ):
+        content = json.dumps(body, separators=(",", ":")).encode()
+        assert len(content) < 4 * 2**20
+        started = time.monotonic()
+        with pytest.raises(urllib.error.HTTPError, match=r"4(00|22)") as refusal:
+            running.ask(path, content)
+        assert time.monotonic() - started < 2
+        assert len(refusal.value.read()) < 500
     assert running.memory("VmHWM") < 400

@@ -14,7 +14,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 class Limits(BaseModel):
     """Limits of requests, of queues and of waiting; beyond them a request is refused, never delayed without end."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_body_bytes: PositiveInt = 4 * 2**20
     """Of a request, after which 413 answers; a v2 request of 1,000 latents in JSON has about 2 MB."""
