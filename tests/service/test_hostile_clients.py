@@ -113,7 +113,8 @@ def test_a_connection_that_keeps_asking_stays_open(hasty):
             connection.sendall(GET)
             answer = b""
             while not answer.endswith(b'{"live":true}'):
-                assert (part := connection.recv(65536)), answer
+                part = connection.recv(65536)
+                assert part, answer
                 answer += part
             time.sleep(0.4)
 
