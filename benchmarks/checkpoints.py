@@ -40,8 +40,8 @@ def main(
         for index in range(saves):
             for _ in range(max(1, steps // saves)):
                 started = time.perf_counter()
-                gan_step(state, *batches.batch(state.step), rng=step_rng, config=config)
-                state.balance.item()  # waits for the device
+                measured = gan_step(state, *batches.batch(state.step), rng=step_rng, config=config)
+                measured["discriminator/loss"].item()  # waits for the device
                 step_seconds.append(time.perf_counter() - started)
             started = time.perf_counter()
             folder.save(state)

@@ -1,6 +1,6 @@
 """Stage `evaluate`: samples of the averaged generator against real images, the discriminator, and all figures."""
 
-from dcgan.checkpoints.weights import load_remarks, restored
+from dcgan.checkpoints.weights import restored
 from dcgan.classifier.network import load_classifier
 from dcgan.config import workspace
 from dcgan.config.devices import prepare_device
@@ -15,6 +15,7 @@ from dcgan.figures.training import save_training
 from dcgan.gan.networks import build_discriminator, build_generator
 from dcgan.system.exit import run_stage
 from dcgan.system.files import require_writable, sha256_of, write_json
+from dcgan.system.tensors_file import load_arrays
 from dcgan.tracking.history import read_history
 from dcgan.tracking.sync import bring_up_to_date
 
@@ -39,7 +40,7 @@ def main() -> None:
         "classifier_sha256": sha256_of(workspace.CLASSIFIER),
         **quality.report,
         "discriminator": discrimination.report,
-        "collapse": load_remarks(workspace.GENERATOR).get("collapse"),
+        "collapse": load_arrays(workspace.GENERATOR, made_by="train").metadata.get("collapse"),
     }
     save_evaluation(workspace.EVALUATION_FIGURES, quality, discrimination, training=dataset.train)
     save_training(workspace.EVALUATION_FIGURES, history)

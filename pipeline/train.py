@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from dcgan.checkpoints.folder import CheckpointFolder, recipe_of
+from dcgan.checkpoints.fingerprint import fingerprint_of
+from dcgan.checkpoints.folder import CheckpointFolder
 from dcgan.checkpoints.weights import save_weights
 from dcgan.classifier.network import load_classifier
 from dcgan.classifier.quick_fcd import SEED as SAMPLING_SEED
@@ -25,6 +26,7 @@ from dcgan.tracking.progress import ProgressBar
 from dcgan.tracking.sync import open_training, track_training
 
 CHECKPOINTS, MODELS, REPORTS = Path(".checkpoints"), Path("models"), Path("reports")
+ROOMS = ("config", "data", "classifier", "gan")
 DATASET, CLASSIFIER = INPUTS = Path("data/dataset.safetensors"), MODELS / "classifier.safetensors"
 
 
@@ -35,25 +37,27 @@ def main() -> None:
     config, data = resolve(params.gan, device), load_dataset(DATASET, report_path=REPORTS / "validation.json")
     quick_fcd = QuickFcd(load_classifier(CLASSIFIER, device=device), data.train)
     count = quick_fcd.num_samples
-    judge = lambda generator: quick_fcd(*sample_from_seed(generator, config.model, count=count, seed=SAMPLING_SEED))  # noqa: E731
+    evaluate = lambda generator: quick_fcd(*sample_from_seed(generator, config.model, count=count, seed=SAMPLING_SEED))  # noqa: E731
     batches = Batches(data.train, batch_size=config.train.batch_size, seed=config.train.seed, device=device)
     end = total_steps(config.train, steps_per_epoch=batches.steps_per_epoch)
     require_writable(MODELS, REPORTS, CHECKPOINTS)
     with exclusive(CHECKPOINTS / "lock"), stop_on_signals() as stop:
-        folder = CheckpointFolder(CHECKPOINTS, recipe_of("train", config, INPUTS, device=device))
+        fingerprint = fingerprint_of("train", config, INPUTS, rooms=ROOMS, device=device)
+        folder = CheckpointFolder(CHECKPOINTS, fingerprint)
         state = folder.restore(build_state(config, device=device))
         reference = folder.path / "run.json"
         run = open_training(reference, params=params, config=config, data=data, inputs=INPUTS, end=end)
         log = JsonlTracker(folder.path, resume_from_step=state.step, publish_to=REPORTS)
-        with TeeTracker(log, run, ProgressBar("train", start=state.step, end=end)) as tracker:
+        with log, run, ProgressBar("train", start=state.step, end=end) as bar:
+            tracker = TeeTracker(log, run, bar)
             state = train_with_rollbacks(
-                state, batches, config, checkpoints=folder, tracker=tracker, judge=judge, stop_requested=stop
+                state, batches, config, checkpoints=folder, tracker=tracker, evaluate=evaluate, stop_requested=stop
             )
             stop.raise_if_made(f"train: stopped and saved after step {state.step} of {end}; run it again to go on")
             folder.choose(state, config.train.keep)
-            save_weights(
-                MODELS, remarks=state.remarks, generator=state.generator_ema, discriminator=state.discriminator
-            )
+            collapse = state.monitor.collapse(step=state.step, steps_per_epoch=batches.steps_per_epoch)
+            metadata = {"collapse": collapse} if collapse else {}
+            save_weights(MODELS, metadata=metadata, generator=state.generator_ema, discriminator=state.discriminator)
             track_training(run)
         folder.remove()
 

@@ -1,6 +1,7 @@
 """Stage `train_classifier`: the digit classifier, from the validated data set."""
 
-from dcgan.checkpoints.folder import CheckpointFolder, recipe_of
+from dcgan.checkpoints.fingerprint import fingerprint_of
+from dcgan.checkpoints.folder import CheckpointFolder
 from dcgan.checkpoints.weights import save_weights
 from dcgan.classifier.network import compute_accuracy
 from dcgan.classifier.training import build_classifier_state, train_classifier
@@ -14,6 +15,8 @@ from dcgan.system.locks import exclusive
 from dcgan.system.signals import stop_on_signals
 from dcgan.tracking.progress import ProgressBar
 
+ROOMS = ("config", "data", "classifier")
+
 
 def main() -> None:
     """Train the digit classifier, or resume its training, and write models/classifier.safetensors."""
@@ -22,9 +25,9 @@ def main() -> None:
     dataset = load_dataset(workspace.DATASET, report_path=workspace.VALIDATION)
     require_writable(workspace.MODELS, workspace.CHECKPOINTS)
     with exclusive(workspace.CHECKPOINTS / "lock"), stop_on_signals() as stop:
-        folder = CheckpointFolder(
-            workspace.CHECKPOINTS, recipe_of("train_classifier", config, [workspace.DATASET], device=device)
-        )
+        inputs = [workspace.DATASET]
+        fingerprint = fingerprint_of("train_classifier", config, inputs, rooms=ROOMS, device=device)
+        folder = CheckpointFolder(workspace.CHECKPOINTS, fingerprint)
         state = folder.restore(build_classifier_state(config, device=device))
         with ProgressBar("train_classifier", start=state.step) as bar:
             classifier = train_classifier(

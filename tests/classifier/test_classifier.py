@@ -61,8 +61,9 @@ def test_a_training_resumed_at_any_step_ends_in_the_same_bytes(classifier, strip
         )
         assert state.step == interrupted_at
         torch.rand(11)
-        state = build_classifier_state(CONFIG, device=CPU)
-        state.load(saved or state.tensors())
+        resumed = build_classifier_state(CONFIG, device=CPU)
+        resumed.load(saved or state.tensors(), state.progress())
+        state = resumed
     found = train_classifier(state, striped_images, CONFIG).state_dict()
     different = [name for name, each in classifier.state_dict().items() if not torch.equal(each, found[name])]
     assert different == []

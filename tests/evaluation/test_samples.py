@@ -21,7 +21,7 @@ def test_samples_are_a_function_of_the_seed_with_labels_in_turn(model_config):
 
 
 def test_a_constant_generator_is_refused_by_name():
-    with pytest.raises(BadDataError, match="a sampler draws the same image 100 times"):
+    with pytest.raises(BadDataError, match="a sampler outputs the same image 100 times"):
         generate_samples(sampler(lambda latents, _labels: torch.full((len(latents), 28, 28), 7)), count=100, seed=0)
 
 

@@ -111,7 +111,9 @@ class Bench:
 
         A polite stop reports where it stops, so that its history has a row more.
         """
-        had_finished = not [path for path in self.folder.glob(".checkpoints/*/recipe.json") if not path.parent.suffix]
+        had_finished = not [
+            path for path in self.folder.glob(".checkpoints/*/fingerprint.json") if not path.parent.suffix
+        ]
         last = max((row["step"] for row in read_history(self.folder / "reports/history.jsonl")), default=0)
         ended = self.server.run(stage, self.folder)
         found = fingerprint(self.folder, with_history=with_history)

@@ -75,14 +75,14 @@ def test_rates_that_no_halving_helps_are_told_after_one_rollback_if_one_is_allow
 
 COLLAPSED = """
 import torch
-from dcgan.gan import training
+from dcgan.gan import monitor, training
 genuine = training.gan_step
 
 def step(*args, **kwargs):
     return genuine(*args, **kwargs) | {"discriminator/accuracy": torch.tensor(1.0)}
 
 training.gan_step = step
-training.FEWEST_STEPS_WON = 1
+monitor.MIN_SATURATED_STEPS = 1
 """
 
 
@@ -98,6 +98,6 @@ def test_a_lost_game_is_warned_of_and_its_model_is_never_champion(stages, tmp_pa
     judged = run_stage("evaluate", workspace, absent=["mlflow"])
     assert judged.returncode == 0, judged.stderr
     report = json.loads((workspace / "reports/evaluation.json").read_text())
-    assert "24 steps in a row won by the discriminator" in report["collapse"]
+    assert "right about every image for 24 steps" in report["collapse"]
     gates = apply_gates(load_params(workspace / "params.yaml").gates, Judgement.from_report(report, path="report"))
     assert "collapse" in [gate.name for gate in gates if not gate.holds]

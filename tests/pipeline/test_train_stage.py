@@ -36,7 +36,7 @@ def start_training(workspace) -> subprocess.Popen:
         text=True,
     )
     deadline = time.monotonic() + 60
-    while not list(workspace.glob(".checkpoints/*/step-*.sha256")):
+    while not list(workspace.glob(".checkpoints/*/step-*.safetensors")):
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -77,10 +77,7 @@ def test_a_killed_training_goes_on_to_the_same_bytes(tmp_path):
     assert weights_in(killed) == weights_in(straight)
     history = [(workspace / "reports/history.jsonl").read_text().splitlines() for workspace in (straight, killed)]
     straight_rows, killed_rows = ([json.loads(line) for line in lines] for lines in history)
-    for expected, found in zip(straight_rows, killed_rows, strict=True):
-        assert {key: found[key] for key in expected if "per_second" not in key} == {
-            key: value for key, value in expected.items() if "per_second" not in key
-        }
+    assert killed_rows == straight_rows
 
 
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -160,4 +157,4 @@ def test_a_changed_data_set_is_never_trained_on(tmp_path):
     path.write_bytes(content)
     done = train_in(workspace)
     assert done.returncode == 65
-    assert "expected sha256" in done.stderr
+    assert "data/dataset.safetensors: damaged" in done.stderr

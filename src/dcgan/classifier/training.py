@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,22 +30,23 @@ class ClassifierState:
     classifier: Classifier
     optimizer: AdamW
     step: int = 0
-    best_step: int = 0
-    rollbacks: int = 0
 
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor of the state under a unique name."""
-        networks, optimizers = {"classifier": self.classifier}, {"optimizer": self.optimizer}
-        return {"step": torch.tensor(self.step), **named_tensors(networks, optimizers)}
+        return named_tensors({"classifier": self.classifier}, {"optimizer": self.optimizer})
 
-    def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Become the state that `tensors` describes.
+    def progress(self) -> dict[str, Any]:
+        """The rest of the state, as JSON holds it."""
+        return {"step": self.step}
+
+    def load(self, tensors: Mapping[str, Tensor], progress: Mapping[str, Any]) -> None:
+        """Become the state that these describe.
 
         Raises:
             KeyError, RuntimeError, ValueError: a tensor is missing, unexpected or of another shape.
         """
         load_named_tensors({"classifier": self.classifier}, {"optimizer": self.optimizer}, tensors)
-        self.step = int(tensors["step"])
+        self.step = progress["step"]
 
 
 def build_classifier_state(config: ClassifierConfig, *, device: torch.device) -> ClassifierState:

@@ -37,8 +37,8 @@ def evaluate_model(
 
     Raises:
         BadDataError: a file is missing or damaged, the model does not keep the contract, knows another number of
-            digits, or draws one image only.
-        CannotCreateError: `out` cannot be written; told before the work.
+            digits, or outputs one image only.
+        CannotCreateError: `out` cannot be written; found before the work.
         UsageError: params.yaml is not as it should be.
     """
     model_path = model_path or default_model()
@@ -78,7 +78,7 @@ def sampler_from(generator: Generator) -> Sampler:
     contract = generator.info.contract
     if contract.num_classes not in (0, NUM_CLASSES):
         raise BadDataError(
-            f"{generator.info.path}: draws {contract.num_classes} classes, the classifier knows {NUM_CLASSES}"
+            f"{generator.info.path}: has {contract.num_classes} classes, the classifier knows {NUM_CLASSES}"
         )
 
     def sample(latents: Tensor, labels: Tensor | None) -> Tensor:

@@ -68,7 +68,7 @@ def project_images(
     Raises:
         UsageError: `weights` is an ONNX file, or the labels do not go with the pictures or the generator.
         BadDataError: a picture is missing, not 28x28 or not grey, or the weights are damaged.
-        CannotCreateError, StorageError: nothing can be written in the folder; told before the search.
+        CannotCreateError, StorageError: nothing can be written in the folder; found before the search.
     """
     if weights.suffix == ".onnx":
         raise UsageError(f"{weights}: an ONNX file has no gradients; give the weights, *.safetensors")
@@ -113,7 +113,7 @@ def labels_for(paths: Sequence[Path], labels: Sequence[int] | None, model: Model
     if not labels:
         return [None] * len(paths)
     if not model.conditional:
-        raise UsageError("--digit: the generator in params.yaml is not told digits; leave it out")
+        raise UsageError("--digit: the generator in params.yaml is unconditional; leave it out")
     if len(labels) not in (1, len(paths)):
         raise UsageError(f"--digit: {len(labels)} given for {len(paths)} pictures; give one for each, or one for all")
     return [*labels] if len(labels) == len(paths) else [labels[0]] * len(paths)

@@ -65,7 +65,7 @@ def sampler_of(generator: nn.Module, model: ModelConfig) -> Sampler:
     def sample(latents: Tensor, labels: Tensor | None) -> Tensor:
         images = sample_images(generator, latents.to(device), None if labels is None else labels.to(device))
         if not torch.isfinite(images).all():
-            raise BadDataError("the generator draws values that are not finite; run `dvc repro --force train`")
+            raise BadDataError("the generator outputs values that are not finite; run `dvc repro --force train`")
         return to_pixels(images).cpu()  # 256 levels, as in every file of images
 
     return Sampler(
@@ -87,7 +87,7 @@ def generate_samples(sampler: Sampler, *, count: int, seed: int, purpose: str = 
     labels = torch.arange(count) % NUM_CLASSES if sampler.conditional else None
     pixels = sampler.sample(latents, labels)
     if (pixels == pixels[0]).all():
-        raise BadDataError(f"{sampler.name} draws the same image {count:,} times; train it again")
+        raise BadDataError(f"{sampler.name} outputs the same image {count:,} times; train it again")
     return Samples(pixels=pixels, labels=labels)
 
 

@@ -143,7 +143,7 @@ def _save_probes(folder: Path, probes: Mapping[str, Mapping[str, float]]) -> Non
         heights = [accuracies[name] for accuracies in probes.values()]
         bars = axes.bar(np.arange(len(probes)) + offset, heights, width=0.26, label=label)
         axes.bar_label(bars, fmt=lambda share: f"{share:.1%}", fontsize=7)
-    label_axes(axes, title="Linear probes: digits read from features", x="", y="test accuracy")
+    label_axes(axes, title="Linear probes of features", x="", y="test accuracy")
     axes.set_xticks(range(len(probes)), [f"{int(num_labels):,} labels" for num_labels in probes])
     axes.set_ylim(0, 1.25)
     axes.set_yticks(np.linspace(0, 1, 6))

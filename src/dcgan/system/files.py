@@ -79,17 +79,12 @@ def require_writable(*folders: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete the temporary files of killed processes."""
-    for path in leftovers_in(folder):
-        _unlink_quietly(path)
-
-
-def leftovers_in(folder: Path) -> list[Path]:
-    """The temporary files in a folder that are older than any write takes: a younger one may be somebody's."""
+    """Delete the temporary files of killed processes: those older than any write takes, for others may be in use."""
     oldest = time.time() - LEFTOVER_AGE_S
-    with contextlib.suppress(FileNotFoundError):  # one that was renamed or deleted meanwhile
-        return sorted(path for path in folder.glob(".*.tmp") if path.stat().st_mtime < oldest)
-    return []
+    for path in folder.glob(".*.tmp"):
+        with contextlib.suppress(OSError):  # it was renamed or deleted meanwhile, or is not ours to delete
+            if path.stat().st_mtime < oldest:
+                path.unlink()
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -63,6 +63,9 @@ class JsonlTracker:
             except OSError as error:
                 raise storage_error(error, Path(file.name)) from error
 
+    def log_timings(self, metrics: Mapping[str, float], *, step: int) -> None:
+        """Record nothing: the history of equal runs is equal."""
+
     def log_samples(self, pixels: NDArray[np.uint8], *, step: int) -> None:
         """Write one grid, uint8 [height, width], as a PNG of twice that size."""
         height, width = pixels.shape

@@ -52,6 +52,10 @@ class ProgressBar:
         self._bar.set_postfix_str(", ".join(shown), refresh=False)
         self.advance_to(step)
 
+    def log_timings(self, metrics: Mapping[str, float], *, step: int) -> None:
+        """Show the newest speed."""
+        self.log_metrics(metrics, step=step)
+
     def log_samples(self, pixels: NDArray[np.uint8], *, step: int) -> None:
         """Show nothing: a terminal has no place for a grid."""
 

@@ -9,7 +9,7 @@ import typer
 from dcgan.commands.doctor.cache import examine_cache
 from dcgan.commands.doctor.finding import Finding
 from dcgan.commands.doctor.locks import examine_dvc_lock, examine_rwlock, running
-from dcgan.commands.doctor.unfinished import examine_checkpoints, examine_dataset, examine_leftovers
+from dcgan.commands.doctor.unfinished import examine_checkpoints, examine_dataset
 from dcgan.system.errors import BadDataError, BusyError, UsageError
 
 
@@ -64,7 +64,6 @@ def _examine(repo: Any, *, is_busy: bool) -> list[Finding]:
         *outs,
         *(finding for finding in examine_dataset() if finding.path not in {out.path for out in outs}),
         *(() if is_busy else examine_checkpoints()),
-        *examine_leftovers(),
     ]
 
 

@@ -21,7 +21,7 @@ def running(repo: Any) -> list[str]:
     temporary = Path(repo.tmp_dir)
     found = {holder_of(CHECKPOINTS / "lock"): "training", holder_of(temporary / "lock"): "DVC"}
     with contextlib.suppress(BadDataError):  # of which `examine_rwlock` tells
-        found |= {str(pid): "DVC" for pid, command in _holders(temporary / "rwlock") if _is_running(pid, command)}
+        found |= {str(pid): "DVC" for pid, is_at_work in _holders(temporary / "rwlock") if is_at_work}
     return [f"{name}, pid {pid}," for pid, name in found.items() if pid]
 
 
@@ -52,11 +52,9 @@ def examine_dvc_lock(repo: Any) -> Iterator[Finding]:
 
 def examine_rwlock(repo: Any) -> Iterator[Finding]:
     """Whether DVC's lock of files would stop it: it must be whole, and name no living process that is not DVC."""
-    import psutil
-
     path = Path(os.path.relpath(repo.tmp_dir)) / "rwlock"
     try:
-        others = [pid for pid, command in _holders(path) if psutil.pid_exists(pid) and not _is_running(pid, command)]
+        others = [pid for pid, is_at_work in _holders(path) if not is_at_work]
         problem = f"left by a killed DVC: pid {others[0]}, which it names, is another program's now" if others else ""
     except BadDataError as error:
         problem = str(error)
@@ -64,12 +62,13 @@ def examine_rwlock(repo: Any) -> Iterator[Finding]:
         yield Finding(path=path, problem=problem, delete=(path,))
 
 
-def _holders(rwlock: Path) -> Iterator[tuple[int, str]]:
-    """Pid and command of each process that DVC's lock of files says is at work.
+def _holders(rwlock: Path) -> Iterator[tuple[int, bool]]:
+    """The living processes that DVC's lock of files names; False for one that was given a killed one's number.
 
     Raises:
         BadDataError: it is not what DVC writes, and DVC refuses to run; the message gives the reason alone.
     """
+    import psutil
     from dvc.rwlock import SCHEMA, Invalid
 
     try:
@@ -79,17 +78,10 @@ def _holders(rwlock: Path) -> Iterator[tuple[int, str]]:
     except (ValueError, Invalid) as error:
         raise BadDataError(f"truncated or not what DVC writes ({error})") from error
     for info in [*content["write"].values(), *chain.from_iterable(content["read"].values())]:
-        yield info["pid"], info["cmd"]
-
-
-def _is_running(pid: int, command: str) -> bool:
-    """Whether a process still is the one that started with `command`: numbers of killed ones are given out again."""
-    import psutil
-
-    try:
-        arguments = psutil.Process(pid).cmdline()
-    except psutil.NoSuchProcess:
-        return False
-    except psutil.AccessDenied:
-        return True
-    return is_dvc(arguments) or " ".join(arguments).endswith(command)
+        try:
+            command = psutil.Process(info["pid"]).cmdline()
+        except psutil.NoSuchProcess:  # DVC passes over it
+            continue
+        except psutil.AccessDenied:
+            command = ["dvc"]
+        yield info["pid"], is_dvc(command) or " ".join(command).endswith(info["cmd"])

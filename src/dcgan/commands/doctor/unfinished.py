@@ -1,15 +1,14 @@
-"""What the stages themselves left: the validated data set, checkpoints of unfinished trainings, temporary files."""
+"""What the stages themselves left: the validated data set, and checkpoints of unfinished trainings."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from dcgan.checkpoints.file import check_hash, checkpoints_in, hash_path
+from dcgan.checkpoints.file import checkpoints_in
 from dcgan.commands.doctor.finding import Finding
-from dcgan.config.workspace import CHECKPOINTS, DATASET, MODELS, REPORTS, VALIDATION
+from dcgan.config.workspace import CHECKPOINTS, DATASET, VALIDATION
 from dcgan.system.errors import BadDataError
-from dcgan.system.files import leftovers_in, read_json, sha256_of
-
-FOLDERS = (DATASET.parent, MODELS, REPORTS, CHECKPOINTS)
+from dcgan.system.files import read_json, sha256_of
+from dcgan.system.tensors_file import verify
 
 
 def examine_dataset() -> Iterator[Finding]:
@@ -33,25 +32,16 @@ def examine_checkpoints() -> Iterator[Finding]:
         problems = {path: _problem(path) for path in checkpoints_in(folder)}
         for path, problem in problems.items():
             if problem:
-                yield Finding(path=path, problem=problem, delete=(path, hash_path(path)), then="dvc repro")
+                yield Finding(path=path, problem=problem, delete=(path,), then="dvc repro")
         whole = [path.stem for path, problem in problems.items() if not problem]
         stopped = f"stopped after {whole[0]}" if whole else "stopped before its first checkpoint"
         problem = f"a training that {stopped}; it goes on unless its parameters or data have changed"
         yield Finding(path=folder, problem=problem, then="dvc repro", is_damage=False)
 
 
-def examine_leftovers() -> Iterator[Finding]:
-    """Temporary files of processes that were killed."""
-    for root in FOLDERS:
-        for folder in sorted([root, *(path for path in root.rglob("*") if path.is_dir())]):
-            for path in leftovers_in(folder):
-                problem = "a temporary file that nobody writes to any more"
-                yield Finding(path=path, problem=problem, delete=(path,), is_damage=False)
-
-
 def _problem(checkpoint: Path) -> str | None:
     try:
-        check_hash(checkpoint)
+        verify(checkpoint)
     except BadDataError as error:
-        return str(error)
+        return str(error).removeprefix(f"{checkpoint}: ")
     return None

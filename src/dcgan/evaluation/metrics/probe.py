@@ -1,4 +1,4 @@
-"""Linear probe: how well a linear classifier reads the digits from features, as the DCGAN paper does."""
+"""Linear probe: test accuracy of a linear classifier on features, as in the DCGAN paper."""
 
 import warnings
 

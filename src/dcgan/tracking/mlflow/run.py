@@ -94,6 +94,10 @@ class MlflowRun:
         if is_due and not self.link.is_busy:
             self._empty_buffer(self.link.send)
 
+    def log_timings(self, metrics: Mapping[str, float], *, step: int) -> None:
+        """As `log_metrics`."""
+        self.log_metrics(metrics, step=step)
+
     def log_figures(self, figures: Mapping[str, float]) -> None:
         """Record at the last step what a later stage found; a figure that the run shows already is not sent again.
 
