@@ -17,7 +17,6 @@ from dcgan.system.exit import run_stage
 from dcgan.system.files import require_writable, sha256_of, write_json
 from dcgan.system.tensors_file import load_arrays
 from dcgan.tracking.history import read_history
-from dcgan.tracking.sync import bring_up_to_date
 
 
 def main() -> None:
@@ -46,8 +45,6 @@ def main() -> None:
     save_training(workspace.EVALUATION_FIGURES, history)
     write_json(workspace.EVALUATION, report)
     write_json(workspace.METRICS, headline_metrics(report))
-
-    bring_up_to_date(params, to="evaluate")
     print(summary_line(report))
 
 

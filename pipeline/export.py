@@ -9,7 +9,6 @@ from dcgan.gan.networks import build_generator
 from dcgan.system.errors import BadDataError
 from dcgan.system.exit import run_stage
 from dcgan.system.files import sha256_of, write_bytes, write_json
-from dcgan.tracking.sync import bring_up_to_date
 
 
 def main() -> None:
@@ -24,7 +23,6 @@ def main() -> None:
     write_bytes(ONNX_GENERATOR, content)
     write_json(EXPORT, {"opset": opset, "generator_sha256": sha256_of(GENERATOR), **report})
 
-    bring_up_to_date(params, to="export")
     difference = report["parity"]["max_difference"]
     print(f"{ONNX_GENERATOR}: {len(content):,} bytes, at most {difference:.1e} from PyTorch's images")
 

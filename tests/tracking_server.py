@@ -50,11 +50,7 @@ class TrackingServer:
                 stderr=log,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + START_SECONDS
-        while not self._answers():
-            assert self._process.poll() is None, (self._folder / "server.log").read_text()
-            assert time.monotonic() < deadline, (self._folder / "server.log").read_text()
-            time.sleep(0.1)
+        wait_for_answer(f"{self.url}/health", self._process)
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to all its processes; returns when the kill is over."""
@@ -69,12 +65,18 @@ class TrackingServer:
         if self._process is not None:
             self.send(signal.SIGKILL)
 
-    def _answers(self) -> bool:
+
+def wait_for_answer(url: str, process: subprocess.Popen[bytes]) -> None:
+    """Wait until a server that was just started answers."""
+    deadline = time.monotonic() + START_SECONDS
+    while True:
         try:
-            with urllib.request.urlopen(f"{self.url}/health", timeout=5):
-                return True
+            urllib.request.urlopen(url, timeout=5).close()
+            return
         except OSError:
-            return False
+            assert process.poll() is None, f"{url}: the server has ended"
+            assert time.monotonic() < deadline, f"{url}: no answer"
+            time.sleep(0.2)
 
 
 class Proxy(ThreadingHTTPServer):

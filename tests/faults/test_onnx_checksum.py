@@ -15,7 +15,7 @@ from dcgan.inference.generator import Generator
 from dcgan.inference.model_file import read_model
 from dcgan.inference.triton import write_repository
 from dcgan.system.errors import BadDataError
-from dcgan.tracking.mlflow.onnx_model import load_onnx
+from dcgan.tracking.onnx_model import load_onnx
 from tiny_onnx import FOREIGN, WEIGHT, build_model, write_model
 
 DIGITS = re.compile(rb"content_sha256\x12@([0-9a-f]{64})")

@@ -1,25 +1,28 @@
-"""A real MLflow server that is away, dies, hangs, fails or dawdles while the stage `train` runs as a process.
+"""A real MLflow server that is away, dies, hangs, fails or is slow while the stage `train` runs as a process.
 
 Whatever it does, the training ends well with the bytes of an untracked one, having waited ten seconds at most in all,
 and `dcgan sync` makes the run complete afterwards.
 """
 
+import io
 import json
-import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
 
+from dcgan.commands.sync import sync_workspace
+from dcgan.config import workspace as files
 from dcgan.config.params_file import load_params
+from dcgan.config.schema import flatten
 from dcgan.tracking.history import read_history
 from tiny_workspace import new_workspace, run_stage, stage_command, stage_environment, weights_in
 from tracking_server import Proxy, TrackingServer, proxy_for
-from tracking_store import MLFLOW_WARNINGS, use_new_store
+from tracking_store import MLFLOW_WARNINGS, artifacts, grid_steps, points, runs_in, use_folder, use_new_store
 
 pytestmark = [
     pytest.mark.slow,
@@ -28,38 +31,42 @@ pytestmark = [
 ]
 
 LONGEST_BLOCK = 10.0
-STEPS = 1200
-TRAINING = {"epochs": 500, "max_steps": STEPS, "report_every": 10, "checkpoint_every": 600}
-OFTEN = TRAINING | {"sample_every": 150, "evaluate_every": 150}
-MIDDLE = "reports/samples/step-0000300.png"
-TIMED = """
-import atexit, json, pathlib, time
-from dcgan.tracking.mlflow import link
+STEPS, MIDDLE, EVERY = 120, 60, 30
+TRAINING = {"epochs": 500, "max_steps": STEPS, "report_every": 10, "checkpoint_every": 60, "sample_every": EVERY}
+NOTHING = "sent 0 points, 0 grids and 0 artifacts to run "
+PLANTED = f"""
+import atexit, pathlib, time
+from dcgan.tracking.jsonl import JsonlTracker
+from dcgan.tracking.live import LiveSync
 
-seconds = {"prepare": 0.0, "wait": 0.0}
+waited, genuine = 0.0, JsonlTracker.log_samples
 
-def timed(function, kind):
-    def wrapper(*arguments, **options):
-        started = time.monotonic()
+def timed(function):
+    def wrapper(*arguments):
+        global waited
+        waited -= time.monotonic()
         try:
-            return function(*arguments, **options)
+            return function(*arguments)
         finally:
-            seconds[kind] += time.monotonic() - started
+            waited += time.monotonic()
     return wrapper
 
-link.prepare = timed(link.prepare, "prepare")
-link.Link.__init__ = timed(link.Link.__init__, "wait")
-link.Link.attempt = timed(link.Link.attempt, "wait")
-link.Link.send = timed(link.Link.send, "wait")
-atexit.register(lambda: pathlib.Path("waited.json").write_text(json.dumps(seconds)))
+def rest(self, pixels, *, step):
+    genuine(self, pixels, step=step)
+    while step == {MIDDLE} and not pathlib.Path("go").exists():
+        time.sleep(0.02)
+
+JsonlTracker.log_samples = rest
+LiveSync.__enter__, LiveSync.__exit__ = timed(LiveSync.__enter__), timed(LiveSync.__exit__)
+atexit.register(lambda: pathlib.Path("waited.txt").write_text(str(waited)))
 """
-"""Goes before the stage's script: tells what it waits for tracking, less MLflow's import and the store's creation."""
+"""Goes before the stage's script: it rests in its middle, and tells how long it waits for tracking."""
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory) -> dict[str, bytes]:
     """What the training comes to without MLflow."""
-    workspace = new_workspace(tmp_path_factory.mktemp("untracked"), train=OFTEN)
+    workspace = new_workspace(tmp_path_factory.mktemp("untracked"), train=TRAINING)
     done = run_stage("train", workspace, absent=["mlflow"])
     assert done.returncode == 0, done.stderr
     return weights_in(workspace)
@@ -68,7 +75,7 @@ def weights(tmp_path_factory) -> dict[str, bytes]:
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
     (tmp_path / "workspace").mkdir()
-    return new_workspace(tmp_path / "workspace", train=OFTEN)
+    return new_workspace(tmp_path / "workspace", train=TRAINING)
 
 
 @pytest.fixture
@@ -81,25 +88,34 @@ def server(tmp_path: Path) -> Iterator[TrackingServer]:
 
 @pytest.fixture
 def proxy(server: TrackingServer) -> Iterator[Proxy]:
+    """Before a server that is at work."""
+    server.start()
     with proxy_for(server.port) as proxy:
         yield proxy
 
 
 def start_training(workspace: Path, uri: str) -> subprocess.Popen[str]:
+    """Start it, and return in its middle."""
     python, option, script = stage_command("train")
-    return subprocess.Popen(
-        [python, option, TIMED + script],
-        cwd=workspace,
-        env=stage_environment(workspace) | {"MLFLOW_TRACKING_URI": uri},
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
+    environment = stage_environment(workspace) | {"MLFLOW_TRACKING_URI": uri}
+    process = subprocess.Popen(
+        [python, option, PLANTED + script], cwd=workspace, env=environment, stderr=subprocess.PIPE, text=True
     )
+    wait_for(lambda: (workspace / files.SAMPLES / f"step-{MIDDLE:07d}.png").exists() or process.poll() is not None)
+    assert process.poll() is None, process.stderr.read()
+    return process
 
 
-def wait_for_the_middle(workspace: Path, process: subprocess.Popen[str]) -> None:
-    while not (workspace / MIDDLE).exists() and process.poll() is None:
-        time.sleep(0.02)
+def wait_for(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def is_tracked(uri: str) -> bool:
+    """Whether the first points have come."""
+    return any(points(run, "generator/loss", uri) for run in runs_in("tiny", uri))
 
 
 def train(
@@ -108,134 +124,111 @@ def train(
     """Train to the end, which comes in time and with these weights; returns the warnings."""
     process = start_training(workspace, uri)
     try:
-        wait_for_the_middle(workspace, process)
-        assert process.poll() is None, "it ended before its middle"
         in_the_middle()
+        (workspace / "go").touch()
         _, errors = process.communicate(timeout=300)
     finally:
         process.kill()
     assert process.returncode == 0, errors
-    seconds = json.loads((workspace / "waited.json").read_text())
-    waited = seconds["wait"] - seconds["prepare"]
+    waited = float((workspace / "waited.txt").read_text())
     print(f"waited {waited:.2f} s for MLflow at {uri}")
     assert waited < LONGEST_BLOCK
     assert weights_in(workspace) == weights
     return [line for line in errors.splitlines() if line.startswith("warning: MLflow")]
 
 
-def dcgan_sync(workspace: Path, uri: str) -> str:
-    """What `dcgan sync` says."""
-    done = subprocess.run(
-        [sys.executable, "-m", "dcgan.cli", "sync"],
-        cwd=workspace,
-        env=stage_environment(workspace) | {"MLFLOW_TRACKING_URI": uri},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    *_, line = done.stdout.splitlines()  # below the address that MLflow prints of a run that it ends
-    return line
+def dcgan_sync(workspace: Path, uri: str) -> list[str]:
+    """The lines that `dcgan sync` prints."""
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
+        use_folder(workspace, patch)
+        patch.setenv("MLFLOW_TRACKING_URI", uri)
+        sync_workspace()
+    assert "secret" not in printed.getvalue()
+    return printed.getvalue().splitlines()
 
 
-def runs_in(experiment: str, uri: str) -> list:
-    from mlflow import MlflowClient
-
-    client = MlflowClient(uri)
-    return list(client.search_runs([client.get_experiment_by_name(experiment).experiment_id]))
-
-
-def assert_whole(workspace: Path, uri: str) -> None:
-    """There is one run, and it holds everything that the training recorded, each point and each grid once."""
-    from mlflow import MlflowClient
-
-    client = MlflowClient(uri)
+def assert_whole(workspace: Path, uri: str, *, sent: Callable[[str], bool] = lambda _: True) -> None:
+    """After `dcgan sync`, which has `sent` something, one run holds all that was recorded, each point and grid once."""
+    (line,) = dcgan_sync(workspace, uri)
+    assert sent(line), line
+    (again,) = dcgan_sync(workspace, uri)
+    assert again.startswith(NOTHING)
     (run,) = runs_in("tiny", uri)
     assert run.info.status == "FINISHED"
-    flattened = load_params(workspace / "params.yaml").flattened()
-    assert run.data.params == {key: str(value) for key, value in flattened.items()}
-    tags = json.loads((workspace / "models/run.json").read_text())["tags"]
-    assert {"source_revision", "precision", "md5.data/dataset.safetensors", "mlflow.note.content"} <= tags.keys()
-    assert tags.items() <= run.data.tags.items()
-    (data,) = run.inputs.dataset_inputs
-    validation = json.loads((workspace / "reports/validation.json").read_text())
-    assert json.loads(data.dataset.profile) == {"sha256": validation["dataset_sha256"], "images": 200}
-
-    rows = read_history(workspace / "reports/history.jsonl")
-    keys = {key for row in rows for key in row} - {"step"}
+    params = flatten(load_params(workspace / files.PARAMS))
+    assert run.data.params == {key: str(value) for key, value in params.items()}
+    recorded = json.loads((workspace / "reports/run.json").read_text())
+    assert recorded["tags"].items() <= run.data.tags.items()
+    assert len(run.inputs.dataset_inputs) == 1
+    rows = read_history(workspace / files.HISTORY) + read_history(workspace / files.TIMINGS)
+    keys = {key for row in rows for key in row} - {"step", "time_ms"}
     assert {"generator/loss", "train/quick_fcd", "train/images_per_second"} <= keys
     assert max(row["step"] for row in rows) == STEPS
     for key in keys:
-        points = [(point.step, point.value) for point in client.get_metric_history(run.info.run_id, key)]
-        assert sorted(points) == sorted((row["step"], row[key]) for row in rows if key in row), key
-
-    images = [artifact.path for artifact in client.list_artifacts(run.info.run_id, "images")]
-    steps = sorted(int(re.search(r"step\+(\d+)", image)[1]) for image in images if image.endswith(".png"))
-    grids = (workspace / "reports/samples").glob("*.png")
-    assert steps == sorted(int(path.stem.removeprefix("step-")) for path in grids)
-    stored = [artifact.path for artifact in client.list_artifacts(run.info.run_id, "training")]
-    assert sorted(stored) == ["training/training.png", "training/validation.json"]
+        assert points(run, key, uri) == sorted((row["step"], row[key]) for row in rows if key in row), key
+    assert grid_steps(run, uri) == list(range(0, STEPS + 1, EVERY))
+    assert artifacts(run, "training", uri) == ["validation.json"]
 
 
-def assert_completed_by_sync(workspace: Path, uri: str) -> None:
-    """`dcgan sync` sends something, then nothing; the run is whole after both."""
-    nothing = "sent 0 points, 0 grids and 0 artifacts to run "
-    assert not dcgan_sync(workspace, uri).startswith(nothing)
-    assert_whole(workspace, uri)
-    assert dcgan_sync(workspace, uri).startswith(nothing)
-    assert_whole(workspace, uri)
+def is_something(line: str) -> bool:
+    return not line.startswith(NOTHING)
 
 
-def test_a_server_in_health_gets_everything_at_once_and_there_is_nothing_to_send_later(weights, workspace, server):
+def test_a_healthy_server_gets_everything_during_the_training(weights, workspace, server):
     server.start()
-    warnings = train(workspace, weights, server.url)
-    assert warnings == []
-    assert_whole(workspace, server.url)
-    assert dcgan_sync(workspace, server.url).startswith("sent 0 points, 0 grids and 0 artifacts to run ")
+    assert train(workspace, weights, server.url) == []
+    (run,) = runs_in("tiny", server.url)
+    assert run.info.status == "FINISHED"
+    assert_whole(workspace, server.url, sent=lambda line: line.startswith("sent 0 points, 0 grids and 1 artifacts"))
 
 
 def test_a_server_that_is_down_from_the_start_is_told_everything_when_it_is_up(weights, workspace, server):
-    warnings = train(workspace, weights, server.url)
-    assert len(warnings) == 1
+    assert len(train(workspace, weights, server.url)) == 1
     server.start()
-    assert_completed_by_sync(workspace, server.url)
+    assert_whole(workspace, server.url, sent=is_something)
 
 
-def test_a_server_that_is_killed_in_the_middle_and_restarted_misses_nothing(weights, workspace, server):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_server_that_dies_or_hangs_in_the_middle_is_given_up_and_told_later(weights, workspace, server, number):
     server.start()
-    warnings = train(workspace, weights, server.url, in_the_middle=lambda: server.send(signal.SIGKILL))
-    assert len(warnings) == 1
+
+    def fail() -> None:
+        wait_for(lambda: is_tracked(server.url))
+        server.send(number)
+
+    assert len(train(workspace, weights, server.url, in_the_middle=fail)) == 1
+    server.send(signal.SIGCONT) if number == signal.SIGSTOP else server.start()
+    assert_whole(workspace, server.url, sent=is_something)
+
+
+def test_a_server_that_hangs_from_the_start_is_told_everything_when_it_goes_on(weights, workspace, server):
     server.start()
-    assert_completed_by_sync(workspace, server.url)
+    server.send(signal.SIGSTOP)
+    assert len(train(workspace, weights, server.url)) == 1
+    server.send(signal.SIGCONT)
+    assert_whole(workspace, server.url, sent=is_something)
 
 
-def test_a_server_that_comes_back_while_training_goes_on_is_left_alone_until_later(weights, workspace, server):
+def test_a_server_that_comes_back_while_training_goes_on_misses_nothing(weights, workspace, server):
     server.start()
 
     def restart() -> None:
+        wait_for(lambda: is_tracked(server.url))
         server.send(signal.SIGKILL)
-        time.sleep(2)
         server.start()
 
     train(workspace, weights, server.url, in_the_middle=restart)
-    dcgan_sync(workspace, server.url)
     assert_whole(workspace, server.url)
-
-
-def test_a_server_that_hangs_in_the_middle_is_given_up_and_told_later(weights, workspace, server):
-    server.start()
-    warnings = train(workspace, weights, server.url, in_the_middle=lambda: server.send(signal.SIGSTOP))
-    assert len(warnings) == 1
-    server.send(signal.SIGCONT)
-    assert_completed_by_sync(workspace, server.url)
 
 
 def test_a_polite_stop_is_over_in_ten_seconds_though_the_server_hangs(weights, workspace, server):
     server.start()
     process = start_training(workspace, server.url)
-    wait_for_the_middle(workspace, process)
+    wait_for(lambda: is_tracked(server.url))
     server.send(signal.SIGSTOP)
     process.terminate()
+    (workspace / "go").touch()
     started = time.monotonic()
     _, errors = process.communicate(timeout=60)
     print(f"stopped within {time.monotonic() - started:.2f} s")
@@ -244,52 +237,33 @@ def test_a_polite_stop_is_over_in_ten_seconds_though_the_server_hangs(weights, w
     assert "train: stopped and saved after step" in errors
     server.send(signal.SIGCONT)
     assert train(workspace, weights, server.url) == []
-    assert_completed_by_sync(workspace, server.url)
+    assert_whole(workspace, server.url)
 
 
-def test_a_server_that_hangs_from_the_start_is_told_everything_when_it_goes_on(weights, workspace, server):
-    server.start()
-    server.send(signal.SIGSTOP)
-    warnings = train(workspace, weights, server.url)
-    assert len(warnings) == 1
-    server.send(signal.SIGCONT)
-    assert_completed_by_sync(workspace, server.url)
+@pytest.mark.parametrize("slowness", [("runs/create", 6.0, 0), ("", 3.5, 0), ("", 3.5, MIDDLE)])
+def test_a_slow_server_is_given_up_and_has_one_run_in_the_end(weights, workspace, proxy, slowness):
+    """A run that is created, but too late for the answer to be waited for, is found again."""
+    slow, delay, begin = slowness
 
+    def be_slow() -> None:
+        proxy.slow, proxy.delay = slow, delay
 
-def test_a_run_that_is_created_twice_for_want_of_an_answer_is_one_in_the_end(weights, workspace, server, proxy):
-    """MLflow's client repeats a request that was not answered in time; the server carries out both."""
-    server.start()
-    proxy.slow, proxy.delay = "runs/create", 6.0
-    warnings = train(workspace, weights, proxy.url)
-    assert len(warnings) == 1
-    assert len(runs_in("tiny", server.url)) == 2
-    assert_completed_by_sync(workspace, server.url)
-
-
-def test_a_server_that_fails_in_the_middle_is_told_later(weights, workspace, server, proxy):
-    server.start()
-    warnings = train(workspace, weights, proxy.url, in_the_middle=lambda: setattr(proxy, "status", 500))
-    assert len(warnings) == 1
-    proxy.status = None
-    assert_completed_by_sync(workspace, proxy.url)
-
-
-@pytest.mark.parametrize("slow_from", ["the start", "the middle"])
-def test_a_server_that_answers_each_request_just_in_time_is_given_up(weights, workspace, server, proxy, slow_from):
-    server.start()
-
-    def dawdle() -> None:
-        proxy.delay = 3.5
-
-    if slow_from == "the start":
-        dawdle()
-    warnings = train(workspace, weights, proxy.url, in_the_middle=dawdle)
-    assert len(warnings) == 1
-    assert "too slow" in warnings[0]
-    assert proxy.requests > 2
+    if begin == 0:
+        be_slow()
+    assert len(train(workspace, weights, proxy.url, in_the_middle=be_slow)) == 1
     proxy.delay = 0.0
-    time.sleep(4)  # what is on its way arrives
-    assert_completed_by_sync(workspace, proxy.url)
+    time.sleep(delay)  # what is on its way arrives
+    assert_whole(workspace, proxy.url, sent=is_something)
+
+
+def test_a_server_that_fails_in_the_middle_is_told_later(weights, workspace, proxy):
+    def fail() -> None:
+        wait_for(lambda: is_tracked(proxy.url))
+        proxy.status = 500
+
+    assert len(train(workspace, weights, proxy.url, in_the_middle=fail)) == 1
+    proxy.status = None
+    assert_whole(workspace, proxy.url, sent=is_something)
 
 
 def test_a_store_that_is_read_only_is_given_up_and_told_later(weights, workspace, tmp_path, monkeypatch):
@@ -298,13 +272,13 @@ def test_a_store_that_is_read_only_is_given_up_and_told_later(weights, workspace
     warnings = train(workspace, weights, f"sqlite:///file:{database}?mode=ro&uri=true")
     assert len(warnings) == 1
     assert "readonly database" in warnings[0]
-    assert_completed_by_sync(workspace, f"sqlite:///{database}")
+    assert_whole(workspace, f"sqlite:///{database}", sent=is_something)
 
 
 def test_an_outage_that_lasts_over_all_stages_is_made_up_for_by_one_sync(tmp_path, server):
     workspace = new_workspace(tmp_path, train={"max_steps": 60, "epochs": 10, "report_every": 10})
     uri, shown = (server.url.replace("://", f"://{user}@") for user in ("me:secret", "***"))
-    for stage in ("train", "evaluate", "export"):
+    for stage, code in {"train": 0, "evaluate": 0, "export": 0, "register": 69}.items():
         done = subprocess.run(
             stage_command(stage),
             cwd=workspace,
@@ -313,24 +287,18 @@ def test_an_outage_that_lasts_over_all_stages_is_made_up_for_by_one_sync(tmp_pat
             text=True,
             check=False,
         )
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == code, done.stderr
         assert "secret" not in done.stdout + done.stderr
     server.start()
-    for sent in ("artifacts", "sent 0 points, 0 grids and 0 artifacts"):
-        line = dcgan_sync(workspace, uri)
-        assert sent in line
-        assert line.endswith(f" at {shown}")
-
-    from mlflow import MlflowClient
-
-    client = MlflowClient(server.url)
+    for expected in ("artifacts", NOTHING):
+        sent, registered = dcgan_sync(workspace, uri)
+        assert expected in sent
+        assert sent.endswith(f" at {shown}")
+        assert registered.startswith("tiny-generator version 1 is challenger")
     (run,) = runs_in("tiny", server.url)
-    evaluation = json.loads((workspace / "reports/evaluation.json").read_text())
+    evaluation = json.loads((workspace / files.EVALUATION).read_text())
     assert run.info.status == "FINISHED"
     assert run.data.metrics["evaluation/fcd"] == evaluation["fcd"]
-    assert run.data.metrics["export/max_difference"] < 1e-4
     for key in run.data.metrics:
-        steps = [point.step for point in client.get_metric_history(run.info.run_id, key)]
+        steps = [step for step, _ in points(run, key, server.url)]
         assert len(steps) == len(set(steps)), key
-    for folder, files in {"training": 2, "evaluation": 10, "export": 1}.items():
-        assert len(client.list_artifacts(run.info.run_id, folder)) == files

@@ -1,6 +1,7 @@
 """Quick metrics of the samples during training; the stage `evaluate` measures the trained model in full."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -14,6 +15,9 @@ NUM_SAMPLES = 2_000
 NUM_REFERENCES = 10_000
 SEED = 0x7175696B
 """Of samples and choice of images: the same at every evaluation and in every run."""
+
+Generate = Callable[..., tuple[Tensor, Tensor | None]]
+"""(count=N, seed=S) → generated images [N, 1, 28, 28] in [-1, 1] and their labels [N], or None."""
 
 
 class QuickFcd:
@@ -38,14 +42,15 @@ class QuickFcd:
         self.floor = frechet_distance(feature_statistics(real.features), self._references)
         """The quick fcd of as many other training images."""
 
-    def __call__(self, images: Tensor, labels: Tensor | None) -> dict[str, float]:
-        """Metrics of generated images [num_samples, 1, 28, 28] in [-1, 1] with their labels [num_samples], or None.
+    def __call__(self, generate: Generate) -> dict[str, float]:
+        """Metrics of 2,000 generated images, or as many as the floor was measured on.
 
         Returns:
             train/quick_fcd, the Fréchet classifier distance, and train/quick_fcd_floor; train/mode_coverage, how many
             of the ten digits are predicted; train/label_error, the share of images that are not predicted as their
             label, if there are labels. If an image is not finite, only train/quick_fcd, which is NaN.
         """
+        images, labels = generate(count=self.num_samples, seed=SEED)
         if not torch.isfinite(images).all():
             return {"train/quick_fcd": math.nan}
         predictions = classify_pixels(self._classifier, to_pixels(images))

@@ -39,7 +39,7 @@ def load_generator(source: str) -> "Generator":
 
     if not source.startswith(REGISTRY):
         return Generator.load(source)
-    from dcgan.tracking.mlflow.download import download_model
+    from dcgan.tracking.download import download_model
 
     with TemporaryDirectory() as folder:
         path = download_model(source, Path(folder))

@@ -46,7 +46,7 @@ class ProgressBar:
         self._bar.write(line, file=sys.stdout)
 
     def log_metrics(self, metrics: Mapping[str, float], *, step: int) -> None:
-        """Show the newest losses, judgement and speed."""
+        """Show the newest losses and quick evaluation."""
         self._newest |= metrics
         shown = [form.format(self._newest[key]) for key, form in SHOWN.items() if key in self._newest]
         self._bar.set_postfix_str(", ".join(shown), refresh=False)
