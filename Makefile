@@ -82,7 +82,7 @@ pretrained: $(READY)  ## put the generator that the defaults train into the pack
 	dcgan info --model src/dcgan/inference/pretrained.onnx
 
 serve-check: $(READY)  ## the service's slow checks: browser, 10,000 made-up requests, MLflow's server, speed
-	pytest -m slow tests/service tests/pipeline/test_registered_model.py
+	pytest -m slow tests/service tests/tracking/test_download.py
 	python benchmarks/serving.py --model src/dcgan/inference/pretrained.onnx
 
 N ?= 200

@@ -2,7 +2,8 @@
 
 import re
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -12,8 +13,9 @@ import pytest
 from dcgan.config import workspace
 from dcgan.config.params_file import load_params
 from dcgan.system.files import sha256_of, write_bytes, write_json
-from dcgan.tracking.jsonl import JsonlTracker
+from dcgan.tracking.jsonl import JsonlTracker, step_of
 from dcgan.tracking.provenance import describe_training, note_weights
+from dcgan.tracking.record import RunRecord
 from dcgan.tracking.store import SETTINGS, create_store, tracking_uri
 from tiny_onnx import build_model, write_model
 
@@ -21,6 +23,7 @@ MLFLOW_WARNINGS = [
     "ignore:The ``noload`` loader strategy is deprecated",  # SQLAlchemy, of MLflow's tables
     "ignore:.*Any type hint is inferred as AnyType",  # MLflow, of its own chat models
 ]
+WEIGHTS = b"weights"
 EVALUATION = {
     "fcd": 0.12, "fcd_floor": 0.04, "fcd_spread": 0.01, "precision": 0.75, "precision_floor": 0.8, "recall": 0.85,
     "recall_floor": 0.9, "num_samples": 10_000, "num_seeds": 3, "label_accuracy": 0.99, "class_shares": [0.1] * 10,
@@ -63,8 +66,8 @@ def client(uri: str | None = None):
     return MlflowClient(uri or tracking_uri(), uri or tracking_uri())
 
 
-def runs_in(experiment: str = "tiny", uri: str | None = None) -> list:
-    found = client(uri).get_experiment_by_name(experiment)
+def runs_in(uri: str | None = None) -> list:
+    found = client(uri).get_experiment_by_name("tiny")
     return list(client(uri).search_runs([found.experiment_id])) if found else []
 
 
@@ -77,9 +80,31 @@ def artifacts(run, folder: str, uri: str | None = None) -> list[str]:
     return sorted(Path(each.path).name for each in client(uri).list_artifacts(run.info.run_id, folder))
 
 
-def grid_steps(run, uri: str | None = None) -> list[int]:
+def assert_holds(record: RunRecord, uri: str | None = None):
+    """The store's only run holds the record, each point, grid and figure once; returns the run."""
+    (run,) = runs_in(uri)
+    assert run.info.status == record.status
+    assert run.data.tags.items() >= record.tags.items()
+    assert run.data.params == record.params
+    assert len(run.inputs.dataset_inputs) == bool(record.dataset)
+    for key in {point.key for point in record.points}:
+        expected = sorted((point.step, point.value) for point in record.points if point.key == key)
+        assert points(run, key, uri) == expected, key
+    for key, value in record.figures.items():
+        assert points(run, key, uri) == [(record.last_step, value)], key
     names = [name for name in artifacts(run, "images", uri) if name.endswith(".png")]
-    return sorted(int(re.search(r"\+step\+(\d+)\+", name)[1]) for name in names)
+    steps = sorted(int(re.search(r"\+step\+(\d+)\+", name)[1]) for name in names)
+    assert steps == [step_of(path) for path in record.grids]
+    for folder, paths in record.files.items():
+        assert artifacts(run, folder, uri) == sorted(path.name for path in paths)
+    return run
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def start_training(folder: Path = TRAINING) -> None:
@@ -90,8 +115,8 @@ def start_training(folder: Path = TRAINING) -> None:
     describe_training(folder, params=params, config=params.gan)
 
 
-def write_training(steps: Sequence[int] = (10, 20, 30), *, weights: bytes | None = b"weights") -> None:
-    """What `train` leaves, or, without weights, has left when it is stopped after these steps."""
+def write_training(steps: Sequence[int] = (10, 20, 30), *, weights: bytes | None = WEIGHTS) -> None:
+    """What `train` leaves: 9 points and 3 grids; without weights, what it has left when it is stopped."""
     start_training()
     with JsonlTracker(TRAINING, resume_from_step=0, publish_to=workspace.REPORTS) as tracker:
         for step in steps:
@@ -114,7 +139,7 @@ def write_reports(**figures: object) -> None:
     write_json(workspace.EXPORT, of_these | {"opset": 20, "parity": {"max_difference": 1e-7}})
 
 
-def write_exported_model(weights: bytes = b"weights", **figures: object) -> None:
+def write_exported_model(weights: bytes = WEIGHTS, **figures: object) -> None:
     """What all stages before `register` leave; other weights give another ONNX file."""
     write_training(weights=weights)
     write_reports(**figures)

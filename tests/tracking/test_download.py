@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import tracking_store as tracked
 from damage import flip_bit
 from dcgan.commands.model_source import load_generator
 from dcgan.config import workspace
@@ -25,9 +26,8 @@ from dcgan.tracking.store import open_store
 from dcgan.tracking.sync import sync_run
 from tiny_workspace import write_dataset, write_params
 from tracking_server import TrackingServer, wait_for_answer
-from tracking_store import MLFLOW_WARNINGS, use_new_store, write_exported_model
 
-pytestmark = [pytest.mark.filterwarnings(warning) for warning in MLFLOW_WARNINGS]
+pytestmark = [pytest.mark.filterwarnings(warning) for warning in tracked.MLFLOW_WARNINGS]
 
 NAME = "tiny-generator"
 CHAMPION = f"models:/{NAME}@champion"
@@ -35,7 +35,7 @@ CHAMPION = f"models:/{NAME}@champion"
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch) -> Path:
-    use_new_store(tmp_path, monkeypatch)
+    tracked.use_new_store(tmp_path, monkeypatch)
     write_params(tmp_path)
     write_dataset(tmp_path, per_class=2)
     return tmp_path
@@ -43,7 +43,7 @@ def folder(tmp_path, monkeypatch) -> Path:
 
 def register_model(weights: bytes = b"weights", **figures: object) -> str:
     """The version of a new model."""
-    write_exported_model(weights, **figures)
+    tracked.write_exported_model(weights, **figures)
     params = load_params(workspace.PARAMS)
     with open_store() as client:
         run_id, _ = sync_run(client, read_model(params), experiment="tiny")

