@@ -15,16 +15,13 @@ from dcgan.data.dataset_file import load_dataset
 from dcgan.gan.recovery import train_with_rollbacks
 from dcgan.gan.sampling import sample_from_seed
 from dcgan.gan.state import build_state
-from dcgan.gan.tracker import TeeTracker
 from dcgan.gan.training import total_steps
 from dcgan.system.exit import run_stage
 from dcgan.system.files import require_writable
 from dcgan.system.locks import exclusive
 from dcgan.system.signals import stop_on_signals
-from dcgan.tracking.jsonl import JsonlTracker
-from dcgan.tracking.live import LiveSync
-from dcgan.tracking.progress import ProgressBar
-from dcgan.tracking.provenance import describe_training, note_weights
+from dcgan.tracking.live import track_training
+from dcgan.tracking.provenance import note_weights
 
 ROOMS = ("config", "data", "classifier", "gan")
 INPUTS = (workspace.DATASET, workspace.CLASSIFIER)
@@ -34,37 +31,26 @@ def main() -> None:
     """Train the GAN of params.yaml on data/dataset.safetensors; write its weights and the training's reports."""
     params = load_params(workspace.PARAMS)
     device = prepare_device(params.train)
-    config = resolve(params.gan, device)
-    data = load_dataset(workspace.DATASET, report_path=workspace.VALIDATION)
+    config, data = resolve(params.gan, device), load_dataset(workspace.DATASET, report_path=workspace.VALIDATION)
     quick_fcd = QuickFcd(load_classifier(workspace.CLASSIFIER, device=device), data.train)
+    evaluate = lambda generator: quick_fcd(partial(sample_from_seed, generator, config.model))  # noqa: E731
     batches = Batches(data.train, batch_size=config.train.batch_size, seed=config.train.seed, device=device)
     end = total_steps(config.train, steps_per_epoch=batches.steps_per_epoch)
     require_writable(workspace.MODELS, workspace.REPORTS, workspace.CHECKPOINTS)
 
     with exclusive(workspace.CHECKPOINTS / "lock"), stop_on_signals() as stop:
-        folder = CheckpointFolder(
-            workspace.CHECKPOINTS, fingerprint_of("train", config, INPUTS, rooms=ROOMS, device=device)
-        )
+        fingerprint = fingerprint_of("train", config, INPUTS, rooms=ROOMS, device=device)
+        folder = CheckpointFolder(workspace.CHECKPOINTS, fingerprint)
         state = folder.restore(build_state(config, device=device))
-        describe_training(folder.path, params=params, config=config)
-        log = JsonlTracker(folder.path, resume_from_step=state.step, publish_to=workspace.REPORTS)
-        mlflow = LiveSync(folder.path, experiment=params.tracking.experiment)
-        with mlflow, log, ProgressBar("train", start=state.step, end=end) as bar:
+        with track_training(folder.path, params=params, config=config, step=state.step, end=end) as tracker:
             state = train_with_rollbacks(
-                state,
-                batches,
-                config,
-                checkpoints=folder,
-                tracker=TeeTracker(log, bar),
-                evaluate=lambda generator: quick_fcd(partial(sample_from_seed, generator, config.model)),
-                stop_requested=stop,
+                state, batches, config, checkpoints=folder, tracker=tracker, evaluate=evaluate, stop_requested=stop
             )
             stop.raise_if_made(f"train: stopped and saved after step {state.step} of {end}; run it again to go on")
             folder.choose(state, config.train.keep)
             collapse = state.monitor.collapse(step=state.step, steps_per_epoch=batches.steps_per_epoch)
-            metadata = {"collapse": collapse} if collapse else {}
             networks = {"generator": state.generator_ema, "discriminator": state.discriminator}
-            save_weights(workspace.MODELS, metadata=metadata, **networks)
+            save_weights(workspace.MODELS, metadata={"collapse": collapse} if collapse else {}, **networks)
             note_weights(folder.path)
         folder.remove()
 

@@ -78,7 +78,7 @@ def test_a_best_that_is_damaged_or_gone_is_told_and_nothing_is_chosen_in_its_pla
     state.monitor.best_step = 10
     save_at(folder, state, 10, 20)
     damage(folder.path / "step-00000010.safetensors")
-    with pytest.raises(BadDataError, match=rf"{folder.path}.*10.*delete .* to train afresh"):
+    with pytest.raises(BadDataError, match=rf"{folder.path}.*10.*delete .* to train again"):
         folder.choose(state, "best")
 
 

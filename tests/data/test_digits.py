@@ -20,18 +20,18 @@ def arrays(folder: Path) -> dict[str, np.ndarray]:
     return read_arrays("digits", folder)
 
 
-def test_equal_bytes_are_written_again(folder: Path, tmp_path: Path) -> None:
+def test_equal_bytes_are_written_again(folder, tmp_path):
     paths = write_digits(tmp_path)
     assert [path.read_bytes() for path in paths] == [(folder / path.name).read_bytes() for path in paths]
 
 
-def test_a_fifth_of_each_class_is_for_testing(arrays: dict[str, np.ndarray]) -> None:
+def test_a_fifth_of_each_class_is_for_testing(arrays):
     train, test = (np.bincount(arrays[f"{split}_labels"]) for split in ("train", "test"))
     np.testing.assert_array_equal(train + test, np.bincount(load_digits().target))
     np.testing.assert_array_equal(test, (train + test) // 5)
 
 
-def test_images_lie_in_a_box_of_twenty_around_their_centre_of_mass(arrays: dict[str, np.ndarray]) -> None:
+def test_images_lie_in_a_box_of_twenty_around_their_centre_of_mass(arrays):
     table = image_table(arrays)
     assert table[["box_height", "box_width"]].to_numpy().max() == 20
     centres = table[["centre_y", "centre_x"]].to_numpy()
@@ -39,7 +39,7 @@ def test_images_lie_in_a_box_of_twenty_around_their_centre_of_mass(arrays: dict[
     assert centres.max() <= 14.5
 
 
-def test_a_digit_keeps_its_ink(arrays: dict[str, np.ndarray]) -> None:
+def test_a_digit_keeps_its_ink(arrays):
     digits = load_digits()
     first_zero = digits.images[np.flatnonzero(digits.target == 0)[0]]
     drawn = arrays["train_images"][np.flatnonzero(arrays["train_labels"] == 0)[0]]

@@ -54,7 +54,7 @@ def finding(findings: Findings, description: str) -> Finding:
     return found
 
 
-def test_a_good_data_set_meets_every_expectation(good: tuple[Findings, Path]) -> None:
+def test_a_good_data_set_meets_every_expectation(good):
     findings, _ = good
     assert failures_of(findings) == []
     assert finding(findings, "train: 40 images").observed == 40
@@ -62,13 +62,13 @@ def test_a_good_data_set_meets_every_expectation(good: tuple[Findings, Path]) ->
     assert mean.observed == pytest.approx((tiny_arrays()["train_images"] / 255).mean(), abs=1e-6)
 
 
-def test_equal_data_is_judged_equally_to_the_last_byte(good: tuple[Findings, Path], tmp_path: Path) -> None:
+def test_equal_data_is_judged_equally_to_the_last_byte(good, tmp_path):
     again = check(tiny_arrays(), tiny_facts(), tmp_path)
     first, second = (json.dumps([vars(each) for each in findings], allow_nan=False) for findings in (good[0], again))
     assert first == second
 
 
-def test_the_html_report_tells_the_expectations_in_words(good: tuple[Findings, Path]) -> None:
+def test_the_html_report_tells_the_expectations_in_words(good):
     _, data_docs = good
     assert (data_docs / "index.html").is_file()
     pages = "".join(page.read_text() for page in data_docs.glob("validations/**/*.html"))
@@ -76,7 +76,7 @@ def test_the_html_report_tells_the_expectations_in_words(good: tuple[Findings, P
         assert words in pages
 
 
-def test_what_is_wrong_fails_and_nothing_else(bad: Findings) -> None:
+def test_what_is_wrong_fails_and_nothing_else(bad):
     assert failures_of(bad) == [
         "train: 40 images",
         "no image is blank",
@@ -89,12 +89,12 @@ def test_what_is_wrong_fails_and_nothing_else(bad: Findings) -> None:
     ]
 
 
-def test_a_failed_row_count_shows_the_count(bad: Findings) -> None:
+def test_a_failed_row_count_shows_the_count(bad):
     failed = finding(bad, "train: 40 images")
     assert (failed.observed, failed.expected, failed.split) == (39, {"value": 40}, "train")
 
 
-def test_a_failed_expectation_of_every_row_shows_which_rows(bad: Findings) -> None:
+def test_a_failed_expectation_of_every_row_shows_which_rows(bad):
     shared = finding(bad, "at most 0 images have a copy in the other split")
     assert shared.unexpected_count == 2
     assert shared.observed == pytest.approx(2 / 79, abs=1e-6)
@@ -107,19 +107,19 @@ def test_a_failed_expectation_of_every_row_shows_which_rows(bad: Findings) -> No
     assert blank.examples == [{"ink_max": 0, "split": "train", "index": 3}]
 
 
-def test_failed_class_shares_are_shown(bad: Findings) -> None:
+def test_failed_class_shares_are_shown(bad):
     shares = [each.observed for each in bad if not each.success and (each.column or "").startswith("share_")]
     assert shares == pytest.approx([4 / 39] * 7 + [0, 8 / 39, 3 / 39], abs=1e-6)
 
 
-def test_known_copies_may_be_shared(bad: Findings, tmp_path: Path) -> None:
+def test_known_copies_may_be_shared(bad, tmp_path):
     arrays = tiny_arrays()
     arrays["train_images"][5] = arrays["test_images"][5]
     facts = dataclasses.replace(tiny_facts(max_shared=2), min_distinct=0.9)
     assert failures_of(check(arrays, facts, tmp_path)) == []
 
 
-def test_the_table_says_what_failed_by_how_much_and_where(bad: Findings) -> None:
+def test_the_table_says_what_failed_by_how_much_and_where(bad):
     output = io.StringIO()
     print_failures(bad, console=Console(file=output))
     text = output.getvalue()

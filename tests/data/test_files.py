@@ -31,12 +31,12 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_four_files_arrive_byte_for_byte_and_nothing_else(mirror: Path, raw: Path) -> None:
+def test_four_files_arrive_byte_for_byte_and_nothing_else(mirror, raw):
     download_files("mnist", raw, mirrors=[str(mirror)])
     assert contents(raw) == contents(mirror)
 
 
-def test_files_already_right_are_not_fetched_again(mirror: Path, raw: Path) -> None:
+def test_files_already_right_are_not_fetched_again(mirror, raw):
     write_files(raw, tiny_arrays())
     before = {path: path.stat().st_mtime_ns for path in raw.iterdir()}
     lines: list[str] = []
@@ -45,14 +45,14 @@ def test_files_already_right_are_not_fetched_again(mirror: Path, raw: Path) -> N
     assert lines == [f"{raw / name}: already there" for name in NAMES.values()]
 
 
-def test_a_damaged_file_in_place_is_replaced(mirror: Path, raw: Path) -> None:
+def test_a_damaged_file_in_place_is_replaced(mirror, raw):
     write_files(raw, tiny_arrays())
     (raw / LAST).write_bytes(b"damaged")
     download_files("mnist", raw, mirrors=[str(mirror)])
     assert contents(raw) == contents(mirror)
 
 
-def test_the_temporary_file_of_another_process_that_still_writes_stays(mirror: Path, raw: Path) -> None:
+def test_the_temporary_file_of_another_process_that_still_writes_stays(mirror, raw):
     """Whatever number stands in its name: that of a process in another container says nothing here."""
     raw.mkdir(parents=True)
     living = raw / f".{FIRST}.99999999.tmp"
@@ -61,18 +61,14 @@ def test_the_temporary_file_of_another_process_that_still_writes_stays(mirror: P
     assert living.read_bytes() == b"half"
 
 
-def test_a_mirror_of_the_environment_that_is_no_folder_is_refused_before_any_other(
-    mirror: Path, raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_mirror_of_the_environment_that_is_no_folder_is_refused_before_any_other(mirror, raw, tmp_path, monkeypatch):
     monkeypatch.setenv("MNIST_MIRROR", str(tmp_path / "missing"))
     with pytest.raises(UsageError, match=f"MNIST_MIRROR: {tmp_path / 'missing'}: "):
         download_files("mnist", raw, mirrors=[str(mirror)])
     assert not raw.exists()
 
 
-def test_the_mirror_of_the_environment_comes_first_and_torchvision_is_not_asked(
-    mirror: Path, raw: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_mirror_of_the_environment_comes_first_and_torchvision_is_not_asked(mirror, raw, monkeypatch):
     def refuse(name: str) -> None:
         raise AssertionError("asked")
 
@@ -84,7 +80,7 @@ def test_the_mirror_of_the_environment_comes_first_and_torchvision_is_not_asked(
     assert len(lines) == 4
 
 
-def test_a_source_that_failed_is_tried_last_for_the_other_files(mirror: Path, raw: Path, tmp_path: Path) -> None:
+def test_a_source_that_failed_is_tried_last_for_the_other_files(mirror, raw, tmp_path):
     missing = tmp_path / "missing"
     lines: list[str] = []
     download_files("mnist", raw, mirrors=[str(missing), str(mirror)], report=lines.append)
@@ -93,7 +89,7 @@ def test_a_source_that_failed_is_tried_last_for_the_other_files(mirror: Path, ra
     assert len(lines) == 5
 
 
-def test_a_source_with_some_of_the_files_is_gone_back_to(mirror: Path, raw: Path, tmp_path: Path) -> None:
+def test_a_source_with_some_of_the_files_is_gone_back_to(mirror, raw, tmp_path):
     partial = tmp_path / "partial"
     partial.mkdir()
     (partial / LAST).write_bytes((mirror / LAST).read_bytes())
@@ -102,13 +98,13 @@ def test_a_source_with_some_of_the_files_is_gone_back_to(mirror: Path, raw: Path
     assert sorted(contents(raw)) == sorted(NAMES.values())
 
 
-def test_without_any_source_the_message_says_what_to_set(mirror: Path, raw: Path) -> None:
+def test_without_any_source_the_message_says_what_to_set(mirror, raw):
     with pytest.raises(UnavailableError, match=r"neither MNIST_MIRROR nor data.mirrors names one; set MNIST_MIRROR"):
         download_files("mnist", raw, mirrors=())
     assert not raw.exists()
 
 
-def test_arrays_come_back_as_they_were_written(mirror: Path) -> None:
+def test_arrays_come_back_as_they_were_written(mirror):
     arrays = read_arrays("mnist", mirror)
     expected = tiny_arrays()
     assert tuple(arrays) == ARRAYS
@@ -117,7 +113,7 @@ def test_arrays_come_back_as_they_were_written(mirror: Path) -> None:
         assert arrays[key].dtype == np.uint8
 
 
-def test_a_label_beyond_nine_is_named_with_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_label_beyond_nine_is_named_with_its_place(tmp_path, monkeypatch):
     arrays = tiny_arrays()
     arrays["test_labels"][[5, 8]] = (10, 255)
     write_files(tmp_path, arrays)
@@ -127,7 +123,7 @@ def test_a_label_beyond_nine_is_named_with_its_place(tmp_path: Path, monkeypatch
         read_arrays("mnist", tmp_path)
 
 
-def test_mnist_is_pinned_by_sha256_and_size() -> None:
+def test_mnist_is_pinned_by_sha256_and_size():
     images, labels, *_ = files_of("mnist")
     assert images.name == "train-images-idx3-ubyte.gz"
     assert images.shape == (60_000, 28, 28)
@@ -135,7 +131,7 @@ def test_mnist_is_pinned_by_sha256_and_size() -> None:
     assert labels.checksum == "sha256:3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"
 
 
-def test_the_siblings_are_pinned_by_torchvision_and_come_in_the_same_order() -> None:
+def test_the_siblings_are_pinned_by_torchvision_and_come_in_the_same_order():
     for name in ("fashion_mnist", "kmnist"):
         files = files_of(name)
         assert [file.name for file in files] == [file.name for file in files_of("mnist")]
@@ -144,7 +140,7 @@ def test_the_siblings_are_pinned_by_torchvision_and_come_in_the_same_order() -> 
         assert all(file.checksum.startswith("md5:") for file in files)
 
 
-def test_the_embedded_digits_are_not_pinned_and_have_their_own_shapes() -> None:
+def test_the_embedded_digits_are_not_pinned_and_have_their_own_shapes():
     assert [(file.shape[0], file.checksum) for file in files_of("digits")] == [
         (1442, None),
         (1442, None),

@@ -20,7 +20,7 @@ def arrays_of(*images: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def test_two_pixels_give_the_numbers_worked_out_by_hand() -> None:
+def test_two_pixels_give_the_numbers_worked_out_by_hand():
     image = np.zeros((28, 28), np.uint8)
     image[4, 10] = 51
     image[8, 20] = 153
@@ -35,14 +35,14 @@ def test_two_pixels_give_the_numbers_worked_out_by_hand() -> None:
     assert row["sha256"] == hashlib.sha256(image.tobytes()).hexdigest()
 
 
-def test_a_blank_image_has_no_centre_and_an_empty_box() -> None:
+def test_a_blank_image_has_no_centre_and_an_empty_box():
     row = image_table(arrays_of(np.zeros((28, 28), np.uint8))).iloc[0]
     assert np.isnan(row["centre_y"])
     assert np.isnan(row["centre_x"])
     assert (row["box_height"], row["box_width"], row["ink_max"], row["ink_share"]) == (0, 0, 0, 0)
 
 
-def test_only_images_with_a_copy_in_the_other_split_are_shared() -> None:
+def test_only_images_with_a_copy_in_the_other_split_are_shared():
     arrays = tiny_arrays()
     arrays["train_images"][3] = arrays["test_images"][5]
     arrays["train_images"][8] = arrays["train_images"][7]
@@ -51,13 +51,13 @@ def test_only_images_with_a_copy_in_the_other_split_are_shared() -> None:
     assert list(zip(shared["split"], shared["index"], strict=True)) == [("train", 3), ("test", 5)]
 
 
-def test_chunks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_do_not_show(monkeypatch):
     whole = image_table(tiny_arrays())
     monkeypatch.setattr(module, "CHUNK", 7)
     assert image_table(tiny_arrays()).equals(whole)
 
 
-def test_the_summary_is_that_of_all_pixels() -> None:
+def test_the_summary_is_that_of_all_pixels():
     arrays = tiny_arrays()
     arrays["train_labels"][0] = 9
     summary = summarise_splits(image_table(arrays))

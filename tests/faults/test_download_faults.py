@@ -25,72 +25,57 @@ class Mirror(BaseHTTPRequestHandler):
     requests: Counter[str]
     closing: threading.Event
 
-    def do_GET(self) -> None:
+    def do_GET(self):
         _, behaviour, name = self.path.split("/", 2)
         self.requests[self.path] += 1
-        content = (self.folder / name).read_bytes() if behaviour != "page" else b""
-        getattr(self, behaviour)(content)
+        if behaviour.isdecimal():
+            self.send_error(int(behaviour))
+        else:
+            getattr(self, behaviour)((self.folder / name).read_bytes() if behaviour != "page" else b"")
 
-    def ok(self, content: bytes, **headers: str) -> None:
-        self.send_response(200)
+    def ok(self, content, status=200, **headers):
+        self.send_response(status)
         for key, value in ({"Content_Length": str(len(content))} | headers).items():
             self.send_header(key.replace("_", "-"), value)
         self.end_headers()
         self.wfile.write(content)
 
-    def forbidden(self, content: bytes) -> None:
-        self.send_error(403)
-
-    def missing(self, content: bytes) -> None:
-        self.send_error(404)
-
-    def busy(self, content: bytes) -> None:
-        self.send_error(503)
-
-    def flaky(self, content: bytes) -> None:
+    def flaky(self, content):
         if self.requests[self.path] < 3:
-            self.busy(content)
+            self.send_error(503)
         else:
             self.ok(content)
 
-    def hang(self, content: bytes) -> None:
+    def hang(self, content):
         self.closing.wait(30)
 
-    def drip(self, content: bytes) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        for byte in content:
-            if self.closing.wait(0.05):
-                return
-            self.wfile.write(bytes([byte]))
+    def drip(self, content):
+        self.ok(b"", Content_Length=str(len(content)))
+        while not self.closing.wait(0.05):
+            self.wfile.write(b"x")
 
-    def redirect(self, content: bytes) -> None:
-        self.send_response(302)
-        self.send_header("Location", "/page/login.html")
-        self.end_headers()
+    def redirect(self, content):
+        self.ok(b"", status=302, Location="/page/login.html")
 
-    def loop(self, content: bytes) -> None:
-        self.send_response(302)
-        self.send_header("Location", self.path)
-        self.end_headers()
+    def loop(self, content):
+        self.ok(b"", status=302, Location=self.path)
 
-    def page(self, content: bytes) -> None:
+    def page(self, content):
         self.ok(b"\n<!doctype html><title>Please log in</title>", Content_Type="text/html")
 
-    def half(self, content: bytes) -> None:
+    def half(self, content):
         self.ok(content[: len(content) // 2], Content_Length=str(len(content)))
 
-    def wrong(self, content: bytes) -> None:
+    def wrong(self, content):
         self.ok(content[:-1] + bytes([content[-1] ^ 1]))
 
-    def encoded(self, content: bytes) -> None:
+    def encoded(self, content):
         self.ok(content, Content_Encoding="gzip")
 
-    def flood(self, content: bytes) -> None:
+    def flood(self, content):
         self.ok(content * 1000)
 
-    def log_message(self, *args: object) -> None:
+    def log_message(self, *args):
         """Keep the test's output clean."""
 
 
@@ -147,13 +132,13 @@ def assert_whole(raw: Path, folder: Path) -> None:
     }
 
 
-def test_a_good_server_delivers_with_or_without_a_slash_at_the_end(server: str, folder: Path, raw: Path) -> None:
+def test_a_good_server_delivers_with_or_without_a_slash_at_the_end(server, folder, raw):
     download_files("mnist", raw, mirrors=[f"{server}/ok/"])
     assert_whole(raw, folder)
     assert set(Mirror.requests) == {f"/ok/{name}" for name in NAMES.values()}
 
 
-def test_a_server_that_recovers_is_asked_again(server: str, folder: Path, raw: Path) -> None:
+def test_a_server_that_recovers_is_asked_again(server, folder, raw):
     download_files("mnist", raw, mirrors=[f"{server}/flaky"])
     assert_whole(raw, folder)
     assert set(Mirror.requests.values()) == {3}
@@ -162,9 +147,9 @@ def test_a_server_that_recovers_is_asked_again(server: str, folder: Path, raw: P
 @pytest.mark.parametrize(
     ("behaviour", "reason", "requests"),
     [
-        ("forbidden", "HTTP 403 Forbidden", 1),
-        ("missing", "HTTP 404 Not Found", 1),
-        ("busy", "HTTP 503 Service Unavailable", 3),
+        ("403", "HTTP 403 Forbidden", 1),
+        ("404", "HTTP 404 Not Found", 1),
+        ("503", "HTTP 503 Service Unavailable", 3),
         ("hang", "no answer within 0.4 s", 3),
         ("drip", "not delivered within 1.5 s", 1),
         ("redirect", "answers with a web page instead of the file", 1),
@@ -172,9 +157,7 @@ def test_a_server_that_recovers_is_asked_again(server: str, folder: Path, raw: P
         ("half", "IncompleteRead", 3),
     ],
 )
-def test_a_source_that_does_not_deliver_is_named_with_its_reason(
-    server: str, raw: Path, behaviour: str, reason: str, requests: int
-) -> None:
+def test_a_source_that_does_not_deliver_is_named_with_its_reason(server, raw, behaviour, reason, requests):
     started = time.monotonic()
     error = failure(raw, f"{server}/{behaviour}")
     assert time.monotonic() - started < 3
@@ -185,23 +168,23 @@ def test_a_source_that_does_not_deliver_is_named_with_its_reason(
     assert Mirror.requests[f"/{behaviour}/{FIRST}"] == requests
 
 
-def test_all_sources_are_listed_in_order_each_with_its_reason(server: str, raw: Path, tmp_path: Path) -> None:
-    places = [f"{server}/forbidden", str(tmp_path / "nowhere"), "http://127.0.0.1:1/mnist", "ftp://127.0.0.1/mnist"]
+def test_all_sources_are_listed_in_order_each_with_its_reason(server, raw, tmp_path):
+    places = [f"{server}/403", str(tmp_path / "nowhere"), "http://127.0.0.1:1/mnist", "ftp://127.0.0.1/mnist"]
     message = str(failure(raw, *places))
     reasons = ["HTTP 403 Forbidden", "No such file or directory", "Connection refused", "neither a folder nor an http"]
     positions = [message.index(f"{place}/{FIRST}: {why}") for place, why in zip(places, reasons, strict=True)]
     assert positions == sorted(positions)
 
 
-def test_the_next_source_helps_out(server: str, folder: Path, raw: Path) -> None:
-    bad = [f"{server}/{behaviour}" for behaviour in ("forbidden", "busy", "hang", "redirect", "half", "wrong")]
+def test_the_next_source_helps_out(server, folder, raw):
+    bad = [f"{server}/{behaviour}" for behaviour in ("403", "503", "hang", "redirect", "half", "wrong")]
     download_files("mnist", raw, mirrors=[*bad, f"{server}/ok"])
     assert_whole(raw, folder)
     assert Mirror.requests[f"/hang/{FIRST}"] == 3, "a source that failed is tried last for the other files"
 
 
-def test_wrong_bytes_everywhere_are_bad_data_with_both_hashes(server: str, folder: Path, raw: Path) -> None:
-    error = failure(raw, f"{server}/wrong", f"{server}/forbidden")
+def test_wrong_bytes_everywhere_are_bad_data_with_both_hashes(server, folder, raw):
+    error = failure(raw, f"{server}/wrong", f"{server}/403")
     content = (folder / FIRST).read_bytes()
     flipped = content[:-1] + bytes([content[-1] ^ 1])
     expected, found = (hashlib.sha256(each).hexdigest() for each in (content, flipped))
@@ -209,31 +192,29 @@ def test_wrong_bytes_everywhere_are_bad_data_with_both_hashes(server: str, folde
     assert error.exit_code == 65
     size = f"({len(content):,} bytes)"
     assert f"expected sha256 {expected} {size}, found {found} {size}" in str(error)
-    assert f"{server}/forbidden/{FIRST}: HTTP 403 Forbidden" in str(error)
+    assert f"{server}/403/{FIRST}: HTTP 403 Forbidden" in str(error)
 
 
-def test_a_source_that_sends_too_much_is_cut_off(server: str, raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_source_that_sends_too_much_is_cut_off(server, raw, monkeypatch):
     monkeypatch.setattr(fetch, "MAX_BYTES", 100_000)
     error = failure(raw, f"{server}/flood")
     assert isinstance(error, BadDataError)
     assert "sends more than 100,000 bytes" in str(error)
 
 
-def test_a_file_whose_own_packing_is_called_an_encoding_stays_packed(server: str, folder: Path, raw: Path) -> None:
+def test_a_file_whose_own_packing_is_called_an_encoding_stays_packed(server, folder, raw):
     download_files("mnist", raw, mirrors=[f"{server}/encoded"])
     assert_whole(raw, folder)
 
 
-def test_the_folder_of_the_environment_is_preferred_to_a_server(
-    server: str, folder: Path, raw: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_folder_of_the_environment_is_preferred_to_a_server(server, folder, raw, monkeypatch):
     monkeypatch.setenv("MNIST_MIRROR", str(folder))
     download_files("mnist", raw, mirrors=[f"{server}/ok"])
     assert_whole(raw, folder)
     assert not Mirror.requests
 
 
-def test_a_folder_with_a_damaged_file_is_passed_over(server: str, folder: Path, raw: Path, tmp_path: Path) -> None:
+def test_a_folder_with_a_damaged_file_is_passed_over(server, folder, raw, tmp_path):
     damaged = tmp_path / "damaged"
     damaged.mkdir()
     (damaged / FIRST).write_bytes((folder / FIRST).read_bytes()[:100])

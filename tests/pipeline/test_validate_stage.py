@@ -57,7 +57,7 @@ def blank_out(*indices: int) -> None:
     write_idx(IMAGES, images)
 
 
-def test_the_digits_pass_and_their_report_names_the_file(workspace: Path) -> None:
+def test_the_digits_pass_and_their_report_names_the_file(workspace):
     report = json.loads(VALIDATION.read_text())
     assert report["dataset"] == "digits"
     assert report["success"] is True
@@ -68,22 +68,20 @@ def test_the_digits_pass_and_their_report_names_the_file(workspace: Path) -> Non
     assert (DATA_DOCS / "index.html").is_file()
 
 
-def test_the_written_file_holds_the_raw_images(workspace: Path) -> None:
+def test_the_written_file_holds_the_raw_images(workspace):
     dataset = load_dataset(DATASET, report_path=VALIDATION)
     np.testing.assert_array_equal(dataset.train.images.numpy(), read_idx(IMAGES, shape=(1442, 28, 28)))
     np.testing.assert_array_equal(dataset.train.labels.numpy(), read_idx(LABELS, shape=(1442,)))
 
 
-def test_running_again_changes_no_byte(workspace: Path, stages: SimpleNamespace) -> None:
+def test_running_again_changes_no_byte(workspace, stages):
     before = {path: path.read_bytes() for path in (DATASET, VALIDATION, IMAGES, LABELS)}
     stages.download()
     stages.validate()
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_data_that_fails_leaves_a_report_and_a_table_but_no_data_set(
-    workspace: Path, stages: SimpleNamespace, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_data_that_fails_leaves_a_report_and_a_table_but_no_data_set(workspace, stages, capsys):
     blank_out(4, 7)
     with pytest.raises(BadDataError, match=r"data/raw: \d+ of \d+ expectations of digits failed; see reports/valid"):
         stages.validate()
@@ -100,13 +98,13 @@ def test_data_that_fails_leaves_a_report_and_a_table_but_no_data_set(
         load_dataset(DATASET, report_path=VALIDATION)
 
 
-def test_damaged_data_stops_before_the_gate(workspace: Path, stages: SimpleNamespace) -> None:
+def test_damaged_data_stops_before_the_gate(workspace, stages):
     IMAGES.write_bytes(IMAGES.read_bytes()[:5000])
     with pytest.raises(BadDataError, match=r"train-images-idx3-ubyte\.gz: expected a whole gzip file"):
         stages.validate()
 
 
-def test_files_of_another_data_set_are_refused(workspace: Path, stages: SimpleNamespace) -> None:
+def test_files_of_another_data_set_are_refused(workspace, stages):
     Path("params.yaml").write_text("data: {name: mnist}")
     with pytest.raises(BadDataError, match=r"train-images-idx3-ubyte\.gz: expected sha256 440fcabf"):
         stages.validate()

@@ -1,6 +1,7 @@
 """When a connection is cut off, by a clock and a wire of the test's own: a kernel's buffers hide slow readers."""
 
 import asyncio
+from unittest.mock import Mock
 
 import pytest
 
@@ -10,33 +11,14 @@ SECONDS = 10
 MOST_IN_TIME = SECONDS * MIN_READ_RATE
 
 
-class Wire:
-    """A transport that says how much is unread, and whether it was cut."""
-
-    unread = 0
-    cut = False
-    written = b""
-
-    def get_write_buffer_size(self) -> int:
-        return self.unread
-
-    def is_closing(self) -> bool:
-        return self.cut
-
-    def write(self, data: bytes) -> None:
-        self.written += data
-
-    def close(self) -> None:
-        self.cut = True
-
-    abort = close
-
-
 class Watched:
-    """A connection with a clock of its own."""
+    """A connection with a clock of its own, and with a wire that says how much is unread."""
 
     def __init__(self) -> None:
-        self.now, self.wire = 0.0, Wire()
+        self.now, self.unread = 0.0, 0
+        self.wire = Mock(spec=asyncio.Transport)
+        self.wire.get_write_buffer_size.side_effect = lambda: self.unread
+        self.wire.is_closing.return_value = False
         self.connections = Connections(request_seconds=SECONDS, now=lambda: self.now)
         self.connection = Connection(self.connections, asyncio.Protocol())
         self.connection.connection_made(self.wire)
@@ -44,7 +26,7 @@ class Watched:
     def is_cut_after(self, seconds: float) -> bool:
         self.now += seconds
         self.connections.cut_off_late()
-        return self.wire.cut
+        return self.wire.abort.called or self.wire.close.called
 
     async def answer(self) -> None:
         async def app(_scope, _receive, _send) -> None:
@@ -62,7 +44,7 @@ def watched() -> Watched:
 def answered(watched: Watched) -> Watched:
     """A connection that has just been answered with 10 terms' worth."""
     asyncio.run(watched.answer())
-    watched.wire.unread = 10 * MOST_IN_TIME
+    watched.unread = 10 * MOST_IN_TIME
     watched.connection.pause_writing()
     assert not watched.is_cut_after(0.1)
     return watched
@@ -75,43 +57,43 @@ def test_a_request_has_to_come_in_time_the_first_and_every_later_one(watched):
     watched.connection.data_received(b"\r\n")
     assert not watched.is_cut_after(SECONDS)
     assert watched.is_cut_after(0.1)
-    assert watched.wire.written.startswith(b"HTTP/1.1 408 ")
+    assert watched.wire.write.call_args[0][0].startswith(b"HTTP/1.1 408 ")
 
 
 def test_who_reads_less_than_the_least_rate_is_cut(answered):
-    answered.wire.unread -= MOST_IN_TIME - 1
+    answered.unread -= MOST_IN_TIME - 1
     assert not answered.is_cut_after(SECONDS)
     assert answered.is_cut_after(0.1)
 
 
 def test_who_reads_at_the_least_rate_is_not_until_they_stop(answered):
     for _ in range(5):
-        answered.wire.unread -= MOST_IN_TIME
+        answered.unread -= MOST_IN_TIME
         assert not answered.is_cut_after(SECONDS + 1)
     assert answered.is_cut_after(SECONDS + 1)
 
 
 @pytest.mark.parametrize(("left", "cut"), [(0, False), (1, True)])
 def test_of_a_short_rest_all_must_be_read(answered, left, cut):
-    answered.wire.unread = 1000
+    answered.unread = 1000
     answered.connection.resume_writing()
     assert not answered.is_cut_after(0.1)
-    answered.wire.unread = left
+    answered.unread = left
     assert answered.is_cut_after(SECONDS + 1) == cut
 
 
 def test_the_next_answer_has_a_term_of_its_own(answered):
-    answered.wire.unread = 10
+    answered.unread = 10
     answered.connection.resume_writing()
     assert not answered.is_cut_after(SECONDS - 1)
-    answered.wire.unread = 10 * MOST_IN_TIME
+    answered.unread = 10 * MOST_IN_TIME
     answered.connection.pause_writing()
     assert not answered.is_cut_after(2)
 
 
 def test_what_waits_for_slow_readers_is_counted_while_it_does(answered):
     assert answered.connections.unread_bytes() == 10 * MOST_IN_TIME
-    answered.wire.unread = 10
+    answered.unread = 10
     assert answered.connections.unread_bytes() == 0
     answered.connection.connection_lost(OSError())
     assert not answered.connections

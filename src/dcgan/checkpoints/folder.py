@@ -46,7 +46,7 @@ class CheckpointFolder:
                 old.unlink()
 
     def choose(self, state: Resumable, kept: Kept) -> None:
-        """Make the last state the one that training hands on: itself, or the best on the way to it, which is printed.
+        """Make the last state the one whose weights are saved: with `best`, the best checkpoint is loaded and printed.
 
         Raises:
             BadDataError: the best is damaged or gone.
@@ -56,11 +56,11 @@ class CheckpointFolder:
             return
         best = next((path for path in checkpoints_in(self.path) if step_of(path) == best_step), None)
         if best is None:
-            raise BadDataError(f"{self.path}: the best, of step {best_step}, is gone; delete it to train afresh")
+            raise BadDataError(f"{self.path}: the best, of step {best_step}, is gone; delete the folder to train again")
         try:
             _load(best, state)
         except BadDataError as error:
-            raise BadDataError(f"{error}; delete {self.path} to train afresh") from error
+            raise BadDataError(f"{error}; delete {self.path} to train again") from error
         print(f"{best}: kept, the best of the run, after step {state.step}")
 
     def restore(self, state: State) -> State:
@@ -92,7 +92,7 @@ class CheckpointFolder:
             return state
         if damaged:
             reasons = "; ".join(damaged.values())
-            raise BadDataError(f"every checkpoint is damaged: {reasons}; delete {self.path} to start afresh")
+            raise BadDataError(f"every checkpoint is damaged: {reasons}; delete {self.path} to train again")
         for line in self._others():
             print(line, file=sys.stderr)
         return state
@@ -105,7 +105,7 @@ class CheckpointFolder:
         shutil.rmtree(self.path.rename(self.path.with_suffix(FINISHED)))
 
     def _others(self) -> Iterator[str]:
-        """A line for each unfinished training of the same stage that cannot be gone on with."""
+        """A line for each unfinished training of the same stage that cannot be resumed."""
         for path in sorted(set(self.path.parent.glob(f"*/{FINGERPRINT}")) - {self.path / FINGERPRINT}):
             try:
                 theirs = read_json(path, made_by=self.fingerprint["stage"])
@@ -118,7 +118,7 @@ class CheckpointFolder:
                 differences = ", ".join(f"{name} ({was}, now {now})" for name, (was, now) in values.items())
                 yield (
                     f"note: {path.parent} holds an unfinished training that differs in {differences or 'nothing known'}"
-                    "; it is left alone, and this one starts afresh; delete the folder if it is not wanted"
+                    "; it is left alone, and this one starts at step 0; delete the folder if it is not wanted"
                 )
 
 

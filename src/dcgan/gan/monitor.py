@@ -34,7 +34,7 @@ class Monitor:
     """Whether the training had collapsed when `new_collapse` was last asked."""
 
     def note_step(self, measured: Mapping[str, Tensor]) -> None:
-        """Count on the device, so that nobody waits for it, whether the discriminator was always right."""
+        """Count whether the discriminator was right about every image; on the device, without waiting for it."""
         if "discriminator/accuracy" in measured:
             self.saturation = (self.saturation + 1) * (measured["discriminator/accuracy"] == 1)
 
@@ -71,7 +71,7 @@ class Monitor:
         return f"{coverage}, discriminator right about every image for {int(self.saturation)} steps"
 
     def new_collapse(self, *, step: int, steps_per_epoch: int) -> str | None:
-        """As `collapse`, but None where the last call told of it already."""
+        """As `collapse`, but None if the training had collapsed at the last call already."""
         collapse, was_collapsed = self.collapse(step=step, steps_per_epoch=steps_per_epoch), self.is_collapsed
         self.is_collapsed = collapse is not None
         return None if was_collapsed else collapse

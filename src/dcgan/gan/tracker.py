@@ -1,4 +1,4 @@
-"""Where a training run reports to: the protocol, and a tracker that passes everything on to several."""
+"""Where a training reports to: the protocol, and a tracker that passes everything on to several."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 
 class Tracker(Protocol):
-    """What training tells the world. Metric keys read `player/quantity`, e.g. `generator/loss`."""
+    """What records a training. Metric keys read `player/quantity`, e.g. `generator/loss`."""
 
     def log_metrics(self, metrics: Mapping[str, float], *, step: int) -> None:
         """Record the finite `metrics` as they were after `step` steps; equal runs give equal ones."""
@@ -20,10 +20,10 @@ class Tracker(Protocol):
         """Record one grid of samples, uint8 [height, width], as drawn after `step` steps."""
 
     def log_event(self, name: str, text: str) -> None:
-        """Record something that a person should know; the same `name` replaces what it told before."""
+        """Record a text that a person should read; it replaces an earlier one of the same `name`."""
 
     def rewind(self, step: int) -> None:
-        """Forget what came after `step`, and for 0 what came at it: training goes back there, and it comes anew."""
+        """Forget what came after `step`, and for 0 what came at it: training goes back there, and all comes again."""
 
 
 class TeeTracker:

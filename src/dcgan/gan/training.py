@@ -34,16 +34,16 @@ def train(
     evaluate: Evaluate | None = None,
     stop_requested: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Train `state` in place until the last step, or until told to stop; the step decides all randomness.
+    """Train `state` in place until the last step, or until a stop is requested.
 
-    PyTorch's global randomness, which dropout draws from, is seeded anew at every step.
+    All randomness is a function of seed and step: PyTorch's own, which dropout draws from, is seeded at every step.
 
     Args:
         state: the state to go on from; a restored checkpoint ends in the same weights as an uninterrupted run.
         batches: the training set.
         config: `train.precision` must be resolved; `train.seed` is that of everything drawn from here on.
-        tracker: is told the averages of every `report_every` steps, and shown a grid of samples when due.
-        on_checkpoint: is handed the state every `checkpoint_every` steps, when `evaluate` finds it the best so far,
+        tracker: gets the averages of every `report_every` steps, and a grid of samples when due.
+        on_checkpoint: gets the state every `checkpoint_every` steps, when `evaluate` finds it the best so far,
             and when the run ends or is stopped.
         evaluate: is called every `evaluate_every` steps; without it, `stop_when` does not apply.
         stop_requested: is asked before each step.

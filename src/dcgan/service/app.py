@@ -15,9 +15,8 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from dcgan import __version__
-from dcgan.inference.encoding import encode_npy
+from dcgan.inference.encoding import Samples, encode_npy
 from dcgan.service import images, v2
-from dcgan.service.batching import Batcher
 from dcgan.service.errors import RequestError
 from dcgan.service.limits import Limits
 from dcgan.service.metrics import CONTENT_TYPE, Metrics
@@ -99,28 +98,32 @@ def _add_images(app: FastAPI, model: ServedModel, limits: Limits) -> None:
     content["application/json"]["schema"] = {"type": "object"}
     described = {200: {"content": content, "description": "As the Accept header asks; a PNG grid by default."}}
 
-    async def answer(batcher: Batcher, order: images.Order, accept: str) -> Response:
+    async def answer(request: images.ImagesRequest | images.InterpolationRequest, accept: str) -> Response:
+        batcher = model.batcher
+        latents, labels = request.inputs(batcher.generator, most=limits.max_images)
         media_type, encode = images.encoder_for(accept)
-        drawn = await batcher.draw(order.latents, order.labels)
-        samples = order.to_samples(drawn.pixels, batcher.generator)
+        drawn = await batcher.draw(latents, labels)
+        samples = Samples(
+            pixels=drawn.pixels,
+            labels=labels,
+            seed=request.seed,
+            truncation=request.truncation,
+            model_sha256=batcher.generator.info.sha256,
+        )
         encoded = encode(samples) if encode is encode_npy else await asyncio.to_thread(encode, samples)
         return Response(encoded, media_type=media_type, headers={"x-model-sha256": samples.model_sha256})
 
     @app.post("/v1/images", responses=described, response_class=Response, tags=["digits"])  # type: ignore[arg-type]
     async def _images(request: images.ImagesRequest, accept: Annotated[str, Header()] = "*/*") -> Response:
         """Draw digits."""
-        batcher = model.batcher
-        return await answer(batcher, images.order_images(request, batcher.generator, most=limits.max_images), accept)
+        return await answer(request, accept)
 
     @app.post("/v1/walks", responses=described, response_class=Response, tags=["digits"])  # type: ignore[arg-type]
     async def _interpolations(
         request: images.InterpolationRequest, accept: Annotated[str, Header()] = "*/*"
     ) -> Response:
         """Draw the interpolation between the digits of two seeds."""
-        batcher = model.batcher
-        return await answer(
-            batcher, images.order_interpolation(request, batcher.generator, most=limits.max_images), accept
-        )
+        return await answer(request, accept)
 
 
 def _add_v2(app: FastAPI, model: ServedModel, limits: Limits, readiness: Readiness) -> None:

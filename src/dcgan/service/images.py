@@ -3,11 +3,8 @@
 import io
 import json
 import zipfile
-from dataclasses import dataclass
 from typing import Annotated
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
 from dcgan.inference.encoding import Encoder, Samples, encode_npy, encode_png
@@ -25,12 +22,10 @@ Truncation = Annotated[
 ]
 
 
-class _Request(Message):
-    model_config = ConfigDict(strict=True)
-
-
-class ImagesRequest(_Request):
+class ImagesRequest(Message):
     """Digits from one seed."""
+
+    model_config = ConfigDict(strict=True)
 
     count: Annotated[int, Field(ge=1, description="How many; the service has a limit of its own.")] = 64
     digits: Annotated[
@@ -40,9 +35,17 @@ class ImagesRequest(_Request):
     seed: Seed = 0
     truncation: Truncation = 1.0
 
+    def inputs(self, generator: Generator, *, most: int) -> tuple[Latents, Labels | None]:
+        """What to draw from; UsageError or RequestError if the model or the limit does not allow it."""
+        require_at_most(self.count, most, "count")
+        latents = generator.latents_for(self.count, seed=self.seed, truncation=self.truncation)
+        return latents, generator.labels_for(self.count, digits=self.digits)
 
-class InterpolationRequest(_Request):
+
+class InterpolationRequest(Message):
     """Digits between the first digit of one seed and that of another."""
+
+    model_config = ConfigDict(strict=True)
 
     from_seed: Seed
     to_seed: Seed
@@ -50,49 +53,17 @@ class InterpolationRequest(_Request):
     digit: Annotated[Digit | None, Field(description="Which digit to draw all the way; null: 0.")] = None
     truncation: Truncation = 1.0
 
+    @property
+    def seed(self) -> int:
+        """The one that the first digit is drawn from."""
+        return self.from_seed
 
-@dataclass(frozen=True, kw_only=True)
-class Order:
-    """What to draw, and what is told about it."""
-
-    latents: Latents
-    labels: Labels | None
-    seed: int
-    truncation: float
-
-    def to_samples(self, pixels: NDArray[np.uint8], generator: Generator) -> Samples:
-        """The digits drawn, with what they were drawn from."""
-        return Samples(
-            pixels=pixels,
-            labels=self.labels,
-            seed=self.seed,
-            truncation=self.truncation,
-            model_sha256=generator.info.sha256,
-        )
-
-
-def order_images(request: ImagesRequest, generator: Generator, *, most: int) -> Order:
-    """The latents and labels of a request; UsageError or RequestError if the model or the limit does not allow it."""
-    require_at_most(request.count, most, "count")
-    return Order(
-        latents=generator.latents_for(request.count, seed=request.seed, truncation=request.truncation),
-        labels=generator.labels_for(request.count, digits=request.digits),
-        seed=request.seed,
-        truncation=request.truncation,
-    )
-
-
-def order_interpolation(request: InterpolationRequest, generator: Generator, *, most: int) -> Order:
-    """The latents and labels of an interpolation; errors as `order_images`."""
-    require_at_most(request.steps, most, "steps")
-    return Order(
-        latents=generator.interpolation_latents(
-            request.from_seed, request.to_seed, steps=request.steps, truncation=request.truncation
-        ),
-        labels=generator.interpolation_labels(request.steps, digit=request.digit),
-        seed=request.from_seed,
-        truncation=request.truncation,
-    )
+    def inputs(self, generator: Generator, *, most: int) -> tuple[Latents, Labels | None]:
+        """As of `ImagesRequest`."""
+        require_at_most(self.steps, most, "steps")
+        ends, truncation = (self.from_seed, self.to_seed), self.truncation
+        latents = generator.interpolation_latents(*ends, steps=self.steps, truncation=truncation)
+        return latents, generator.interpolation_labels(self.steps, digit=self.digit)
 
 
 def require_at_most(count: int, most: int, name: str) -> None:

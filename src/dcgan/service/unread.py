@@ -1,4 +1,4 @@
-"""What is held of answers: those on their way, and those that clients have not read yet."""
+"""What waits for clients to read it: answers on their way, and those in the connections' buffers."""
 
 from collections.abc import Callable
 
@@ -13,18 +13,10 @@ class Bounded:
     """Sends an answer only if there is room for it beside those that are not read yet; plain ASGI, inside `Guarded`.
 
     A client that asks for much and reads little is cut off in time, but what waits for it until then, over all
-    connections, must not outgrow the machine.
+    connections, must not outgrow the machine. One answer has room whatever its size where nothing else waits.
     """
 
     def __init__(self, app: ASGIApp, *, most: int, unread: Callable[[], int], answer: Answer) -> None:
-        """Wrap an application.
-
-        Args:
-            app: the application.
-            most: bytes; one answer has room whatever its size where nothing else waits.
-            unread: bytes that wait for clients to read them.
-            answer: makes the response to an error.
-        """
         self._app, self._most, self._unread, self._answer = app, most, unread, answer
         self._sending = 0
 

@@ -1,13 +1,20 @@
 """Tracking during a training: a thread that keeps its MLflow run up to date, and that the training hardly waits for."""
 
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
 from types import TracebackType
 from typing import Self
 
+from dcgan.config import workspace
+from dcgan.config.schema import GanConfig, Params
+from dcgan.gan.tracker import TeeTracker, Tracker
 from dcgan.system.errors import DcganError, Interrupted
+from dcgan.tracking.jsonl import JsonlTracker
+from dcgan.tracking.progress import ProgressBar
+from dcgan.tracking.provenance import describe_training
 from dcgan.tracking.record import Status, read_training
 from dcgan.tracking.store import open_store, prepare, tracking_uri
 from dcgan.tracking.sync import sync_run
@@ -15,6 +22,28 @@ from dcgan.tracking.sync import sync_run
 PATIENCE, INTERVAL = 7.0, 10.0
 """Seconds that a training waits for MLflow at its end (a stop has to be over in ten), and between two syncs."""
 LATER = "the training goes on without it; `dcgan sync` or the stage `register` sends what is missing"
+
+
+@contextmanager
+def track_training(folder: Path, *, params: Params, config: GanConfig, step: int, end: int) -> Iterator[Tracker]:
+    """Track a training while the block lasts: in files, in MLflow, and by a progress bar.
+
+    Args:
+        folder: of its checkpoints.
+        params: those of the workspace.
+        config: the same with every `auto` resolved.
+        step: that it starts or resumes from.
+        end: its last step.
+
+    Raises:
+        BadDataError: the history in the folder is damaged.
+        CannotCreateError, StorageError: a file cannot be written.
+    """
+    describe_training(folder, params=params, config=config)
+    files = JsonlTracker(folder, resume_from_step=step, publish_to=workspace.REPORTS)
+    mlflow = LiveSync(folder, experiment=params.tracking.experiment)
+    with mlflow, files, ProgressBar("train", start=step, end=end) as bar:
+        yield TeeTracker(files, bar)
 
 
 class LiveSync:
