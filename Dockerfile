@@ -62,9 +62,9 @@ WORKDIR /app
 COPY --chown=999:999 . .
 RUN python -c "import pathlib, site; pathlib.Path(site.getsitepackages()[0], 'dcgan.pth').write_text('/app/src')" \
  && echo 'dcgan:x:999:999::/tmp:/usr/sbin/nologin' >> /etc/passwd \
- && rm -rf .git && dvc config --local core.no_scm true && (cd demo && dvc config --local core.no_scm true) \
+ && rm -rf .git && dvc config --local core.no_scm true \
  && mkdir -p data models reports mlruns .checkpoints .dvc/cache \
- && chown -R 999:999 data models reports mlruns .checkpoints .dvc demo/.dvc && chown 999:999 .
+ && chown -R 999:999 data models reports mlruns .checkpoints .dvc demo && chown 999:999 .
 ENV HOME=/tmp
 USER 999:999
 CMD ["dvc", "repro"]

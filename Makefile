@@ -10,7 +10,7 @@ export VIRTUAL_ENV := $(CURDIR)/.venv
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo repro test check format ui bench ablation zoo lock deps image pretrained serve-check chaos audit sbom clean
+.PHONY: help setup demo repro test check format gpu-check ui bench ablation zoo lock image pretrained serve-check chaos audit sbom clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -28,17 +28,23 @@ $(READY): requirements/dev.txt requirements/build.txt pyproject.toml
 	  --require-hashes --only-binary :all: --no-deps --requirement requirements/uv.txt
 	uv pip sync --quiet --require-hashes --only-binary :all: $(SOURCE_ONLY) requirements/dev.txt
 	uv pip install --quiet --no-deps --no-build-isolation --editable .
-	@test -e .git || { dvc config --local core.no_scm true && cd demo && dvc config --local core.no_scm true; }
+	@test -e .git || dvc config --local core.no_scm true
 	@touch $@
 
-demo: $(READY)  ## the whole pipeline on digits that ship with scikit-learn, offline, in minutes
-	cd demo && dvc repro
+demo: $(READY)  ## the whole pipeline on digits that ship with scikit-learn, offline, in minutes, in demo/run/
+	@test -d demo/run || dcgan new demo/run --params demo/params.yaml
+	@cp dvc.yaml demo/run/
+	cd demo/run && dvc repro
+	@echo "digits: demo/run/reports/evaluation/samples.png; runs: cd demo/run && mlflow ui"
 
 repro: $(READY)  ## the whole pipeline on the data set of params.yaml; unchanged stages do not run
 	dvc repro
 
 test: $(READY)  ## the test suite, on two processes
 	OMP_NUM_THREADS=1 pytest -m "not slow" --numprocesses 2 --dist loadfile
+
+gpu-check: $(READY)  ## the tests that need a CUDA device; skipped without one
+	pytest -m gpu tests
 
 check: $(READY)  ## format, lint, types and architecture contracts
 	ruff format --check .
@@ -57,18 +63,15 @@ bench: $(READY)  ## measure the speed of training and of the exported generator
 	python benchmarks/training.py
 	python benchmarks/inference.py
 
-ablation: $(READY)  ## train and judge the rows of experiments/ablation.yaml that are not in ablation.csv
+ablation: $(READY)  ## train and evaluate the rows of experiments/ablation.yaml that are not in ablation.csv
 	python experiments/ablation.py
 
-zoo: $(READY)  ## train every member of the family under one budget and write docs/zoo.md
+zoo: $(READY)  ## train every variant of the family under one budget and write docs/zoo.md
 	dvc repro validate train_classifier
 	python experiments/zoo.py
 
 lock: $(READY)  ## resolve the dependencies anew and write requirements/
 	requirements/lock.sh
-
-deps: $(READY)  ## bring the source files in dvc.yaml up to date with the imports
-	python tests/architecture/stage_sources.py --write
 
 image: $(READY)  ## build the serving image: with docker if it is there, else buildah
 	@if command -v docker > /dev/null; then docker build --target serve --tag dcgan-serve .; else docker/verify.sh; fi
@@ -79,7 +82,7 @@ pretrained: $(READY)  ## put the generator that the defaults train into the pack
 	dcgan info --model src/dcgan/inference/pretrained.onnx
 
 serve-check: $(READY)  ## the service's slow checks: browser, 10,000 made-up requests, MLflow's server, speed
-	pytest -m slow tests/inference tests/pipeline/test_registered_model.py
+	pytest -m slow tests/service tests/tracking/test_download.py
 	python benchmarks/serving.py --model src/dcgan/inference/pretrained.onnx
 
 N ?= 200

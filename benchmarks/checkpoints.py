@@ -1,6 +1,5 @@
-"""What saving costs a training by the default recipe: `python benchmarks/checkpoints.py [--device cuda]`."""
+"""What saving checkpoints costs a training by params.yaml: `python benchmarks/checkpoints.py [--device cuda]`."""
 
-import dataclasses
 import statistics
 import tempfile
 import time
@@ -12,11 +11,13 @@ import typer
 
 from dcgan.checkpoints.folder import CheckpointFolder
 from dcgan.config.devices import prepare_device, resolve
-from dcgan.config.params_file import load_params
+from dcgan.config.params_file import changed, load_params
+from dcgan.config.workspace import PARAMS
 from dcgan.data.batches import Batches
 from dcgan.data.dataset import LabelledImages
 from dcgan.gan.state import build_state
 from dcgan.gan.step import gan_step
+from dcgan.system.exit import run_stage
 
 
 def main(
@@ -25,8 +26,8 @@ def main(
     saves: Annotated[int, typer.Option(min=1)] = 11,
 ) -> None:
     """Print the seconds of a step and of a checkpoint, and the share of time that checkpoints take."""
-    params = load_params(Path("params.yaml"))
-    chosen = prepare_device(dataclasses.replace(params.train, device=device))  # type: ignore[arg-type]
+    params = changed(load_params(PARAMS), {"train.device": device})
+    chosen = prepare_device(params.train)
     config = resolve(params.gan, chosen)
     rng = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (1000, 28, 28), generator=rng, dtype=torch.uint8)
@@ -39,8 +40,8 @@ def main(
         for index in range(saves):
             for _ in range(max(1, steps // saves)):
                 started = time.perf_counter()
-                gan_step(state, *batches.batch(state.step), rng=step_rng, config=config)
-                state.balance.item()  # waits for the device
+                measured = gan_step(state, *batches.batch(state.step), rng=step_rng, config=config)
+                measured["discriminator/loss"].item()  # waits for the device
                 step_seconds.append(time.perf_counter() - started)
             started = time.perf_counter()
             folder.save(state)
@@ -53,4 +54,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_stage(main)

@@ -28,7 +28,7 @@ def main(
     model: Annotated[Path, typer.Option(help="The generator's ONNX file.")] = Path("models/generator.onnx"),
     seconds: Annotated[float, typer.Option(help="Length of each measurement.")] = 10,
     soak: Annotated[float, typer.Option(help="Seconds of half load after the measurements.")] = 0,
-    images: Annotated[int, typer.Option(help="Digits a request at saturation.")] = 256,
+    images: Annotated[int, typer.Option(help="Digits a request at saturation; all may wait at once.")] = 240,
 ) -> None:
     """Measure, and print one table."""
     raw = raw_images_per_second(model, seconds=seconds)

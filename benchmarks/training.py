@@ -1,25 +1,25 @@
-"""How fast the default recipe trains: `python benchmarks/training.py [--device cuda] [--steps 200]`.
+"""The speed of training by params.yaml: `python benchmarks/training.py [--device cuda] [--steps 200]`.
 
-Needs the core's packages only, so it runs on a bare GPU node too: PYTHONPATH=src python benchmarks/training.py.
-Variants are interleaved and repeated, so that a machine's moods hit all of them; the table shows medians.
+Works without MLflow, DVC and the other tools, so on a bare GPU node too: PYTHONPATH=src python benchmarks/training.py.
+Precisions and batch sizes are interleaved and repeated, so that other load affects all alike; the table shows medians.
 """
 
-import dataclasses
 import statistics
 import time
-from pathlib import Path
 from typing import Annotated
 
 import torch
 import typer
 
 from dcgan.config.devices import prepare_device
-from dcgan.config.params_file import load_params
+from dcgan.config.params_file import changed, load_params
 from dcgan.config.schema import GanConfig, Precision
+from dcgan.config.workspace import PARAMS
 from dcgan.data.batches import Batches, mixed_seed
 from dcgan.data.dataset import LabelledImages
 from dcgan.gan.state import build_state
 from dcgan.gan.step import gan_step
+from dcgan.system.exit import run_stage
 
 WARM_UP_STEPS = 10
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
@@ -32,15 +32,14 @@ def main(
     batch_sizes: Annotated[list[int] | None, typer.Option("--batch-size", min=2)] = None,
 ) -> None:
     """Print a table of milliseconds a step and images per second."""
-    params = load_params(Path("params.yaml"))
-    chosen = prepare_device(dataclasses.replace(params.train, device=device))  # type: ignore[arg-type]
+    params = changed(load_params(PARAMS), {"train.device": device})
+    chosen = prepare_device(params.train)
     sizes = batch_sizes or [params.train.batch_size]
     variants = [(size, precision) for size in sizes for precision in PRECISIONS]
     timings: dict[tuple[int, Precision], list[float]] = {variant: [] for variant in variants}
     for _ in range(repetitions):
         for size, precision in variants:
-            train = dataclasses.replace(params.train, batch_size=size, precision=precision)
-            config = dataclasses.replace(params.gan, train=train)
+            config = changed(params.gan, {"train.batch_size": size, "train.precision": precision})
             timings[size, precision].append(seconds_per_step(config, device=chosen, steps=steps))
     name = torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     print(f"torch {torch.__version__}, {name}; median of {repetitions} x {steps} steps\n")
@@ -51,7 +50,7 @@ def main(
 
 
 def seconds_per_step(config: GanConfig, *, device: torch.device, steps: int) -> float:
-    """The mean time of a step on images of noise, whose content does not change the arithmetic."""
+    """The mean time of a step, on noise in place of images."""
     rng = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (10_000, 28, 28), generator=rng, dtype=torch.uint8)
     data = LabelledImages(pixels, torch.arange(10_000) % 10)
@@ -69,10 +68,10 @@ def seconds_per_step(config: GanConfig, *, device: torch.device, steps: int) -> 
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait until the device has done all that it was asked for."""
+    """Wait until the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_stage(main)

@@ -104,7 +104,7 @@ if [[ " ${TARGETS:-} " == *" train "* ]]; then
   found=$(find "$app" -name '.env*' -o -name 'mlflow.db*')
   if [ -n "$found" ]; then echo "error: the image holds $found" >&2; exit 65; fi
   [ -f "$app/.dvc/config" ] || { echo "error: .dvc/config is missing from the image" >&2; exit 65; }
-  buildah run --user 999:999 "$container" -- sh -c 'cd demo && dvc repro validate && python -c "import torch, mlflow; print(torch.__version__)"'
+  buildah run --user 999:999 "$container" -- sh -c 'dcgan new demo/run --params demo/params.yaml && cd demo/run && dvc repro validate && python -c "import torch, mlflow; print(torch.__version__)"'
   buildah rm "$container" > /dev/null
 fi
 

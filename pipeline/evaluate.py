@@ -1,57 +1,51 @@
-"""Stage `evaluate`: judge the averaged generator's samples against real images, and the discriminator."""
+"""Stage `evaluate`: samples of the averaged generator against real images, the discriminator, and all figures."""
 
-from pathlib import Path
-
-from dcgan.checkpoints.weights import load_remarks, restored
+from dcgan.checkpoints.weights import restored
 from dcgan.classifier.network import load_classifier
+from dcgan.config import workspace
 from dcgan.config.devices import prepare_device
 from dcgan.config.params_file import load_params
 from dcgan.data.dataset_file import load_dataset
-from dcgan.evaluation.discriminator import judge_discriminator
-from dcgan.evaluation.inception import load_inception, measure_fid
+from dcgan.evaluation.discriminator import evaluate_discriminator
 from dcgan.evaluation.quality import measure_quality
-from dcgan.evaluation.report import describe, headline, headlines
-from dcgan.evaluation.samples import sample_interpolations, sampler_of
-from dcgan.figures.evaluation import save_discriminator, save_quality
+from dcgan.evaluation.report import headline_metrics, summary_line
+from dcgan.evaluation.samples import sampler_of
+from dcgan.figures.evaluation import save_evaluation
+from dcgan.figures.training import save_training
 from dcgan.gan.networks import build_discriminator, build_generator
 from dcgan.system.exit import run_stage
-from dcgan.system.files import sha256_of, write_json
-from dcgan.tracking.sync import bring_up_to_date
-
-MODELS, REPORTS, PLOTS = Path("models"), Path("reports"), Path("reports/plots")
-CLASSIFIER, GENERATOR = MODELS / "classifier.safetensors", MODELS / "generator.safetensors"
+from dcgan.system.files import require_writable, sha256_of, write_json
+from dcgan.system.tensors_file import load_arrays
+from dcgan.tracking.history import read_history
 
 
 def main() -> None:
-    """Write reports/evaluation.json, its headlines in reports/metrics/, and the plots."""
-    params = load_params(Path("params.yaml"))
+    """Write reports/evaluation.json, its headlines reports/metrics.json, and the figures in reports/evaluation/."""
+    params = load_params(workspace.PARAMS)
     device, config = prepare_device(params.train), params.evaluate
-    dataset = load_dataset(Path("data/dataset.safetensors"), report_path=REPORTS / "validation.json")
-    generator = restored(build_generator(params.model), GENERATOR, device=device)
+    dataset = load_dataset(workspace.DATASET, report_path=workspace.VALIDATION)
+    classifier = load_classifier(workspace.CLASSIFIER, device=device)
+    generator = restored(build_generator(params.model), workspace.GENERATOR, device=device)
     untrained = build_discriminator(params.model, spectral_norm=params.penalties.spectral_norm)
-    discriminator = restored(untrained, MODELS / "discriminator.safetensors", device=device)
-    classifier = load_classifier(CLASSIFIER, device=device)
-    inception = load_inception(Path(config.inception_weights), device=device) if config.inception_weights else None
+    discriminator = restored(untrained, workspace.DISCRIMINATOR, device=device)
+    history = read_history(workspace.HISTORY)
+    require_writable(workspace.REPORTS)
 
-    source = sampler_of(generator, params.model)
-    walks = sample_interpolations(source, seed=config.seed)
-    quality = measure_quality(source, classifier, dataset, config, classifier_config=params.classifier)
-    judged = judge_discriminator(discriminator, params.model, quality.samples, dataset, seed=config.seed)
-    fid = measure_fid(inception, quality, dataset)
-    reference = sha256_of(CLASSIFIER)
-    collapse = load_remarks(GENERATOR).get("collapse")
-    report = describe(
-        quality, dataset, config, classifier_sha256=reference, discriminator=judged, fid=fid, collapse=collapse
-    )
-
-    save_quality(PLOTS, quality, interpolations=walks, training=dataset.train)
-    save_discriminator(PLOTS, judged)
-    write_json(REPORTS / "evaluation.json", {"generator_sha256": sha256_of(GENERATOR), **report})
-    for rated, figures in headlines(report).items():
-        write_json(REPORTS / f"metrics/{rated}.json", figures)
-
-    bring_up_to_date(params, to="evaluate")
-    print(headline(report))
+    sampler = sampler_of(generator, params.model)
+    quality = measure_quality(sampler, classifier, dataset, config, classifier_config=params.classifier)
+    discrimination = evaluate_discriminator(discriminator, params.gan, quality.samples, dataset, seed=config.seed)
+    report = {
+        "generator_sha256": sha256_of(workspace.GENERATOR),
+        "classifier_sha256": sha256_of(workspace.CLASSIFIER),
+        **quality.report,
+        "discriminator": discrimination.report,
+        "collapse": load_arrays(workspace.GENERATOR, made_by="train").metadata.get("collapse"),
+    }
+    save_evaluation(workspace.EVALUATION_FIGURES, quality, discrimination, training=dataset.train)
+    save_training(workspace.EVALUATION_FIGURES, history)
+    write_json(workspace.EVALUATION, report)
+    write_json(workspace.METRICS, headline_metrics(report))
+    print(summary_line(report))
 
 
 if __name__ == "__main__":

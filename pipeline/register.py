@@ -1,38 +1,34 @@
-"""Stage `register`: the ONNX model goes into MLflow's registry; the alias champion has to be earned."""
+"""Stage `register`: MLflow gets the model's run and the ONNX model; the gates decide on the alias champion."""
 
 import dataclasses
-from pathlib import Path
 
 from dcgan.config.params_file import load_params
+from dcgan.config.workspace import CHECKPOINTS, PARAMS, REGISTRATION
 from dcgan.system.exit import run_stage
-from dcgan.system.files import read_json, write_json
-from dcgan.tracking.gates import Judgement, apply_gates, decide
-from dcgan.tracking.mlflow.registry import Registry
-from dcgan.tracking.mlflow.version_page import champion_from, note_of, tags_of
-from dcgan.tracking.sync import bring_up_to_date
-
-MODEL = Path("models/generator.onnx")
-EVALUATION, EXPORT = Path("reports/evaluation.json"), Path("reports/export.json")
+from dcgan.system.files import write_json
+from dcgan.system.locks import exclusive
+from dcgan.tracking.provenance import GENERATOR_SHA256
+from dcgan.tracking.record import read_model
+from dcgan.tracking.registry import read_candidate, register
+from dcgan.tracking.store import open_store
+from dcgan.tracking.sync import sync_run
 
 
 def main() -> None:
     """Register models/generator.onnx and decide on its alias by the gates; write reports/registration.json."""
-    params = load_params(Path("params.yaml"))
-    judgement = Judgement.from_report(read_json(EVALUATION, made_by="evaluate"), path=EVALUATION)
-    export = read_json(EXPORT, made_by="export")
-    gates = apply_gates(params.gates, judgement)
+    params = load_params(PARAMS)
+    name = params.tracking.registered_model
+    with exclusive(CHECKPOINTS / "lock"):
+        candidate, record = read_candidate(params), read_model(params)
+        with open_store() as client:
+            run_id, _ = sync_run(client, record, experiment=params.tracking.experiment)
+            version, decision = register(client, candidate, name=name, run_id=run_id, step=record.last_step)
 
-    run = bring_up_to_date(params, to="export", required=True)
-    registry = Registry(run, params.tracking.registered_model)
-    version = registry.register(MODEL)
-    verdict = decide(gates, judgement, champion_from(registry.champion()), version=version)
-    note = note_of(judgement, gates, verdict, export=export, run_id=run.run_id)
-    registry.describe(version, tags=tags_of(judgement, gates, verdict), note=note)
-    registry.award(version, verdict.alias)
-
-    report = {"model": registry.name, "version": version, **dataclasses.asdict(verdict)}
-    write_json(Path("reports/registration.json"), report | {"gates": [dataclasses.asdict(gate) for gate in gates]})
-    print(f"{registry.name} version {version} is {verdict.alias}: {verdict.reason}")
+    # Version, alias and run are the registry's: another one may give others, and so may a later decision.
+    gates = [dataclasses.asdict(gate) for gate in candidate.gates]
+    report = {"model": name, GENERATOR_SHA256: candidate.hashes[GENERATOR_SHA256], "gates": gates}
+    write_json(REGISTRATION, report)
+    print(f"{name} version {version} is {decision.alias}: {decision.reason}")
 
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ def _patch(is_time: Reached) -> None:
         return replaced
 
     def patched_unlink(self: Path, *, missing_ok: bool = False) -> None:
-        is_old = self.suffix in {".safetensors", ".sha256"}
+        is_old = self.suffix == ".safetensors"
         if is_old:
             at("before_prune")
         unlink(self, missing_ok=missing_ok)

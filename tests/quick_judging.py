@@ -1,11 +1,12 @@
 """Quick evaluation of a generator, as the stage train wires it."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from torch import nn
 
 from dcgan.classifier.network import Classifier
-from dcgan.classifier.quick_fcd import SEED, QuickFcd
+from dcgan.classifier.quick_fcd import QuickFcd
 from dcgan.config.schema import ModelConfig
 from dcgan.data.dataset import LabelledImages
 from dcgan.gan.sampling import sample_from_seed
@@ -16,5 +17,4 @@ def quick_judge(
 ) -> Callable[[nn.Module], Mapping[str, float]]:
     """Figures of a generator in evaluation mode, by 2,000 samples or as many as the data allow."""
     quick_fcd = QuickFcd(classifier, data)
-    count = quick_fcd.num_samples
-    return lambda generator: quick_fcd(*sample_from_seed(generator, model, count=count, seed=SEED))
+    return lambda generator: quick_fcd(partial(sample_from_seed, generator, model))

@@ -11,13 +11,14 @@ import time
 import urllib.request
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 SERVE = [sys.executable, "-c", "from dcgan.cli import main; main()", "serve"]
 IMAGES = b'{"count": 3, "seed": 5}'
 
 
 class Running:
-    """A service in a process of its own."""
+    """A service in a process of its own; leaving its block kills it."""
 
     def __init__(self, folder: Path, model: Path, *options: str, **environment: str) -> None:
         self.err_path, self.out_path = folder / "err", folder / "out"
@@ -28,8 +29,15 @@ class Running:
                 stderr=err,
                 env=os.environ | environment,
             )
-        self.port = int(self.told(r"on http://127\.0\.0\.1:(\d+)").group(1))
+        self.port = int(self.told(r"at http://127\.0\.0\.1:(\d+)").group(1))
         self.url = f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
 
     def told(self, pattern: str, *, seconds: float = 30) -> re.Match[str]:
         """Wait until standard error has the pattern."""

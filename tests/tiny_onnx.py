@@ -1,4 +1,4 @@
-"""A generator.onnx small enough to reckon by hand: images = tanh(latents · WEIGHT + SHIFT[label])."""
+"""A generator.onnx small enough to compute by hand: images = tanh(latents · WEIGHT + SHIFT[label])."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,11 +19,10 @@ METADATA = {
     "dataset": "mnist",
     "dataset_sha256": "d" * 64,
     "params_sha256": "e" * 64,
-    "source_revision": "unknown",
-    "fcd": "0.125",
+    "generator_sha256": "f" * 64,
 }
-FOREIGN: dict[str, str | None] = {KEY: None, "params_sha256": None}
-"""Changes to the metadata that make a generator one from elsewhere."""
+FOREIGN: dict[str, str | None] = {KEY: None, "params_sha256": None, "generator_sha256": None}
+"""Changes to the metadata that make a generator one exported elsewhere."""
 
 
 def build_model(
@@ -36,7 +35,7 @@ def build_model(
     names: Sequence[str] = ("latents", "labels", "images", "pixels"),
     **metadata: str | None,
 ) -> onnx.ModelProto:
-    """The model, to be sealed, or one that breaks the contract; a metadata key that is given None is left out."""
+    """The model, ready for its checksum, or one that breaks the contract; a metadata key of None is left out."""
     latents, labels, images, pixels = names
     constants = {
         "weight": weight,
@@ -82,7 +81,7 @@ def build_model(
 
 
 def write_model(path: Path, model: onnx.ModelProto | None = None) -> Path:
-    """Write the model, by default a good one, sealed if it has a blank for that, and return `path`."""
+    """Write the model, by default a good one, with its checksum if it has a blank for it, and return `path`."""
     content = (model or build_model()).SerializeToString(deterministic=True)
     path.write_bytes(add_checksum(content) if BLANK.encode() in content else content)
     return path

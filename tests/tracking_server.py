@@ -50,11 +50,7 @@ class TrackingServer:
                 stderr=log,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + START_SECONDS
-        while not self._answers():
-            assert self._process.poll() is None, (self._folder / "server.log").read_text()
-            assert time.monotonic() < deadline, (self._folder / "server.log").read_text()
-            time.sleep(0.1)
+        wait_for_answer(f"{self.url}/health", self._process)
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to all its processes; returns when the kill is over."""
@@ -69,12 +65,18 @@ class TrackingServer:
         if self._process is not None:
             self.send(signal.SIGKILL)
 
-    def _answers(self) -> bool:
+
+def wait_for_answer(url: str, process: subprocess.Popen[bytes]) -> None:
+    """Wait until a server that was just started answers."""
+    deadline = time.monotonic() + START_SECONDS
+    while True:
         try:
-            with urllib.request.urlopen(f"{self.url}/health", timeout=5):
-                return True
+            urllib.request.urlopen(url, timeout=5).close()
+            return
         except OSError:
-            return False
+            assert process.poll() is None, f"{url}: the server has ended"
+            assert time.monotonic() < deadline, f"{url}: no answer"
+            time.sleep(0.2)
 
 
 class Proxy(ThreadingHTTPServer):
@@ -87,12 +89,8 @@ class Proxy(ThreadingHTTPServer):
 
     def __init__(self, port: int) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.url = f"http://127.0.0.1:{self.server_port}"
-        self.behind = port
-        self.delay = 0.0
-        self.slow = ""
-        self.status: int | None = None
-        self.requests = 0
+        self.url, self.behind = f"http://127.0.0.1:{self.server_port}", port
+        self.delay, self.slow, self.status = 0.0, "", None
 
     def handle_error(self, *_: object) -> None:
         """Say nothing of clients that went away."""
@@ -103,26 +101,22 @@ class _Handler(BaseHTTPRequestHandler):
     server: Proxy
 
     def do_GET(self) -> None:
-        self.server.requests += 1
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         time.sleep(self.server.delay if self.server.slow in self.path else 0)
-        if self.server.status is not None:
-            self._answer(self.server.status, {}, b"")
-            return
-        behind = http.client.HTTPConnection("127.0.0.1", self.server.behind, timeout=60)
-        with contextlib.closing(behind):
-            behind.request(self.command, self.path, body, _passed_on(self.headers.items()))
-            answer = behind.getresponse()
-            self._answer(answer.status, _passed_on(answer.getheaders()), answer.read())
-
-    do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815 the names are the standard library's
-
-    def _answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        status, headers, content = self.server.status, {}, b""
+        if status is None:
+            behind = http.client.HTTPConnection("127.0.0.1", self.server.behind, timeout=60)
+            with contextlib.closing(behind):
+                behind.request(self.command, self.path, body, _passed_on(self.headers.items()))
+                answer = behind.getresponse()
+                status, headers, content = answer.status, _passed_on(answer.getheaders()), answer.read()
         self.send_response(status)
-        for name, value in (headers | {"Content-Length": str(len(body))}).items():
+        for name, value in (headers | {"Content-Length": str(len(content))}).items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(content)
+
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815 the names are the standard library's
 
     def log_message(self, *_: object) -> None:
         """Be silent."""

@@ -10,13 +10,12 @@ import torch
 from PIL import Image
 
 from dcgan.checkpoints.weights import restored, save_weights
-from dcgan.commands.project import read_picture, walk
+from dcgan.commands.project import interpolation, read_picture
 from dcgan.config.params_file import load_params
 from dcgan.data.batches import to_pixels
 from dcgan.gan.inversion import project
 from dcgan.gan.networks import build_generator
 from dcgan.gan.sampling import sample_from_seed
-from dcgan.system.errors import BadDataError
 from tiny_workspace import new_workspace
 
 
@@ -45,7 +44,9 @@ def size_of(path):
         return picture.size
 
 
-def test_a_folder_of_pictures_leaves_latents_figures_and_pictures(workspace):
+def test_a_folder_of_pictures_leaves_latents_figures_and_pictures_in_place_of_earlier_ones(workspace):
+    (workspace / "found").mkdir()
+    (workspace / "found/interpolation.png").write_bytes(b"of another pair")
     done = dcgan(workspace, "--image", "pictures", "--out", "found", "--steps", 60, "--restarts", 1)
     assert done.returncode == 0, done.stderr
     found = workspace / "found"
@@ -58,17 +59,17 @@ def test_a_folder_of_pictures_leaves_latents_figures_and_pictures(workspace):
         assert arrays["labels"].tolist() == [row["digit"] for row in rows]
     assert size_of(found / "projections.png") == (3 * (3 * 30 + 2), 3 * (3 * 30 + 2))
     assert (found / "curves.png").stat().st_size > 0
-    assert not (found / "walk.png").exists()
+    assert not (found / "interpolation.png").exists()
 
 
-def test_two_pictures_are_walked_between(workspace):
+def test_two_pictures_have_an_interpolation_between_them(workspace):
     pictures = ("--image", "pictures/0.png", "--image", "pictures/1.png")
     done = dcgan(workspace, *pictures, "--out", "found", "--steps", 5, "--restarts", 1, "--digit", 4, "--digit", 5)
     assert done.returncode == 0, done.stderr
-    assert size_of(workspace / "found/walk.png") == (3 * (12 * 30 + 2), 3 * (30 + 2))
+    assert size_of(workspace / "found/interpolation.png") == (3 * (12 * 30 + 2), 3 * (30 + 2))
 
 
-def test_a_walk_begins_and_ends_at_the_pictures_found(workspace):
+def test_an_interpolation_begins_and_ends_at_the_images_found(workspace):
     model = load_params(workspace / "params.yaml").model
     weights = workspace / "models/generator.safetensors"
     generator = restored(build_generator(model), weights, device=torch.device("cpu"))
@@ -76,35 +77,24 @@ def test_a_walk_begins_and_ends_at_the_pictures_found(workspace):
     ends = [
         project(generator, model, target, label=label, steps=5) for target, label in zip(targets, (4, 5), strict=True)
     ]
-    grid = walk(ends[0], ends[1], generator, model)
+    grid = interpolation(ends[0], ends[1], generator, model)
     first, last = grid[2:30, 2:30], grid[2:30, -30:-2]
     for cell, end in ((first, ends[0]), (last, ends[1])):
         drawn = to_pixels(end.found.unsqueeze(0))[0].numpy()
         assert np.abs(cell.astype(int) - drawn.astype(int)).max() <= 1
 
 
-def test_what_an_earlier_search_left_does_not_stay_beside_the_new(workspace):
-    (workspace / "found").mkdir()
-    (workspace / "found/walk.png").write_bytes(b"of another pair")
-    done = dcgan(workspace, "--image", "pictures/0.png", "--out", "found", "--steps", 2, "--restarts", 1)
-    assert done.returncode == 0, done.stderr
-    assert not (workspace / "found/walk.png").exists()
-
-
 def test_a_folder_that_cannot_be_created_is_told_before_the_search(workspace):
     done = dcgan(workspace, "--image", "pictures", "--out", "params.yaml")
     assert done.returncode == 73
-    assert "params.yaml: cannot be written" in done.stderr
+    assert "params.yaml" in done.stderr
     assert "PSNR" not in done.stdout
 
 
-def test_a_palette_of_greys_is_grey_and_one_of_colours_is_not(tmp_path):
-    grey = Image.new("L", (28, 28), 77).convert("P")
-    grey.save(tmp_path / "grey.png")
-    assert read_picture(tmp_path / "grey.png").mean().item() == pytest.approx(77 / 127.5 - 1)
-    Image.new("RGB", (28, 28), (200, 10, 10)).quantize().save(tmp_path / "red.png")
-    with pytest.raises(BadDataError, match="mode P"):
-        read_picture(tmp_path / "red.png")
+def test_a_picture_in_greys_is_read_whatever_its_mode(tmp_path):
+    for mode in ("L", "P", "RGB"):
+        Image.new("L", (28, 28), 77).convert(mode).save(tmp_path / f"{mode}.png")
+        assert read_picture(tmp_path / f"{mode}.png").mean().item() == pytest.approx(77 / 127.5 - 1)
 
 
 @pytest.mark.parametrize(
@@ -112,10 +102,12 @@ def test_a_palette_of_greys_is_grey_and_one_of_colours_is_not(tmp_path):
     [
         (["--image", "missing.png"], 65, "missing.png: missing"),
         (["--image", "empty"], 65, "empty: holds no picture"),
-        (["--image", "wide.png"], 65, "wide.png: 30x28 in mode L; 28x28 in grey"),
-        (["--image", "colour.png"], 65, "colour.png: 28x28 in mode RGB; 28x28 in grey"),
-        (["--image", "text.png"], 65, "text.png: not a picture"),
-        (["--image", "pictures", "--model", "models/generator.onnx"], 64, "give the weights"),
+        (["--image", "wide.png"], 65, "wide.png: 30x28 in mode L"),
+        (["--image", "colour.png"], 65, "colour.png: 28x28 in mode RGB"),
+        (["--image", "colours.png"], 65, "colours.png: 28x28 in mode P"),
+        (["--image", "clear.png"], 65, "clear.png: 28x28 in mode LA"),
+        (["--image", "text.png"], 65, "text.png"),
+        (["--image", "pictures", "--model", "models/generator.onnx"], 64, "generator.onnx"),
         (["--image", "pictures", "--model", "nothing.safetensors"], 65, "nothing.safetensors: missing"),
         (["--image", "pictures", "--digit", 1, "--digit", 2], 64, "2 given for 3 pictures"),
         (["--image", "pictures", "--digit", 11], 64, "11"),
@@ -124,7 +116,9 @@ def test_a_palette_of_greys_is_grey_and_one_of_colours_is_not(tmp_path):
 def test_mistakes_are_told_in_one_line_and_leave_nothing(workspace, arguments, exit_code, message):
     (workspace / "empty").mkdir()
     Image.new("L", (30, 28)).save(workspace / "wide.png")
-    Image.new("RGB", (28, 28)).save(workspace / "colour.png")
+    Image.new("RGB", (28, 28), (200, 10, 10)).save(workspace / "colour.png")
+    Image.new("RGB", (28, 28), (200, 10, 10)).quantize().save(workspace / "colours.png")
+    Image.new("LA", (28, 28)).save(workspace / "clear.png")
     (workspace / "text.png").write_text("no picture")
     done = dcgan(workspace, *arguments, "--out", "found")
     assert done.returncode == exit_code, done.stderr

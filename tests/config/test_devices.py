@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from dcgan.config.devices import resolve_precision
-
-CPU = torch.device("cpu")
+from support import CPU
 
 
 @pytest.mark.parametrize(

@@ -19,38 +19,13 @@ def test_it_equals_the_unbiased_estimate_from_whole_kernel_matrices(chunk, monke
     assert kernel_distance(a, b) == pytest.approx(sum(within) - 2 * between.mean(), rel=1e-12)
 
 
-@pytest.mark.filterwarnings("ignore:Metric `Kernel Inception Distance` will save:UserWarning")
-def test_it_equals_torchmetrics_with_the_same_features():
-    from torchmetrics.image.kid import KernelInceptionDistance
-
-    class Identity(torch.nn.Module):
-        num_features = 8
-
-        def forward(self, images):
-            return images.flatten(1)[:, :8]
-
-    a, b = normal(50, seed=0), 1.5 * normal(50, seed=1)
-    reference = KernelInceptionDistance(feature=Identity(), subsets=1, subset_size=50, normalize=True)
-    reference.set_dtype(torch.float64)
-    for rows, is_real in ((a, True), (b, False)):
-        reference.update(rows.reshape(-1, 1, 1, 8), real=is_real)
-    assert kernel_distance(a, b) == pytest.approx(reference.compute()[0].item(), rel=1e-9)
-
-
 def test_equal_distributions_are_at_distance_zero_on_average():
     distances = torch.tensor([kernel_distance(normal(60, seed=2 * n), normal(60, seed=2 * n + 1)) for n in range(40)])
     assert abs(distances.mean()) < 2 * distances.std() / 40**0.5
     assert (distances < 0).any()  # unbiased: it falls on both sides
 
 
-def test_more_noise_is_farther():
-    real, drawn, noise = (normal(500, seed=seed) for seed in range(3))
-    distances = [kernel_distance(real, drawn + sigma * noise) for sigma in (0, 0.5, 1, 2)]
-    assert distances == sorted(distances)
-    assert distances[-1] > 100 * abs(distances[0])
-
-
-def test_too_few_or_broken_features_are_refused():
+def test_too_few_or_invalid_features_are_refused():
     with pytest.raises(ValueError, match="N ≥ 2"):
         kernel_distance(normal(1, seed=0), normal(9, seed=1))
     with pytest.raises(ValueError, match="not finite"):

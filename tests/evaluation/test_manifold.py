@@ -34,7 +34,7 @@ def reference(real: np.ndarray, fake: np.ndarray) -> dict[str, float]:
     }
 
 
-@pytest.mark.parametrize("shift", [0.0, 0.7])
+@pytest.mark.parametrize("shift", [0.0, 0.7, 100.0])
 @pytest.mark.parametrize("chunk", [7, 1000])
 def test_all_four_equal_the_reference(shift, chunk, monkeypatch):
     monkeypatch.setattr(neighbours, "CHUNK", chunk)
@@ -50,46 +50,22 @@ def test_a_set_against_itself_is_wholly_precise_recalled_and_covered():
     assert found.density == pytest.approx(1.2)  # every sample lies in its own ball besides k others' on average
 
 
-def test_sets_far_apart_share_nothing():
-    assert vars(compare(normal(50, seed=0), normal(50, seed=1, shift=100))) == {
-        "precision": 0, "recall": 0, "density": 0, "coverage": 0,
-    }  # fmt: skip
-
-
-def test_noise_makes_all_of_them_worse():
-    real, drawn, noise = normal(400, seed=0), normal(400, seed=1), normal(400, seed=2)
-    found = [compare(real, drawn + sigma * noise) for sigma in (0, 1, 2, 4)]
-    for name in ("precision", "density", "coverage"):
-        values = [getattr(each, name) for each in found]
-        assert values == sorted(values, reverse=True)
-        assert values[0] > values[-1] + 0.3
-
-
-def test_recall_falls_with_variety_while_precision_rises():
-    """Drawing ever closer to the middle is what truncation does: typical samples, little variety."""
+def test_truncation_raises_precision_and_lowers_recall_down_to_a_collapse():
     real, drawn = normal(400, seed=0), normal(400, seed=1)
     found = [compare(real, truncation * drawn) for truncation in (1, 0.7, 0.4)]
-    recalls, precisions = [each.recall for each in found], [each.precision for each in found]
-    assert recalls == sorted(recalls, reverse=True)
-    assert precisions == sorted(precisions)
-    assert recalls[-1] < recalls[0] / 2
-
-
-def test_a_collapsed_generator_has_no_recall():
-    few = normal(4, seed=1).repeat(50, 1)
-    found = compare(normal(200, seed=0), few)
-    assert found.recall == 0
-    assert found.coverage < 0.2
+    assert [each.recall for each in found] == sorted((each.recall for each in found), reverse=True)
+    assert [each.precision for each in found] == sorted(each.precision for each in found)
+    assert compare(real, drawn[:4].repeat(50, 1)).recall == 0
 
 
 @pytest.mark.parametrize(
     ("features", "message"),
     [
-        (torch.zeros(5, 3), "features: expected .* N ≥ 6"),
-        (torch.full((9, 3), torch.nan), "features: some are not finite"),
-        (torch.full((9, 3), torch.inf), "features: some are not finite"),
+        (torch.zeros(5, 3), "N ≥ 6"),
+        (torch.full((9, 3), torch.nan), "finite"),
+        (torch.full((9, 3), torch.inf), "finite"),
     ],
 )
-def test_too_few_or_broken_features_are_refused(features, message):
-    with pytest.raises(ValueError, match=message):
+def test_too_few_or_invalid_features_are_refused(features, message):
+    with pytest.raises(ValueError, match=rf"features: .*{message}"):
         manifold_of(features)

@@ -30,6 +30,7 @@ sys.path[:0] = [str(TESTS), str(TESTS / "faults")]
 from corruption import Corrupted, corrupt_all  # noqa: E402
 
 from dcgan.checkpoints.file import step_of  # noqa: E402
+from dcgan.config.workspace import HISTORY  # noqa: E402
 from dcgan.tracking.history import read_history  # noqa: E402
 from kill_points import POINTS  # noqa: E402
 from stage_server import RunningStage, StageServer  # noqa: E402
@@ -71,12 +72,12 @@ class Tally:
 
 
 def fingerprint(folder: Path, *, with_history: bool = True) -> str:
-    """Of all that a training leaves: the weights, and the history without its speeds."""
+    """Of all that a training leaves and that is the same in every run: the weights and the history."""
     digest = hashlib.sha256()
     for path in sorted((folder / "models").glob("*.safetensors")):
         digest.update(path.name.encode() + path.read_bytes())
-    for row in read_history(folder / "reports/history.jsonl") if with_history else []:
-        digest.update(json.dumps({key: value for key, value in row.items() if "per_second" not in key}).encode())
+    for row in read_history(folder / HISTORY) if with_history else []:
+        digest.update(json.dumps(row).encode())
     return digest.hexdigest()
 
 
@@ -111,8 +112,10 @@ class Bench:
 
         A polite stop reports where it stops, so that its history has a row more.
         """
-        had_finished = not [path for path in self.folder.glob(".checkpoints/*/recipe.json") if not path.parent.suffix]
-        last = max((row["step"] for row in read_history(self.folder / "reports/history.jsonl")), default=0)
+        had_finished = not [
+            path for path in self.folder.glob(".checkpoints/*/fingerprint.json") if not path.parent.suffix
+        ]
+        last = max((row["step"] for row in read_history(self.folder / HISTORY)), default=0)
         ended = self.server.run(stage, self.folder)
         found = fingerprint(self.folder, with_history=with_history)
         is_equal = ended.returncode == 0 and found == self.straight[stage, with_history]
@@ -211,9 +214,10 @@ def run_status(folder: Path) -> str | None:
     if not database.is_file():
         return None
     (reference,) = folder.glob(".checkpoints/*/run.json")
-    run_id = json.loads(reference.read_text())["run_id"]
+    training_id = json.loads(reference.read_text())["tags"]["training_id"]
     with sqlite3.connect(database) as connection:
-        return connection.execute("SELECT status FROM runs WHERE run_uuid = ?", [run_id]).fetchone()[0]
+        query = "SELECT status FROM runs JOIN tags USING (run_uuid) WHERE key = 'training_id' AND value = ?"
+        return connection.execute(query, [training_id]).fetchone()[0]
 
 
 Trial = Callable[[Bench, random.Random], None]

@@ -102,8 +102,7 @@ def subjects(folder: Path) -> dict[str, list[Subject]]:
 
     return {
         "checkpoint": [
-            Subject(path, lambda: checkpoints.restore(state), named=checkpoint.name)
-            for path in (checkpoint, checkpoint, checkpoint, checkpoint.with_suffix(".sha256"))
+            Subject(checkpoint, lambda: checkpoints.restore(state)),
         ],
         "dataset.safetensors": [Subject(folder / DATASET, read[DATASET])],
         "weights": [Subject(folder / path, read[path]) for path in (GENERATOR, CLASSIFIER)],

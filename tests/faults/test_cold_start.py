@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dcgan.tracking.mlflow import store
+from dcgan.tracking import store
 
 ROUNDS, PROCESSES = 20, 16
 KILLS = 50
@@ -19,24 +19,25 @@ PREAMBLE = """
 import os, sys, time
 from pathlib import Path
 import mlflow.store.tracking.sqlalchemy_store  # once, before the processes part: it takes seconds
-from dcgan.tracking.mlflow import open_run
-from dcgan.config.schema import TrackingConfig
+from dcgan.tracking.record import RunRecord
+from dcgan.tracking.store import open_store
+from dcgan.tracking.sync import sync_run
 
 def start_training(number):
-    run = open_run(
-        reference=Path(f"{number}/run.json"),
-        tracking=TrackingConfig(experiment="digits", registered_model="generator"),
-        params={"train.seed": number},
-        tags={},
-        name=str(number),
-        description="A cold start.",
-    )
-    return run.link.is_on
+    tags = {"training_id": f"{number}", "mlflow.runName": f"{number}"}
+    record = RunRecord(tags=tags, params={"train.seed": number}, dataset={}, status="RUNNING", points=[], grids=[])
+    with open_store() as client:
+        sync_run(client, record, experiment="digits")
 
 def part(number):
     child = os.fork()
     if child == 0:
-        os._exit(not start_training(number))
+        try:
+            start_training(number)
+        except BaseException as error:
+            print(error, file=sys.stderr, flush=True)
+            os._exit(1)
+        os._exit(0)
     return child
 """
 TOGETHER = """

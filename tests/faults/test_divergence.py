@@ -37,7 +37,7 @@ def test_it_goes_on_from_the_newest_checkpoint_with_half_the_rates(stages, tmp_p
     assert ended.returncode == 0, ended.stderr
     assert "going on after step 8" in ended.stdout
     assert "warning: rollback-1: training diverged: " in ended.stderr
-    rows = read_history(workspace / "reports/history.jsonl")
+    rows = read_history(workspace / "reports/training/history.jsonl")
     assert [row for row in rows if "train/diverged_at" in row] == [
         {"step": 8, "train/rollbacks": 1, "train/diverged_at": 10}
     ]
@@ -75,21 +75,21 @@ def test_rates_that_no_halving_helps_are_told_after_one_rollback_if_one_is_allow
 
 COLLAPSED = """
 import torch
-from dcgan.gan import training
+from dcgan.gan import monitor, training
 genuine = training.gan_step
 
 def step(*args, **kwargs):
     return genuine(*args, **kwargs) | {"discriminator/accuracy": torch.tensor(1.0)}
 
 training.gan_step = step
-training.FEWEST_STEPS_WON = 1
+monitor.MIN_SATURATED_STEPS = 1
 """
 
 
 @pytest.mark.timeout(600)
 def test_a_lost_game_is_warned_of_and_its_model_is_never_champion(stages, tmp_path):
     from dcgan.config.params_file import load_params
-    from dcgan.tracking.gates import Judgement, apply_gates
+    from dcgan.tracking.gates import EvaluationFigures, apply_gates
 
     workspace = new_workspace(tmp_path, train=TRAIN)
     ended = stages.run("train", workspace, planted=COLLAPSED)
@@ -98,6 +98,7 @@ def test_a_lost_game_is_warned_of_and_its_model_is_never_champion(stages, tmp_pa
     judged = run_stage("evaluate", workspace, absent=["mlflow"])
     assert judged.returncode == 0, judged.stderr
     report = json.loads((workspace / "reports/evaluation.json").read_text())
-    assert "24 steps in a row won by the discriminator" in report["collapse"]
-    gates = apply_gates(load_params(workspace / "params.yaml").gates, Judgement.from_report(report, path="report"))
-    assert "collapse" in [gate.name for gate in gates if not gate.holds]
+    assert "right about every image for 24 steps" in report["collapse"]
+    figures = EvaluationFigures.from_report(report, path="report")
+    gates = apply_gates(load_params(workspace / "params.yaml").gates, figures)
+    assert "collapse" in [gate.name for gate in gates if not gate.passed]

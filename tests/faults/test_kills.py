@@ -71,7 +71,7 @@ def test_a_stage_whose_dvc_was_killed_saves_and_ends(tmp_path):
         )
     try:
         deadline = time.monotonic() + 120
-        while not list(workspace.glob(".checkpoints/*/step-*.sha256")):
+        while not list(workspace.glob(".checkpoints/*/step-*.safetensors")):
             assert dvc.poll() is None, (tmp_path / "output.log").read_text()
             assert time.monotonic() < deadline
             time.sleep(0.1)

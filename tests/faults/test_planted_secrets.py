@@ -18,6 +18,7 @@ from dcgan.data import files as mnist_files
 from dcgan.data.files import download_files, fetch
 from dcgan.system.errors import DcganError, UnavailableError, UsageError
 from dcgan.system.redaction import holds_secret, redacted
+from dcgan.tracking.store import describe_failure, open_store
 from tiny_data import NAMES, files_with_hashes, tiny_arrays, write_files
 from tiny_workspace import run_stage, stage_environment, write_params
 from tracking_store import MLFLOW_WARNINGS, use_folder
@@ -274,13 +275,17 @@ def test_a_model_that_the_registry_lacks_is_named_without_its_password(server, t
     assert_hidden(message)
 
 
-def test_the_address_that_mlflow_prints_when_a_run_ends_is_not_shown(server, tmp_path, monkeypatch, capfd):
-    from dcgan.tracking.mlflow.link import Link
+def test_a_password_is_hidden_before_mlflows_words_are_cut_short():
+    error = RuntimeError(f"{'x' * 262} http://{LOGIN}{'y' * 40}@host")
+    assert_hidden(describe_failure(error, uri="http://host"))
 
+
+def test_the_address_that_mlflow_prints_when_a_run_ends_is_not_shown(server, tmp_path, monkeypatch, capfd):
     use_folder(tmp_path, monkeypatch)
     monkeypatch.setenv(SWITCH, "false")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{LOGIN}@{server}")
-    Link(required=True).attempt(lambda client: client.set_terminated("f" * 32))
+    with open_store() as client:
+        client.set_terminated("f" * 32)
     assert_hidden(*capfd.readouterr())
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from dcgan.gan.penalties import clip_weights, gradient_penalty, moment_kl, zero_centred_penalty
+from dcgan.gan.penalties import clip_weights, gradient_penalty, interpolate, moment_kl, zero_centred_penalty
 
 
 def test_the_penalty_of_a_linear_discriminator_is_half_its_squared_slope():
@@ -31,23 +31,13 @@ def test_the_penalty_reaches_the_discriminators_weights():
 def test_the_gradient_penalty_of_a_linear_discriminator_is_its_slopes_distance_from_1_squared(length):
     slope = torch.randn(28 * 28, generator=torch.Generator().manual_seed(0))
     slope *= length / slope.norm()
-    real, fake = torch.rand(6, 1, 28, 28), torch.rand(6, 1, 28, 28)
-    penalty = gradient_penalty(lambda images: images.flatten(1) @ slope, real, fake, rng=torch.Generator())
-    assert penalty.item() == pytest.approx((length - 1) ** 2, abs=1e-5)
+    images = torch.rand(6, 1, 28, 28, requires_grad=True)
+    assert gradient_penalty(images.flatten(1) @ slope, images).item() == pytest.approx((length - 1) ** 2, abs=1e-5)
 
 
-def test_the_gradient_is_penalised_between_real_and_fake_image_by_image():
-    """Real images are 1, fakes are 0: what is judged lies between, each image as a whole, elsewhere each time."""
-    seen = []
-
-    def judge(images):
-        seen.append(images)
-        return images.sum(dim=(1, 2, 3))
-
-    rng = torch.Generator().manual_seed(0)
-    for _ in range(2):
-        gradient_penalty(judge, torch.ones(50, 1, 28, 28), torch.zeros(50, 1, 28, 28), rng=rng)
-    shares = [images.detach().flatten(1) for images in seen]
+def test_interpolated_images_lie_between_real_and_fake_each_as_a_whole_elsewhere_each_time():
+    real, fake, rng = torch.ones(50, 1, 28, 28), torch.zeros(50, 1, 28, 28), torch.Generator().manual_seed(0)
+    shares = [interpolate(real, fake, rng=rng).detach().flatten(1) for _ in range(2)]
     for share in shares:
         assert (share == share[:, :1]).all()
         assert 0 <= share.min() < 0.1
@@ -57,8 +47,8 @@ def test_the_gradient_is_penalised_between_real_and_fake_image_by_image():
 
 def test_the_gradient_penalty_sends_nothing_to_the_fakes_and_something_to_the_weights():
     weight, fake = torch.tensor(3.0, requires_grad=True), torch.rand(2, 1, 28, 28, requires_grad=True)
-    real = torch.rand(2, 1, 28, 28)
-    gradient_penalty(lambda x: (weight * x).sum(dim=(1, 2, 3)), real, fake, rng=torch.Generator()).backward()
+    between = interpolate(torch.rand(2, 1, 28, 28), fake, rng=torch.Generator())
+    gradient_penalty((weight * between).sum(dim=(1, 2, 3)), between).backward()
     assert fake.grad is None
     assert weight.grad.item() == pytest.approx(2 * (28 * 3 - 1) * 28)  # d/dw of (28·w - 1)²
 

@@ -1,9 +1,7 @@
-"""Sampling from a generator.onnx that NumPy can reckon itself."""
+"""Sampling from a generator.onnx that NumPy can compute itself."""
 
 import ctypes
 import hashlib
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -99,6 +97,27 @@ def test_digits_are_taken_in_turn(generator: Generator, digits: object, expected
     assert np.abs(generator.sample(12, digits=digits, seed=5) - expected_pixels(latents, expected)).max() < 0.51
 
 
+def test_images_come_with_the_pixels_only_where_wanted(generator: Generator) -> None:
+    order = generator.latents_for(5), generator.labels_for(5)
+    both, pixels_alone = generator.draw_batch(*order), generator.draw_batch(*order, with_images=False)
+    assert pixels_alone.images is None
+    np.testing.assert_array_equal(both.pixels, pixels_alone.pixels)
+    assert np.abs((both.images[:, 0] + 1) * 127.5 - both.pixels).max() <= 0.51
+
+
+@pytest.mark.parametrize("spherical", [True, False])
+def test_an_interpolation_keeps_its_ends_and_of_normal_latents_their_length(
+    generator, unconditional, spherical
+) -> None:
+    drawing = generator if spherical else unconditional
+    latents = drawing.interpolation_latents(1, 2, steps=5)
+    ends = [drawing.latents_for(1, seed=seed)[0] for seed in (1, 2)]
+    np.testing.assert_allclose(latents[[0, -1]], ends, atol=1e-6)
+    ratio = latents[2] / ((ends[0] + ends[1]) / 2)
+    np.testing.assert_allclose(ratio, ratio[0], rtol=1e-4)
+    assert ratio[0] > 1.1 if spherical else ratio[0] == pytest.approx(1)
+
+
 def test_truncation_scales_the_latents(generator: Generator) -> None:
     whole = generator.latents_for(20, seed=4)
     np.testing.assert_array_equal(generator.latents_for(20, seed=4, truncation=0.25), whole / 4)
@@ -107,38 +126,36 @@ def test_truncation_scales_the_latents(generator: Generator) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "named"),
     [
-        ({"count": 0}, "count: 0 is out of range; expected 1 to 100,000"),
-        ({"count": 100_001}, "count: 100001 is out of range; expected 1 to 100,000"),
-        ({"digits": 10}, "digit: 10 is out of range; expected 0 to 9"),
-        ({"digits": -1}, "digit: -1 is out of range; expected 0 to 9"),
-        ({"digits": [3, 12]}, "digit: 12 is out of range; expected 0 to 9"),
-        ({"digits": [3, 1.5]}, "digit: 1.5 is out of range; expected 0 to 9"),
-        ({"digits": []}, "digits: an empty list is out of range; expected 0 to 9"),
-        ({"seed": -1}, "seed: -1 is out of range; expected 0 to 2^63 - 1"),
-        ({"seed": 2**63}, "seed: 9223372036854775808 is out of range; expected 0 to 2^63 - 1"),
-        ({"truncation": 0.0}, "truncation: 0.0 is out of range; expected more than 0, at most 1"),
-        ({"truncation": 1.01}, "truncation: 1.01 is out of range; expected more than 0, at most 1"),
-        ({"truncation": float("nan")}, "truncation: nan is out of range; expected more than 0, at most 1"),
+        ({"count": 0}, "count: 0"),
+        ({"count": 100_001}, "count: 100001"),
+        ({"digits": 10}, "digit: 10"),
+        ({"digits": -1}, "digit: -1"),
+        ({"digits": [3, 12]}, "digit: 12"),
+        ({"digits": [3, 1.5]}, r"digit: 1\.5"),
+        ({"digits": []}, "digits: an empty list"),
+        ({"seed": -1}, "seed: -1"),
+        ({"seed": 2**63}, "seed: 9223372036854775808"),
+        ({"truncation": 0}, "truncation: 0"),
+        ({"truncation": 1.01}, r"truncation: 1\.01"),
+        ({"truncation": float("nan")}, "truncation: nan"),
     ],
 )
-def test_arguments_out_of_range_are_refused(generator: Generator, arguments: dict, message: str) -> None:
-    with pytest.raises(UsageError) as caught:
+def test_arguments_out_of_range_are_refused(generator: Generator, arguments: dict, named: str) -> None:
+    with pytest.raises(UsageError, match=f"{named} is out of range; expected "):
         generator.sample(**{"count": 3} | arguments)
-    assert str(caught.value) == message
-    assert caught.value.exit_code == 64
 
 
 @pytest.mark.parametrize("count", [0, 100_001])
 def test_latents_and_labels_are_bounded_by_themselves(generator: Generator, count: int) -> None:
     for draw in (generator.latents_for, generator.labels_for):
-        with pytest.raises(UsageError, match=f"count: {count} is out of range"):
+        with pytest.raises(UsageError, match=f"count: {count} "):
             draw(count)
 
 
 def test_an_unconditional_model_takes_no_digits(unconditional: Generator) -> None:
-    with pytest.raises(UsageError, match=r"digits: the model is unconditional and draws any digit; leave them out"):
+    with pytest.raises(UsageError, match="digits: "):
         unconditional.sample(3, digits=7)
 
 
@@ -146,37 +163,26 @@ def test_the_model_tells_what_it_is(path: Path, generator: Generator) -> None:
     info = generator.info
     assert (info.path, info.num_bytes) == (path, path.stat().st_size)
     assert info.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert info.providers == ("CPUExecutionProvider",)
-    assert generator.metadata == METADATA | {KEY: generator.metadata[KEY]}
+    assert (info.providers, info.device) == (("CPUExecutionProvider",), "CPU")
+    assert generator.info.metadata == METADATA | {KEY: generator.info.metadata[KEY]}
     assert (info.contract.latent_dim, info.contract.num_classes, info.contract.conditional) == (LATENT_DIM, 10, True)
 
 
-def test_loading_says_nothing(path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    Generator.load(path)
-    assert capfd.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [({"threads": 0}, "threads: 0"), ({"providers": "tpu"}, "providers: 'tpu' is unknown; expected auto, cpu or cuda")],
-)
-def test_loading_refuses_wrong_arguments(path: Path, arguments: dict, message: str) -> None:
-    with pytest.raises(UsageError, match=message):
+@pytest.mark.parametrize("arguments", [{"threads": 0}, {"providers": "tpu"}])
+def test_loading_refuses_wrong_arguments(path: Path, arguments: dict) -> None:
+    with pytest.raises(UsageError, match=f"{next(iter(arguments))}: "):
         Generator.load(path, **arguments)
 
 
 def test_cuda_that_is_not_obtained_is_told(path: Path, monkeypatch, capfd: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: print("some library is missing"))
-    with pytest.warns(
-        RuntimeWarning, match=r"CUDA was asked for, but ONNX Runtime did not get it; .*on the CPU"
-    ) as told:
+    with pytest.warns(RuntimeWarning, match="CUDA was asked for") as told:
         generator = Generator.load(path, providers="cuda")
     assert told[0].filename == __file__
     assert generator.info.providers == ("CPUExecutionProvider",)
-    with pytest.raises(UnavailableError, match=r"CUDA was asked for.*or ask for the CPU") as caught:
+    with pytest.raises(UnavailableError, match="CUDA was asked for"):
         Generator.load(path, providers="cuda", strict=True)
-    assert caught.value.exit_code == 69
     assert capfd.readouterr() == ("", "")
 
 
@@ -197,10 +203,3 @@ def test_auto_takes_cuda_only_where_a_device_answers(monkeypatch, initialised, d
     runtime = SimpleNamespace(get_available_providers=lambda: [session.CUDA, session.CPU])
     assert session._has_cuda(runtime) is expected
     assert session._has_cuda(SimpleNamespace(get_available_providers=lambda: [session.CPU])) is False
-
-
-def test_production_imports_neither_pytorch_nor_the_pipeline() -> None:
-    heavy = ["torch", "onnx", "scipy", "mlflow", "dcgan.gan", "dcgan.evaluation", "dcgan.tracking"]
-    code = f"import sys, dcgan.inference.generator, onnxruntime; print([m for m in {heavy} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"

@@ -9,11 +9,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dcgan.commands.evaluate import sampler_from
+from dcgan.config import workspace as files
+from dcgan.evaluation.samples import generate_samples
+from dcgan.inference.generator import Generator
 from tiny_onnx import FOREIGN, LATENT_DIM, build_model, write_model
 from tiny_workspace import new_workspace, run_stage, stage_environment, write_params
 
 ABSENT = ["mlflow"]
 TRAINING = {"epochs": 5, "max_steps": 20, "report_every": 10}
+HISTORY = [{"step": 10, "discriminator/loss": 1.0}, {"step": 12, "train/quick_fcd": 3.0, "train/quick_fcd_floor": 0.1}]
+PICTURES = {
+    "by_digit", "calibration", "closest_pairs", "confusion", "interpolations", "per_digit", "probes", "roc", "samples",
+    "training",
+}  # fmt: skip
+TABLES = {"calibration", "confusion", "quick_fcd", "roc", "training"}
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +31,10 @@ def trained(tmp_path_factory) -> Path:
     """A workspace in which everything up to `export` has run."""
     workspace = new_workspace(tmp_path_factory.mktemp("trained"), train=TRAINING)
     for stage in ("train_classifier", "train", "evaluate", "export"):
+        if stage == "evaluate":
+            history = workspace / files.HISTORY
+            history.parent.mkdir(parents=True, exist_ok=True)
+            history.write_text("".join(f"{json.dumps(row)}\n" for row in HISTORY))
         done = run_stage(stage, workspace, absent=ABSENT)
         assert done.returncode == 0, done.stderr
     return workspace
@@ -45,43 +59,62 @@ def assert_refused(done: subprocess.CompletedProcess[str], code: int, *words: st
     assert "Traceback" not in done.stderr
 
 
-def test_the_stage_says_what_it_measured_on_how_many_samples(trained):
-    report = json.loads((trained / "reports/evaluation.json").read_text())
+def names_in(folder: Path, suffix: str) -> set[str]:
+    return {path.stem for path in (folder / files.EVALUATION_FIGURES).glob(f"*{suffix}")}
+
+
+def test_the_stage_writes_report_headlines_and_figures(trained):
+    report = json.loads((trained / files.EVALUATION).read_text())
     assert (report["num_samples"], report["num_seeds"], report["num_train_on_fake"]) == (100, 2, 100)
     assert report["fid"] is None
+    assert report["discriminator"]["num_images"] == 100
     assert set(report["discriminator"]["probes"]) == {"200", "100"}
-    samples, floor = (
-        json.loads((trained / f"reports/metrics/{rated}.json").read_text()) for rated in ("samples", "real_images")
-    )
-    assert (samples["fcd"], floor["fcd"]) == (report["fcd"], report["fcd_floor"])
-    assert samples.keys() == floor.keys()
-    assert all(isinstance(value, int | float) for value in (*samples.values(), *floor.values()))
-    pictures = {path.name for path in (trained / "reports/plots").glob("*.png")}
-    assert {"samples.png", "by_digit.png", "interpolations.png", "closest_pairs.png", "probes.png"} <= pictures
+    metrics = json.loads((trained / files.METRICS).read_text())
+    assert list(metrics) == ["fcd", "fcd_floor", "precision", "recall", "label_accuracy"]
+    assert metrics.items() <= report.items()
+    assert (names_in(trained, ".png"), names_in(trained, ".csv")) == (PICTURES, TABLES)
 
 
-def test_the_exported_file_is_judged_as_its_network_was(trained, tmp_path):
+def test_equal_inputs_give_equal_bytes_and_progress_is_on_stderr(trained, workspace):
+    done = run_stage("evaluate", workspace, absent=ABSENT)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("evaluate: ") > 5
+    assert done.stdout.count("\n") == 1
+    for path in (trained / "reports").rglob("*"):
+        if path.is_file():
+            assert path.read_bytes() == (workspace / path.relative_to(trained)).read_bytes(), path
+
+
+def test_a_loss_without_probabilities_has_no_calibration_and_no_stale_picture_of_it(workspace):
+    write_params(workspace, train=TRAINING, loss={"name": "relativistic"})
+    done = run_stage("evaluate", workspace, absent=ABSENT)
+    assert done.returncode == 0, done.stderr
+    discriminator = json.loads((workspace / files.EVALUATION).read_text())["discriminator"]
+    assert [discriminator[name] for name in ("accuracy", "calibration_error", "brier_score")] == [None] * 3
+    assert names_in(workspace, ".png") == PICTURES - {"calibration"}
+    assert (workspace / files.EVALUATION_FIGURES / "calibration.csv").read_text() == "confidence,share_real\n"
+
+
+def test_the_exported_file_is_measured_as_its_network_was_without_its_training(trained, workspace):
     """The same latents through ONNX Runtime: rounding moves a grey level here and there, and nothing else."""
-    done = evaluate(trained, "--out", tmp_path / "judged.json")
+    for name in (files.GENERATOR, files.DISCRIMINATOR, files.HISTORY):
+        (workspace / name).unlink()
+    done = evaluate(workspace, "--out", "found.json")
     assert done.returncode == 0, done.stderr
-    judged = json.loads((tmp_path / "judged.json").read_text())
-    report = json.loads((trained / "reports/evaluation.json").read_text())
+    found = json.loads((workspace / "found.json").read_text())
+    report = json.loads((trained / files.EVALUATION).read_text())
     for name in ("fcd", "kcd", "precision", "recall", "classifier_score", "label_accuracy", "train_on_fake"):
-        assert judged[name] == pytest.approx(report[name], rel=0.02, abs=0.02), name
-    assert judged["fcd_floor"] == report["fcd_floor"]
-    assert len(judged["model_sha256"]) == 64
-    assert f"{judged['fcd']:.4f}" in done.stdout
-    assert "on 100 samples a seed" in done.stdout
+        assert found[name] == pytest.approx(report[name], rel=0.02, abs=0.02), name
+    assert (found["fcd_floor"], found["classifier_sha256"]) == (report["fcd_floor"], report["classifier_sha256"])
+    assert len(found["model_sha256"]) == 64
+    assert f"{found['fcd']:.4f}" in done.stdout
 
 
-def test_a_generator_from_elsewhere_is_judged_without_its_training_run(workspace):
-    foreign = workspace / "foreign.onnx"
-    write_model(foreign, build_model(**FOREIGN))
-    shutil.rmtree(workspace / "reports/plots")
-    (workspace / "models/run.json").unlink()
-    done = evaluate(workspace, "--model", foreign)
-    assert done.returncode == 0, done.stderr
-    assert "foreign.onnx: fcd " in done.stdout
+def test_a_generator_from_elsewhere_is_sampled(tmp_path):
+    generator = Generator.load(write_model(tmp_path / "foreign.onnx", build_model(**FOREIGN)))
+    samples = generate_samples(sampler_from(generator), count=100, seed=0)
+    assert samples.pixels.shape == (100, 28, 28)
+    assert samples.labels.tolist() == list(range(10)) * 10
 
 
 def test_a_model_of_another_shape_is_refused(workspace):
@@ -94,56 +127,53 @@ def test_a_constant_model_is_refused(workspace):
     constant = workspace / "constant.onnx"
     weight = np.zeros((LATENT_DIM, 784), np.float32)
     write_model(constant, build_model(conditional=False, weight=weight, num_classes="0"))
-    assert_refused(evaluate(workspace, "--model", constant), 65, "constant.onnx draws the same image 100 times")
+    assert_refused(evaluate(workspace, "--model", constant), 65, "constant.onnx", "same image 100 times")
 
 
-def test_a_damaged_judge_is_refused(workspace):
-    judge = workspace / "models/classifier.safetensors"
-    judge.write_bytes(judge.read_bytes()[:-5])
+def test_a_damaged_classifier_is_refused(workspace):
+    classifier = workspace / files.CLASSIFIER
+    classifier.write_bytes(classifier.read_bytes()[:-5])
     assert_refused(evaluate(workspace), 65, "classifier.safetensors", "dvc repro --force train_classifier")
 
 
+def test_an_error_in_reading_names_the_file_that_was_read(workspace):
+    (workspace / "params.yaml").unlink()
+    (workspace / "params.yaml").mkdir()
+    done = evaluate(workspace, "--out", "found.json")
+    assert done.returncode not in (0, 73)
+    assert "params.yaml" in done.stderr
+    assert "found.json" not in done.stderr
+
+
+@pytest.mark.parametrize("out", ["reports", "params.yaml/found.json"])
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(trained, out):
+    done = evaluate(trained, "--out", out)
+    assert_refused(done, 73, out.partition("/")[0])
+    assert "evaluate: " not in done.stderr
+
+
 def test_outside_a_workspace_it_says_so(trained, tmp_path):
-    done = evaluate(tmp_path, "--model", trained / "models/generator.onnx")
-    assert_refused(done, 64, "params.yaml: missing", "run from the folder that holds it")
+    done = evaluate(tmp_path, "--model", trained / files.ONNX_GENERATOR)
+    assert_refused(done, 64, "params.yaml: missing")
 
 
-def test_weights_of_another_shape_are_refused(workspace):
-    write_params(workspace, train=TRAINING, model={"generator_channels": 16})
+@pytest.mark.parametrize(
+    ("changes", "code", "words"),
+    [
+        ({"model": {"generator_channels": 16}}, 65, ["generator.safetensors", "params.yaml"]),
+        ({"evaluate": {"num_samples": 201}}, 64, ["evaluate.num_samples: 201"]),
+        ({"evaluate": {"inception_weights": "nowhere.pth"}}, 65, ["nowhere.pth: missing"]),
+    ],
+)
+def test_parameters_that_do_not_fit_are_refused_before_the_work(workspace, changes, code, words):
+    write_params(workspace, train=TRAINING, **changes)
     done = run_stage("evaluate", workspace, absent=ABSENT)
-    assert_refused(done, 65, "generator.safetensors: holds another network than params.yaml describes")
-
-
-def test_more_samples_than_training_images_are_refused(workspace):
-    write_params(workspace, train=TRAINING, evaluate={"num_samples": 201})
-    assert_refused(
-        run_stage("evaluate", workspace, absent=ABSENT), 64, "evaluate.num_samples: 201", "200 training images"
-    )
-
-
-def test_missing_inception_weights_are_refused_before_the_work(workspace):
-    write_params(workspace, train=TRAINING, evaluate={"inception_weights": "nowhere.pth"})
-    before = (workspace / "reports/evaluation.json").read_bytes()
-    assert_refused(run_stage("evaluate", workspace, absent=ABSENT), 65, "nowhere.pth: missing")
-    assert (workspace / "reports/evaluation.json").read_bytes() == before
+    assert_refused(done, code, *words)
+    assert "evaluate: samples" not in done.stderr
 
 
 def test_an_installation_without_pytorch_says_what_is_missing(tmp_path):
     script = "import runpy, sys; sys.modules['torch'] = None; sys.argv = ['dcgan', 'evaluate']; "
     command = [sys.executable, "-c", script + "runpy.run_module('dcgan.cli', run_name='__main__')"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert_refused(done, 69, "dcgan evaluate needs torch; install dcgan-mnist[train]")
-
-
-def test_a_classifier_that_is_not_finite_is_refused(workspace):
-    import torch
-
-    from dcgan.checkpoints.weights import restored, save_weights
-    from dcgan.classifier.network import Classifier
-
-    path = workspace / "models/classifier.safetensors"
-    classifier = restored(Classifier(), path, device=torch.device("cpu"), made_by="train_classifier")
-    classifier.head.bias.data[3] = torch.nan
-    save_weights(path.parent, classifier=classifier)
-    done = run_stage("evaluate", workspace, absent=ABSENT)
-    assert_refused(done, 65, "the classifier reads values that are not finite")
+    assert_refused(done, 69, "torch", "dcgan-mnist[train]")

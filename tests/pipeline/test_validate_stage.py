@@ -33,7 +33,7 @@ def stages() -> SimpleNamespace:
 def finished(stages: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace in which both stages have run."""
     folder = tmp_path_factory.mktemp("workspace")
-    (folder / "params.yaml").write_text("data: {name: digits}")
+    (folder / "params.yaml").write_text("data: {name: digits}\nevaluate: {num_samples: 1000}\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         stages.download()

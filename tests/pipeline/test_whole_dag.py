@@ -1,4 +1,4 @@
-"""The whole DAG as a user runs it, on few images in a temporary folder."""
+"""The whole DAG as a user runs it, on few images, in a workspace that `dcgan new` makes."""
 
 import json
 import os
@@ -9,95 +9,119 @@ from pathlib import Path
 
 import pytest
 
-from tiny_workspace import ROOT, stage_environment, write_params
+from dcgan.commands.new import new_workspace
+from dcgan.config import workspace as files
+from tiny_workspace import stage_environment, write_params
 from tracking_store import MLFLOW_WARNINGS
 
 pytestmark = [pytest.mark.timeout(600), *(pytest.mark.filterwarnings(warning) for warning in MLFLOW_WARNINGS)]
 STAGES = ["download", "validate", "train_classifier", "train", "evaluate", "export", "register"]
 OUTPUTS = [
-    "data/dataset.safetensors",
-    "models/classifier.safetensors",
-    "models/discriminator.safetensors",
-    "models/generator.onnx",
-    "models/generator.safetensors",
-    "models/run.json",
-    "reports/data_docs/index.html",
-    "reports/evaluation.json",
-    "reports/export.json",
-    "reports/history.jsonl",
-    "reports/metrics/samples.json",
-    "reports/plots/closest_pairs.png",
-    "reports/plots/confusion.csv",
-    "reports/plots/roc.csv",
-    "reports/registration.json",
-    "reports/samples/step-0000000.png",
-    "reports/validation.json",
-]
+    files.DATASET, files.CLASSIFIER, files.GENERATOR, files.DISCRIMINATOR, files.ONNX_GENERATOR,
+    files.VALIDATION, files.HISTORY, files.SAMPLES / "step-0000000.png", files.EVALUATION, files.METRICS,
+    files.EVALUATION_FIGURES / "closest_pairs.png", files.EVALUATION_FIGURES / "roc.csv",
+    files.EVALUATION_FIGURES / "training.csv", files.EXPORT, files.REGISTRATION,
+    files.DATA_DOCS / "index.html", files.TIMINGS,
+]  # fmt: skip
 
 
-def dvc(folder: Path, *arguments: str) -> str:
+def run(folder: Path, *command: str) -> str:
     environment = stage_environment(folder)
     del environment["DVC_ROOT"]  # DVC sets it itself
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-    done = subprocess.run(["dvc", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
+def stages_run(output: str) -> list[str]:
+    return [stage for stage in STAGES if f"Running stage '{stage}'" in output]
+
+
+def new_tiny_workspace(folder: Path) -> Path:
+    params = {"train": {"epochs": 1, "batch_size": 64, "report_every": 5}, "evaluate": {"num_samples": 200}}
+    write_params(folder.parent, **params)
+    new_workspace(folder, params=folder.parent / "params.yaml")
+    return folder
+
+
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("workspace")
-    write_params(folder, train={"epochs": 1, "batch_size": 64, "report_every": 5}, evaluate={"num_samples": 200})
-    shutil.copy(ROOT / "dvc.yaml", folder)
-    dvc(folder, "init", "--no-scm", "--quiet")
-    dvc(folder, "config", "core.analytics", "false")
-    output = dvc(folder, "repro")
-    assert [stage for stage in STAGES if f"Running stage '{stage}'" in output] == STAGES
+    folder = new_tiny_workspace(tmp_path_factory.mktemp("dag") / "first")
+    assert stages_run(run(folder, "dvc", "repro")) == STAGES
+    run(folder, "git", "add", "--all")
+    run(folder, "git", "-c", "user.name=a", "-c", "user.email=a@localhost", "commit", "--quiet", "--message", "run")
     return folder
 
 
 def test_every_output_is_there_and_nothing_is_left_to_do(workspace):
-    assert [out for out in OUTPUTS if not (workspace / out).is_file()] == []
-    assert "up to date" in dvc(workspace, "status")
+    assert [str(out) for out in OUTPUTS if not (workspace / out).is_file()] == []
+    assert "up to date" in run(workspace, "dvc", "status")
+    assert stages_run(run(workspace, "dvc", "repro")) == []
+    assert run(workspace, "git", "status", "--porcelain") == ""
 
 
-def test_a_second_repro_runs_no_stage(workspace):
-    assert "Running stage" not in dvc(workspace, "repro")
-
-
-def test_one_mlflow_run_holds_what_all_stages_found(workspace, monkeypatch):
+def test_one_mlflow_run_holds_what_all_stages_found(workspace):
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{workspace}/mlflow.db")
     experiment = client.get_experiment_by_name("tiny")
-    (run,) = client.search_runs([experiment.experiment_id])
-    evaluation = json.loads((workspace / "reports/evaluation.json").read_text())
-    assert run.info.run_id == json.loads((workspace / "models/run.json").read_text())["run_id"]
-    assert run.info.status == "FINISHED"
-    assert run.data.params["train.batch_size"] == "64"
-    assert run.data.metrics["evaluation/fcd"] == evaluation["fcd"]
-    assert {"generator/loss", "discriminator/loss", "train/images_per_second"} <= run.data.metrics.keys()
-    assert run.inputs.dataset_inputs[0].dataset.name == "digits"
-    report = json.loads((workspace / "reports/registration.json").read_text())
-    assert client.get_model_version("tiny-generator", report["version"]).run_id == run.info.run_id
+    (found,) = client.search_runs([experiment.experiment_id])
+    evaluation = json.loads((workspace / files.EVALUATION).read_text())
+    assert found.info.status == "FINISHED"
+    assert found.data.tags["generator_sha256"] == evaluation["generator_sha256"]
+    assert found.data.params["train.batch_size"] == "64"
+    assert found.data.metrics["evaluation/fcd"] == evaluation["fcd"]
+    assert {"generator/loss", "discriminator/loss", "train/images_per_second"} <= found.data.metrics.keys()
+    assert found.inputs.dataset_inputs[0].dataset.name == "digits"
+    (version,) = client.search_model_versions("name='tiny-generator'")
+    assert version.run_id == found.info.run_id
+
+
+def test_git_has_the_metrics_and_the_table_of_experiments_shows_them(workspace):
+    header, *rows = run(workspace, "dvc", "exp", "show", "--csv").splitlines()
+    figures = json.loads((workspace / files.METRICS).read_text())
+    columns = header.split(",")
+    assert set(figures) <= set(columns)
+    for row in rows:
+        shown = dict(zip(columns, row.split(","), strict=True))
+        assert float(shown["fcd"]) == pytest.approx(figures["fcd"], rel=1e-3)
+
+
+def test_a_forced_second_run_writes_the_same_bytes(workspace):
+    assert stages_run(run(workspace, "dvc", "repro", "--force")) == STAGES
+    assert run(workspace, "git", "status", "--porcelain") == ""
 
 
 def test_deleted_models_come_back_from_the_run_cache_without_training(workspace):
     before = {path.name: path.read_bytes() for path in (workspace / "models").iterdir()}
     shutil.rmtree(workspace / "models")
-    output = dvc(workspace, "repro")
-    assert "Running stage" not in output
+    assert stages_run(run(workspace, "dvc", "repro")) == []
     assert {path.name: path.read_bytes() for path in (workspace / "models").iterdir()} == before
 
 
-def test_an_evaluation_parameter_does_not_retrain_and_its_restore_keeps_the_run(workspace):
+def test_an_evaluation_parameter_does_not_retrain_and_the_model_is_the_same_in_mlflow(workspace):
+    from mlflow import MlflowClient
+
     params = workspace / "params.yaml"
     original = params.read_text()
-    run_file = (workspace / "models/run.json").read_bytes()
     params.write_text(original.replace("num_samples: 200", "num_samples: 150"))
-    output = dvc(workspace, "repro")
-    assert "Running stage 'evaluate'" in output
-    assert "Running stage 'train'" not in output
+    again = stages_run(run(workspace, "dvc", "repro"))
+    assert "evaluate" in again
+    assert "train" not in again
+    assert "export" not in again
     params.write_text(original)
-    assert "Running stage" not in dvc(workspace, "repro")
-    assert (workspace / "models/run.json").read_bytes() == run_file
+    assert stages_run(run(workspace, "dvc", "repro")) == ["register"]  # whose result is in the registry, not in a cache
+    client = MlflowClient(f"sqlite:///{workspace}/mlflow.db")
+    assert len(client.search_model_versions("name='tiny-generator'")) == 1
+
+
+def test_a_second_workspace_takes_everything_from_the_cache_but_registers_itself(workspace, tmp_path):
+    from mlflow import MlflowClient
+
+    second = new_tiny_workspace(tmp_path / "second")
+    run(second, "dvc", "config", "--local", "cache.dir", str(workspace / ".dvc/cache"))
+    assert stages_run(run(second, "dvc", "repro")) == ["register"]
+    client = MlflowClient(f"sqlite:///{second}/mlflow.db")
+    (version,) = client.search_model_versions("name='tiny-generator'")
+    assert client.get_run(version.run_id).data.metrics["evaluation/fcd"] > 0

@@ -12,12 +12,11 @@ import pytest
 
 from dcgan.inference.generator import Drawn, Generator
 from dcgan.service.batching import Batcher
-from dcgan.service.errors import RequestError
 from dcgan.service.limits import Limits
 from dcgan.system.errors import BadDataError
 from tiny_onnx import write_model
 
-SOON = Limits(max_batch=8, max_wait_seconds=0.02, max_queued_images=40)
+SOON = Limits(max_images=40, max_batch=8, max_wait_seconds=0.02, max_queued_images=40)
 
 
 class SlowGenerator:
@@ -29,7 +28,7 @@ class SlowGenerator:
         self.held = threading.Event()
         self.held.set()
 
-    def draw_batch(self, latents, labels):
+    def draw_batch(self, latents, labels, *, with_images):
         self.held.wait()
         time.sleep(0.02)
         self.batches.append(len(latents))
@@ -37,7 +36,7 @@ class SlowGenerator:
             raise BadDataError("the model failed")
         colour = (latents.sum(axis=1) + (0 if labels is None else labels)).reshape(-1, 1, 1)
         pixels = np.broadcast_to(colour, (len(latents), 28, 28)).astype(np.uint8)
-        return Drawn(pixels[:, None].astype(np.float32), pixels)
+        return Drawn(pixels[:, None].astype(np.float32) if with_images else None, pixels)
 
 
 def run(generator: Any, play: Any, *, limits: Limits = SOON, workers: int = 1) -> Any:
@@ -108,13 +107,10 @@ def test_too_many_digits_are_refused_and_the_queue_empties_again():
             generator.held.set()
             return queued
 
-        draws = [batcher.draw(rows(*range(12)), None) for _ in range(5)]
-        *drawn, refused, queued = await together(*draws, let_go())
+        *drawn, refused, queued = await together(*(batcher.draw(rows(*range(12)), None) for _ in range(5)), let_go())
         assert queued == 48 - 8  # the first batch has left the queue
         assert [colours(each) for each in drawn] == [list(range(12))] * 4
-        assert isinstance(refused, RequestError)
-        assert refused.status == 429
-        assert refused.headers == {"retry-after": "1"}
+        assert (refused.status, refused.headers) == (429, {"retry-after": "1"})
         assert batcher.queued == 0
         assert colours(await batcher.draw(rows(3), None)) == [3]
 
@@ -155,13 +151,25 @@ def test_a_model_that_fails_fails_its_requests_and_no_later_one():
     run(generator, play)
 
 
+def test_images_are_drawn_for_those_who_want_them():
+    wanted, unwanted = run(
+        SlowGenerator(), lambda b: together(b.draw(rows(1, 2), None, with_images=True), b.draw(rows(3), None))
+    )
+    assert wanted.images[:, 0, 0, 0].tolist() == [1, 2]
+    assert unwanted.images is None
+    assert colours(unwanted) == [3]
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 def test_bits_do_not_depend_on_who_shares_the_batch(tmp_path, workers):
     generator = Generator.load(write_model(tmp_path / "generator.onnx"), providers="cpu")
     counts = [1, 3, 64, 10, 200, 2, 7]
     orders = [(generator.latents_for(n, seed=n), generator.labels_for(n)) for n in counts]
-    limits = Limits(max_batch=16)
-    drawn = run(generator, lambda b: together(*(b.draw(*order) for order in orders)), limits=limits, workers=workers)
+
+    def play(batcher: Batcher) -> Any:
+        return together(*(batcher.draw(*order, with_images=True) for order in orders))
+
+    drawn = run(generator, play, limits=Limits(max_batch=16), workers=workers)
     for count, each, order in zip(counts, drawn, orders, strict=True):
         assert np.array_equal(each.pixels, generator.sample(count, seed=count))
         assert np.array_equal(each.images, generator.draw_batch(*order).images)

@@ -1,110 +1,99 @@
-"""How fast an answer must be read, with a clock and a wire of the test's own: a kernel's buffers hide slow readers."""
+"""When a connection is cut off, by a clock and a wire of the test's own: a kernel's buffers hide slow readers."""
 
-from collections.abc import Callable
-from typing import Any
+import asyncio
+from unittest.mock import Mock
 
 import pytest
-import uvicorn
-from uvicorn.server import ServerState
 
-from dcgan.service.connection import MIN_READ_RATE, ImpatientProtocol, SlowReaders, impatient
+from dcgan.service.connection import MIN_READ_RATE, Connection, Connections
 
 SECONDS = 10
 MOST_IN_TIME = SECONDS * MIN_READ_RATE
 
 
-class Wire:
-    """A transport that says how much is unread, and whether it was cut."""
-
-    unread = 0
-    cut = False
-
-    def get_write_buffer_size(self) -> int:
-        return self.unread
-
-    def get_extra_info(self, _name: str) -> None:
-        return None
-
-    def abort(self) -> None:
-        self.cut = True
-
-
-class Clock:
-    """A loop whose timers run when the test says so."""
+class Watched:
+    """A connection with a clock of its own, and with a wire that says how much is unread."""
 
     def __init__(self) -> None:
-        self.waiting: list[Timer] = []
+        self.now, self.unread = 0.0, 0
+        self.wire = Mock(spec=asyncio.Transport)
+        self.wire.get_write_buffer_size.side_effect = lambda: self.unread
+        self.wire.is_closing.return_value = False
+        self.connections = Connections(request_seconds=SECONDS, now=lambda: self.now)
+        self.connection = Connection(self.connections, asyncio.Protocol())
+        self.connection.connection_made(self.wire)
 
-    def call_later(self, _seconds: float, call: Callable[..., None], *arguments: Any) -> "Timer":
-        self.waiting.append(Timer(self, lambda: call(*arguments)))
-        return self.waiting[-1]
+    def is_cut_after(self, seconds: float) -> bool:
+        self.now += seconds
+        self.connections.cut_off_late()
+        return self.wire.abort.called or self.wire.close.called
 
-    def term_ends(self) -> None:
-        waiting, self.waiting = self.waiting, []
-        for timer in waiting:
-            timer.call()
+    async def answer(self) -> None:
+        async def app(_scope, _receive, _send) -> None:
+            assert not self.is_cut_after(10 * SECONDS), "a request in progress has time"
 
-
-class Timer:
-    def __init__(self, clock: Clock, call: Callable[[], None]) -> None:
-        self.clock, self.call = clock, call
-
-    def cancel(self) -> None:
-        self.clock.waiting.remove(self)
+        await self.connection.run(app, {"type": "http"}, None, None)
 
 
 @pytest.fixture
-def connection() -> ImpatientProtocol:
+def watched() -> Watched:
+    return Watched()
+
+
+@pytest.fixture
+def answered(watched: Watched) -> Watched:
     """A connection that has just been answered with 10 terms' worth."""
-    config = uvicorn.Config(lambda: None, log_config=None)
-    made = impatient(SECONDS, SlowReaders())(config, ServerState(), {}, _loop=Clock())
-    made.connection_made(Wire())
-    made._data_came()
-    made.transport.unread = 10 * MOST_IN_TIME
-    made.pause_writing()
-    return made
+    asyncio.run(watched.answer())
+    watched.unread = 10 * MOST_IN_TIME
+    watched.connection.pause_writing()
+    assert not watched.is_cut_after(0.1)
+    return watched
 
 
-def test_who_reads_less_than_the_least_rate_is_cut(connection):
-    connection.transport.unread -= MOST_IN_TIME - 1
-    connection.loop.term_ends()
-    assert connection.transport.cut
+def test_a_request_has_to_come_in_time_the_first_and_every_later_one(watched):
+    assert not watched.is_cut_after(SECONDS)
+    asyncio.run(watched.answer())
+    assert not watched.is_cut_after(10 * SECONDS), "silence after an answer is uvicorn's to end"
+    watched.connection.data_received(b"\r\n")
+    assert not watched.is_cut_after(SECONDS)
+    assert watched.is_cut_after(0.1)
+    assert watched.wire.write.call_args[0][0].startswith(b"HTTP/1.1 408 ")
 
 
-def test_who_reads_at_the_least_rate_is_not_until_they_stop(connection):
+def test_who_reads_less_than_the_least_rate_is_cut(answered):
+    answered.unread -= MOST_IN_TIME - 1
+    assert not answered.is_cut_after(SECONDS)
+    assert answered.is_cut_after(0.1)
+
+
+def test_who_reads_at_the_least_rate_is_not_until_they_stop(answered):
     for _ in range(5):
-        connection.transport.unread -= MOST_IN_TIME
-        connection.loop.term_ends()
-        assert not connection.transport.cut
-    connection.loop.term_ends()
-    assert connection.transport.cut
+        answered.unread -= MOST_IN_TIME
+        assert not answered.is_cut_after(SECONDS + 1)
+    assert answered.is_cut_after(SECONDS + 1)
 
 
 @pytest.mark.parametrize(("left", "cut"), [(0, False), (1, True)])
-def test_of_a_short_rest_all_must_be_read(connection, left, cut):
-    connection.transport.unread = 1000
-    connection.resume_writing()
-    connection.transport.unread = left
-    connection.loop.term_ends()
-    assert connection.transport.cut == cut
+def test_of_a_short_rest_all_must_be_read(answered, left, cut):
+    answered.unread = 1000
+    answered.connection.resume_writing()
+    assert not answered.is_cut_after(0.1)
+    answered.unread = left
+    assert answered.is_cut_after(SECONDS + 1) == cut
 
 
-def test_the_next_answer_has_a_term_of_its_own(connection):
-    connection.transport.unread = 10
-    connection.resume_writing()
-    connection.transport.unread = 10 * MOST_IN_TIME
-    connection.pause_writing()
-    connection.transport.unread -= MOST_IN_TIME
-    connection.loop.term_ends()
-    assert not connection.transport.cut
+def test_the_next_answer_has_a_term_of_its_own(answered):
+    answered.unread = 10
+    answered.connection.resume_writing()
+    assert not answered.is_cut_after(SECONDS - 1)
+    answered.unread = 10 * MOST_IN_TIME
+    answered.connection.pause_writing()
+    assert not answered.is_cut_after(2)
 
 
-def test_what_waits_for_slow_readers_is_counted_while_it_does(connection):
-    assert connection.slow_readers.num_bytes() == 10 * MOST_IN_TIME
-    connection.transport.unread = 10
-    connection.resume_writing()
-    assert connection.slow_readers.num_bytes() == 0
-    connection.pause_writing()
-    connection.connection_lost(OSError())
-    assert not connection.slow_readers
-    assert not connection.loop.waiting
+def test_what_waits_for_slow_readers_is_counted_while_it_does(answered):
+    assert answered.connections.unread_bytes() == 10 * MOST_IN_TIME
+    answered.unread = 10
+    assert answered.connections.unread_bytes() == 0
+    answered.connection.connection_lost(OSError())
+    assert not answered.connections

@@ -1,32 +1,25 @@
-"""Images and walks over HTTP."""
+"""Images and interpolations over HTTP."""
 
 import io
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from dcgan.commands.generate import generate
+from dcgan.service.images import MEDIA_TYPES
 from service_client import Service, inputs
 from tiny_onnx import build_model, write_model
 
 
 def test_a_png_grid_is_the_default_and_the_bytes_of_dcgan_generate(service, tmp_path):
-    from dcgan.inference.samples_file import Samples, writer_for
-
     answer = service.images(count=20, seed=3, digits=[1, 7], truncation=0.5)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
-    generator = service.generator
-    with (tmp_path / "out.png").open("wb") as file:
-        pixels = generator.sample(20, seed=3, digits=[1, 7], truncation=0.5)
-        labels = generator.labels_for(20, digits=[1, 7])
-        sha256 = generator.info.sha256
-        writer_for(Path("out.png"))(
-            file, Samples(pixels=pixels, labels=labels, seed=3, truncation=0.5, model_sha256=sha256)
-        )
-    assert answer.content == (tmp_path / "out.png").read_bytes()
-    assert answer.headers["x-model-sha256"] == sha256
+    out, model = tmp_path / "out.png", service.generator.info
+    generate(out=out, model=model.path, count=20, seed=3, digits=[1, 7], truncation=0.5)
+    assert answer.content == out.read_bytes()
+    assert answer.headers["x-model-sha256"] == model.sha256
 
 
 def test_an_empty_request_draws_64_digits_in_turn(service):
@@ -66,52 +59,41 @@ def test_accept_decides_the_format(service, accept, answered):
 def test_a_format_that_is_not_there_is_406(service):
     answer = service.images("text/html", count=1)
     assert answer.status_code == 406
-    assert "choose from image/png, application/zip, application/x-npy, application/json" in answer.json()["error"]
+    assert all(each in answer.json()["error"] for each in MEDIA_TYPES)
 
 
 @pytest.mark.parametrize(
-    ("request_", "told"),
+    ("request_", "named"),
     [
-        ({"count": 0}, "count: Input should be greater than or equal to 1"),
-        ({"count": -1}, "count: Input should be"),
-        ({"count": 10**9}, "count: 1000000000 is more than the 100 that one request may ask for"),
+        ({"count": 0}, "count: "),
+        ({"count": -1}, "count: "),
+        ({"count": 101}, "count: 101 "),
         ({"count": 10**30}, "count: "),
-        ({"count": "5"}, "count: Input should be a valid integer"),
-        ({"count": True}, "count: Input should be a valid integer"),
-        ({"count": 2.5}, "count: Input should be a valid integer"),
+        ({"count": "5"}, "count: "),
+        ({"count": True}, "count: "),
+        ({"count": 2.5}, "count: "),
         ({"digits": 10}, "digits"),
         ({"digits": [1, -1]}, "digits"),
         ({"digits": []}, "digits"),
         ({"digits": "3"}, "digits"),
-        ({"seed": -1}, "seed: Input should be greater than or equal to 0"),
-        ({"seed": 2**63}, "seed: Input should be less than or equal to 9223372036854775807"),
-        ({"truncation": 0}, "truncation: Input should be greater than 0"),
-        ({"truncation": 1.5}, "truncation: Input should be less than or equal to 1"),
+        ({"seed": -1}, "seed: "),
+        ({"seed": 2**63}, "seed: "),
+        ({"truncation": 0}, "truncation: "),
+        ({"truncation": 1.5}, "truncation: "),
         ({"cuont": 5}, "body: cuont: unknown; there are count, digits, seed, truncation"),
-        ({f"key{i}": 0 for i in range(100)}, "body: key0, key1, key2: unknown; there are count"),
+        ({f"key{i}": 0 for i in range(100)}, "body: key0, key1, key2: unknown"),
     ],
 )
-def test_what_is_out_of_range_or_unknown_is_422_with_its_name(service, request_, told):
+def test_what_is_out_of_range_or_unknown_is_422_with_its_name(service, request_, named):
     answer = service.images(**request_)
     assert answer.status_code == 422
-    assert answer.json()["error"].startswith(told)
+    assert answer.json()["error"].startswith(named)
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        "",
-        "{",
-        "[]",
-        "null",
-        '{"count": NaN}',
-        '{"truncation": Infinity}',
-        '{"truncation": 1e999}',
-        "[" * 20_000,
-        "\xff\x00",
-        '{"\\ud800": 1}',
-    ],
-)
+NO_NUMBERS = ['{"count": NaN}', '{"truncation": Infinity}', '{"truncation": 1e999}']
+
+
+@pytest.mark.parametrize("body", ["", "{", "[]", "null", "[" * 20_000, "\xff\x00", '{"\\ud800": 1}', *NO_NUMBERS])
 def test_a_body_that_is_no_such_object_is_422(service, body):
     headers = {"content-type": "application/json"}
     answer = service.post("/v1/images", content=body.encode("latin-1"), headers=headers)
@@ -122,21 +104,19 @@ def test_a_body_that_is_no_such_object_is_422(service, body):
 def test_an_unconditional_model_takes_no_digits(tmp_path):
     with Service(write_model(tmp_path / "any.onnx", build_model(conditional=False))) as service:
         assert service.images("application/json", count=2).json()["labels"] is None
-        told = service.images(digits=3).json()["error"]
-        assert told == "digits: the model is unconditional and draws any digit; leave them out"
+        refused = service.images(digits=3)
+        assert (refused.status_code, refused.json()["error"].partition(":")[0]) == (422, "digits")
         assert service.post("/v1/walks", json={"from_seed": 1, "to_seed": 2}).status_code == 200
-        asked = {"inputs": inputs()[:1]}
-        assert len(service.infer(**asked).json()["outputs"]) == 2
+        assert len(service.infer(inputs=inputs()[:1]).json()["outputs"]) == 2
 
 
-def test_a_walk_begins_and_ends_at_its_seeds(service):
+def test_an_interpolation_begins_and_ends_at_its_seeds(service):
     asked = {"from_seed": 4, "to_seed": 5, "steps": 7, "digit": 3}
-    walked = service.post("/v1/walks", json=asked, headers={"accept": "application/x-npy"})
-    pixels = np.load(io.BytesIO(walked.content))
-    generator = service.generator
+    answer = service.post("/v1/walks", json=asked, headers={"accept": "application/x-npy"})
+    pixels, generator = np.load(io.BytesIO(answer.content)), service.generator
     assert np.array_equal(pixels, generator.interpolate(4, 5, steps=7, digit=3))
     ends = [generator.sample(1, digits=3, seed=seed)[0].astype(int) for seed in (4, 5)]
     assert all(np.abs(pixels[at] - end).max() <= 1 for at, end in zip((0, -1), ends, strict=True))
     assert not np.array_equal(pixels[3], pixels[0])
-    assert service.post("/v1/walks", json=asked | {"steps": 1}).status_code == 422
-    assert service.post("/v1/walks", json=asked | {"steps": 101}).status_code == 422
+    for steps in (1, 101):
+        assert service.post("/v1/walks", json=asked | {"steps": steps}).status_code == 422

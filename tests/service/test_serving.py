@@ -1,7 +1,7 @@
 """`dcgan serve` as a process: its start and its signals."""
 
 import json
-import os
+import re
 import signal
 import socket
 import subprocess
@@ -13,24 +13,21 @@ import urllib.request
 import numpy as np
 import pytest
 
+from dcgan.service.limits import limits_from
+from dcgan.system.errors import UsageError
 from running_service import SERVE, Running
 from tiny_onnx import build_model, write_model
 
 
-def refused(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*SERVE, *arguments], capture_output=True, text=True, timeout=60, env=os.environ | environment, check=False
-    )
+def refused(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*SERVE, *arguments], capture_output=True, text=True, timeout=60, check=False)
 
 
 # Start
 
 
-@pytest.mark.parametrize(
-    ("content", "told"),
-    [(None, "missing; run `dvc repro export`"), (b"", "empty"), (b"\x08\x08junk", "ONNX"), ("half", "truncated")],
-)
-def test_a_model_that_is_no_generator_ends_the_start_with_65_and_one_line(model, content, told):
+@pytest.mark.parametrize("content", [None, b"", b"\x08\x08junk", "half"])
+def test_a_model_that_is_no_generator_ends_the_start_with_65_and_one_line(model, content):
     if content is None:
         model.unlink()
     else:
@@ -39,53 +36,47 @@ def test_a_model_that_is_no_generator_ends_the_start_with_65_and_one_line(model,
     assert done.returncode == 65
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith(f"error: {model}: ")
-    assert told in done.stderr
 
 
 def test_a_port_in_use_is_69_and_one_out_of_range_64(model):
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        done = refused("--model", str(model), "--port", str(port))
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = refused("--model", str(model), "--port", address.partition(":")[2])
     assert done.returncode == 69
-    assert f"127.0.0.1:{port}: cannot be listened on (Address already in use)" in done.stderr
+    assert done.stderr.startswith(f"error: {address}: is in use; ")
     assert refused("--model", str(model), "--port", "65536").returncode == 64
 
 
 @pytest.mark.parametrize(
-    ("setting", "told"),
+    ("setting", "named"),
     [
-        ("max_image=5", "--limit max_image=5: unknown; did you mean max_images? There are max_body_bytes"),
-        ("max_images", "--limit max_images: expected a whole number above 0"),
-        ("max_images=2.5", "expected a whole number above 0"),
-        ("max_images=0", "expected a whole number above 0"),
-        (
-            "max_queued_images=999",
-            "max_queued_images=999: less than max_images=1000, so that the largest requests could",
-        ),
-        ("request_seconds=nan", "expected a number above 0"),
+        ("max_image=5", "max_images"),
+        ("max_images", "max_images="),
+        ("max_images=2.5", "max_images=2.5"),
+        ("max_images=0", "max_images=0"),
+        ("max_queued_images=999", "max_images=1000"),
+        ("request_seconds=nan", "request_seconds=nan"),
+        ("request_seconds=-1", "request_seconds=-1"),
     ],
 )
-def test_a_limit_that_is_none_is_64(model, setting, told):
-    done = refused("--model", str(model), "--limit", setting)
-    assert done.returncode == 64
-    assert told in done.stderr
+def test_a_limit_that_is_none_is_refused_by_name(setting, named):
+    with pytest.raises(UsageError, match=f"--limit.*{re.escape(named)}"):
+        limits_from([setting])
+    assert limits_from(["max_images=5", "request_seconds=2"]).max_images == 5
 
 
 def test_keys_come_from_the_environment(tmp_path, model):
-    running = Running(tmp_path, model, DCGAN_API_KEYS="first, second")
-    try:
+    with Running(tmp_path, model, DCGAN_API_KEYS="first, second") as running:
         with pytest.raises(urllib.error.HTTPError, match="401"):
             running.ask()
         assert running.ask("/v2/health/ready", None)
-    finally:
-        running.end()
     assert "second" not in running.out_path.read_text() + running.err_path.read_text()
 
 
 # Signals
 
 
-def test_sigterm_answers_what_is_in_work_and_ends_with_0(running):
+def test_sigterm_answers_what_is_in_progress_and_ends_with_0(running):
     answers, failures = [], []
 
     def client() -> None:
@@ -140,28 +131,23 @@ def test_sighup_takes_the_new_model_and_no_request_fails(running, model):
 
 # Bodies made to be costly
 
-NUM_KEYS = 300_000
-LATENTS = {"name": "latents", "datatype": "FP32", "shape": [1, 4], "data": [0.0] * 4}
-KEYS = {f"k{index}": [] for index in range(NUM_KEYS)}
 
-
-@pytest.mark.parametrize(
-    ("path", "body"),
-    [
-        ("/v1/images", KEYS),
-        ("/v2/models/generator/infer", KEYS),
-        ("/v2/models/generator/infer", {"inputs": [LATENTS | KEYS]}),
-        ("/v2/models/generator/infer", {"inputs": [LATENTS | {"parameters": KEYS}]}),
-    ],
-    ids=["keys", "v2 keys", "tensor keys", "parameters"],
-)
-def test_a_body_full_of_mistakes_costs_no_more_than_a_good_one(running, path, body):
-    content = json.dumps(body, separators=(",", ":")).encode()
-    assert len(content) < 4 * 2**20
+def test_a_body_full_of_mistakes_costs_no_more_than_a_good_one(running):
+    keys = {f"k{index}": [] for index in range(300_000)}
+    latents = {"name": "latents", "datatype": "FP32", "shape": [1, 4], "data": [0.0] * 4}
+    infer = "/v2/models/generator/infer"
     running.ask()
-    started = time.monotonic()
-    with pytest.raises(urllib.error.HTTPError, match=r"4(00|22)") as refusal:
-        running.ask(path, content)
-    assert time.monotonic() - started < 2
-    assert len(refusal.value.read()) < 500
+    for path, body in (
+        ("/v1/images", keys),
+        (infer, keys),
+        (infer, {"inputs": [latents | keys]}),
+        (infer, {"inputs": [latents | {"parameters": keys}]}),
+    ):
+        content = json.dumps(body, separators=(",", ":")).encode()
+        assert len(content) < 4 * 2**20
+        started = time.monotonic()
+        with pytest.raises(urllib.error.HTTPError, match=r"4(00|22)") as refusal:
+            running.ask(path, content)
+        assert time.monotonic() - started < 2
+        assert len(refusal.value.read()) < 500
     assert running.memory("VmHWM") < 400

@@ -9,14 +9,9 @@ from pathlib import Path
 import pytest
 
 from dcgan.tracking import provenance
-from dcgan.tracking.provenance import (
-    input_tags,
-    machine_tags,
-    source_revision,
-    source_tags,
-    training_tags,
-    version_tags,
-)
+from dcgan.tracking.provenance import input_tags, load_run, machine_tags, source_revision, source_tags, version_tags
+from tiny_workspace import ROOT, write_dataset, write_params
+from tracking_store import start_training
 
 
 def git(folder, *arguments):
@@ -28,7 +23,7 @@ def git(folder, *arguments):
 @pytest.fixture
 def repository(tmp_path):
     root = tmp_path / "repository"
-    for name in ("src/losses.py", "params.yaml", "demo/params.yaml", "dvc.lock", "README.md", "pyproject.toml"):
+    for name in ("src/losses.py", "params.yaml", "dvc.yaml", "dvc.lock", "README.md", "pyproject.toml"):
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("first\n")
@@ -42,10 +37,11 @@ def test_a_clean_work_tree_is_its_commit(repository):
     commit = git(repository, "rev-parse", "HEAD")
     assert len(commit) == 40
     assert source_revision(repository) == commit
-    assert source_tags(repository) == {"source_revision": commit, "source_dirty": "false"}
+    tags = {"source_revision": commit, "source_dirty": "false", "mlflow.source.git.commit": commit}
+    assert source_tags(repository) == tags
 
 
-@pytest.mark.parametrize("name", ["src/losses.py", "params.yaml", "demo/params.yaml", "src/new.py", "requirements/a"])
+@pytest.mark.parametrize("name", ["src/losses.py", "dvc.yaml", "src/new.py", "requirements/a"])
 def test_a_change_that_results_depend_on_makes_it_dirty(repository, name):
     path = repository / name
     path.parent.mkdir(exist_ok=True)
@@ -54,7 +50,7 @@ def test_a_change_that_results_depend_on_makes_it_dirty(repository, name):
     assert source_tags(repository)["source_dirty"] == "true"
 
 
-@pytest.mark.parametrize("name", ["dvc.lock", "README.md", "notes.txt"])
+@pytest.mark.parametrize("name", ["params.yaml", "dvc.lock", "README.md", "notes.txt"])
 def test_other_changes_do_not(repository, name):
     (repository / name).write_text("second\n")
     assert source_revision(repository) == git(repository, "rev-parse", "HEAD")
@@ -122,10 +118,15 @@ def test_the_graphics_card_is_named(monkeypatch):
     assert machine_tags(device="cuda:1", threads=2)["device_name"] == "card cuda:1"
 
 
-def test_a_training_in_the_demo_is_tagged_with_the_repository_around_it(repository, monkeypatch):
-    monkeypatch.chdir(repository / "demo")
-    tags = training_tags([Path("params.yaml")], device="cpu", precision="fp32")
-    assert tags["source_revision"] == git(repository, "rev-parse", "HEAD")
-    assert tags["md5.params.yaml"] == hashlib.md5(b"first\n").hexdigest()
-    assert {"version.python", "device_name", "threads"} <= set(tags)
-    assert tags["precision"] == "fp32"
+def test_a_training_is_described_by_the_code_that_runs_and_the_workspace_it_runs_in(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    git(tmp_path, "init", "--quiet")
+    write_params(tmp_path)
+    write_dataset(tmp_path, per_class=2)
+    start_training(Path("checkpoints"))
+    tags = load_run(Path("checkpoints"))["tags"]
+    assert tags["source_revision"] == source_revision(ROOT)
+    assert (
+        tags["md5.data/dataset.safetensors"] == hashlib.md5(Path("data/dataset.safetensors").read_bytes()).hexdigest()
+    )
+    assert {"version.python", "device_name", "threads", "precision", "mlflow.note.content"} <= set(tags)

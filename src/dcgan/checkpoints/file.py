@@ -1,10 +1,7 @@
-"""A checkpoint on disk: its name tells its age, its SHA-256 lies beside it. Light: the doctor reads checkpoints too."""
+"""Names of checkpoints, which tell their age. Light: the doctor looks for checkpoints without PyTorch."""
 
 import re
 from pathlib import Path
-
-from dcgan.system.errors import BadDataError
-from dcgan.system.files import sha256_of
 
 _NAME = re.compile(r"step-(\d+)(?:-rollback-(\d+))?\.safetensors")
 
@@ -23,25 +20,6 @@ def checkpoints_in(folder: Path) -> list[Path]:
 def step_of(checkpoint: Path) -> int:
     """The step that one of `checkpoints_in` was saved after."""
     return _age(checkpoint)[1]
-
-
-def hash_path(checkpoint: Path) -> Path:
-    """The file that holds a checkpoint's SHA-256."""
-    return checkpoint.with_suffix(".sha256")
-
-
-def check_hash(checkpoint: Path) -> None:
-    """Compare a checkpoint with its SHA-256.
-
-    Raises:
-        BadDataError: they differ, or there is no SHA-256.
-    """
-    try:
-        expected = hash_path(checkpoint).read_text(errors="replace").strip()
-    except FileNotFoundError:
-        raise BadDataError("its sha256 is missing") from None
-    if (found := sha256_of(checkpoint)) != expected:
-        raise BadDataError(f"sha256 expected {expected}, found {found}")
 
 
 def _age(checkpoint: Path) -> tuple[int, int]:

@@ -1,85 +1,81 @@
-"""Checkpoints of a training: plain tensors in safetensors files, each with its SHA-256 beside it."""
+"""The checkpoints of a training that is not finished yet."""
 
-import dataclasses
 import hashlib
+import json
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import safetensors.torch
-import torch
-from safetensors import SafetensorError
-
-from dcgan.checkpoints.file import check_hash, checkpoint_path, checkpoints_in, hash_path, step_of
-from dcgan.checkpoints.tensors import Resumable, State
+from dcgan.checkpoints.file import checkpoint_path, checkpoints_in, step_of
+from dcgan.checkpoints.fingerprint import Fingerprint
+from dcgan.checkpoints.tensors import Resumable, State, from_arrays, to_arrays
 from dcgan.config.schema import Kept
 from dcgan.system.errors import BadDataError
-from dcgan.system.files import read_json, remove_leftovers, sha256_of, write_bytes, write_json
-
-Recipe = Mapping[str, str]
-"""All that trained weights depend on, by name."""
+from dcgan.system.files import read_json, write_json
+from dcgan.system.tensors_file import read_arrays, save_arrays
 
 KEPT_CHECKPOINTS = 2
-RECIPE, FINISHED = "recipe.json", ".finished"
-UNREADABLE = (BadDataError, SafetensorError, OSError, KeyError, RuntimeError, ValueError)
-"""What a damaged checkpoint can raise."""
+FINGERPRINT, FINISHED, DAMAGED = "fingerprint.json", ".finished", ".damaged"
 
 
 class CheckpointFolder:
-    """The checkpoints of one training, newest last; a training by another recipe has another folder beside it."""
+    """The checkpoints of one training, as `step-00000500-rollback-1.safetensors`.
 
-    def __init__(self, parent: Path, recipe: Recipe) -> None:
-        self.recipe = recipe
-        digest = hashlib.sha256(repr(sorted(recipe.items())).encode()).hexdigest()
+    A training with another fingerprint has another folder beside it.
+    """
+
+    def __init__(self, parent: Path, fingerprint: Fingerprint) -> None:
+        self.fingerprint = fingerprint
+        digest = hashlib.sha256(repr(sorted(fingerprint.items())).encode()).hexdigest()
         self.path = parent / digest[:16]
 
     def save(self, state: Resumable) -> None:
-        """Write the state's SHA-256, then the state beside it, then drop all but the newest checkpoints and the best.
-
-        In this order, and in the opposite one when dropping, a kill in between leaves no checkpoint without its hash.
+        """Write the state, then drop all but the newest checkpoints and the best.
 
         Raises:
             CannotCreateError, StorageError: the older checkpoints are as they were.
         """
-        if not (self.path / RECIPE).is_file():
-            write_json(self.path / RECIPE, self.recipe)
-        path = checkpoint_path(self.path, step=state.step, rollbacks=state.rollbacks)
-        content = safetensors.torch.save({name: each.cpu().contiguous() for name, each in state.tensors().items()})
-        write_bytes(hash_path(path), f"{hashlib.sha256(content).hexdigest()}\n".encode())
-        write_bytes(path, content)
+        if not (self.path / FINGERPRINT).is_file():
+            write_json(self.path / FINGERPRINT, self.fingerprint)
+        progress = state.progress()
+        path = checkpoint_path(self.path, step=state.step, rollbacks=progress.get("rollbacks", 0))
+        save_arrays(path, to_arrays(state.tensors()), {"progress": json.dumps(progress)})
         for old in checkpoints_in(self.path)[KEPT_CHECKPOINTS:]:
-            if step_of(old) != state.best_step:
-                _drop(old)
+            if step_of(old) != progress.get("best_step"):
+                old.unlink()
 
     def choose(self, state: Resumable, kept: Kept) -> None:
-        """Make the last state the one that training hands on: itself, or the best on the way to it, which is told.
+        """Make the last state the one whose weights are saved: with `best`, the best checkpoint is loaded and printed.
 
         Raises:
             BadDataError: the best is damaged or gone.
         """
-        if kept == "best" and state.best_step:
-            best = next((path for path in checkpoints_in(self.path) if step_of(path) == state.best_step), None)
-            if best is None:
-                raise BadDataError(
-                    f"{self.path}: the best, of step {state.best_step}, is gone; delete it to train afresh"
-                )
-            _load(best, state, repair=f"; delete {self.path} to train afresh")
-            print(f"{best}: kept, the best of the run, after step {state.step}")
+        best_step = state.progress()["best_step"]
+        if kept == "last" or not best_step:
+            return
+        best = next((path for path in checkpoints_in(self.path) if step_of(path) == best_step), None)
+        if best is None:
+            raise BadDataError(f"{self.path}: the best, of step {best_step}, is gone; delete the folder to train again")
+        try:
+            _load(best, state)
+        except BadDataError as error:
+            raise BadDataError(f"{error}; delete {self.path} to train again") from error
+        print(f"{best}: kept, the best of the run, after step {state.step}")
 
     def restore(self, state: State) -> State:
-        """Load the newest valid checkpoint into `state`, if there is one; warn of newer ones that are damaged.
+        """Load the newest whole checkpoint into `state`, if there is one.
 
-        Where there is none, unfinished trainings by other recipes are named, with what they differ in.
+        Newer ones that are damaged are named in a warning and renamed, so that they do not count as the newest. Where
+        there is no checkpoint, unfinished trainings with other fingerprints are named, with what they differ in.
 
         Returns:
             The same state.
 
         Raises:
             BadDataError: there are checkpoints, but all of them are damaged.
+            StorageError, RuntimeError: one cannot be read or loaded now; all are left as they are.
         """
-        remove_leftovers(self.path)
         for finished in self.path.parent.glob(f"*{FINISHED}"):
             shutil.rmtree(finished)
         damaged: dict[Path, str] = {}
@@ -88,15 +84,15 @@ class CheckpointFolder:
                 _load(path, state)
             except BadDataError as error:
                 damaged[path] = str(error)
-                print(f"warning: passed over a damaged checkpoint, {error}", file=sys.stderr)
-            else:
-                print(f"{path}: going on after step {state.step}")
-                for passed_over in damaged:  # else they would count as the newest, and new ones be dropped for them
-                    _drop(passed_over)
-                return state
+                continue
+            for each, reason in damaged.items():
+                print(f"warning: passed over a damaged checkpoint, {reason}", file=sys.stderr)
+                each.rename(each.with_name(each.name + DAMAGED))
+            print(f"{path}: going on after step {state.step}")
+            return state
         if damaged:
             reasons = "; ".join(damaged.values())
-            raise BadDataError(f"every checkpoint is damaged: {reasons}; delete {self.path} to start afresh")
+            raise BadDataError(f"every checkpoint is damaged: {reasons}; delete {self.path} to train again")
         for line in self._others():
             print(line, file=sys.stderr)
         return state
@@ -109,71 +105,26 @@ class CheckpointFolder:
         shutil.rmtree(self.path.rename(self.path.with_suffix(FINISHED)))
 
     def _others(self) -> Iterator[str]:
-        """A line for each unfinished training of the same stage that cannot be gone on with."""
-        for path in sorted(set(self.path.parent.glob(f"*/{RECIPE}")) - {self.path / RECIPE}):
+        """A line for each unfinished training of the same stage that cannot be resumed."""
+        for path in sorted(set(self.path.parent.glob(f"*/{FINGERPRINT}")) - {self.path / FINGERPRINT}):
             try:
-                recipe = read_json(path, made_by=self.recipe["stage"])
+                theirs = read_json(path, made_by=self.fingerprint["stage"])
             except BadDataError:
                 continue
-            if recipe.get("stage") == self.recipe["stage"]:
-                differences = _differences(recipe, self.recipe)
+            if theirs.get("stage") == self.fingerprint["stage"]:
+                names = [name for name, ours in self.fingerprint.items() if theirs.get(name) != ours]
+                # Long values are digests, of which eight digits tell enough.
+                values = {name: (str(theirs.get(name))[:8], self.fingerprint[name][:8]) for name in names}
+                differences = ", ".join(f"{name} ({was}, now {now})" for name, (was, now) in values.items())
                 yield (
-                    f"note: {path.parent} holds an unfinished training that differs in {differences}; it is left alone,"
-                    " and this one starts afresh; delete the folder if it is not wanted"
+                    f"note: {path.parent} holds an unfinished training that differs in {differences or 'nothing known'}"
+                    "; it is left alone, and this one starts at step 0; delete the folder if it is not wanted"
                 )
 
 
-def recipe_of(stage: str, config: Any, inputs: Iterable[Path], *, device: torch.device) -> Recipe:
-    """All that the weights depend on: parameters, input files, code of the core, PyTorch's version, device, threads.
-
-    Args:
-        stage: which training this is.
-        config: a dataclass of parameters, with every `auto` resolved.
-        inputs: the files that it reads.
-        device: where it computes.
-    """
-    code = hashlib.sha256()
-    for name, module in sorted(sys.modules.items()):  # the modules that the caller has imported
-        if name.startswith(("dcgan.config", "dcgan.data", "dcgan.classifier", "dcgan.gan")) and module.__file__:
-            code.update(Path(module.__file__).read_bytes())
-    return {
-        "stage": stage,
-        **dict(_flat(dataclasses.asdict(config))),
-        **{path.as_posix(): sha256_of(path) for path in inputs},
-        "code": code.hexdigest(),
-        "torch": torch.__version__,
-        "device": device.type,
-        "threads": str(torch.get_num_threads()),
-    }
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for name, value in values.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", str(value)
-
-
-def _differences(theirs: Mapping[str, Any], ours: Recipe) -> str:
-    """As `train.seed (0, now 1), threads (2, now 1)`; long values are digests, of which eight digits tell enough."""
-    names = [name for name in ours if theirs.get(name) != ours[name]]
-    return ", ".join(f"{name} ({str(theirs.get(name))[:8]}, now {ours[name][:8]})" for name in names) or "nothing known"
-
-
-def _drop(path: Path) -> None:
-    path.unlink()
-    hash_path(path).unlink(missing_ok=True)
-
-
-def _load(path: Path, state: Resumable, *, repair: str = "") -> None:
-    """Make `state` the one in `path`.
-
-    Raises:
-        BadDataError: the file is damaged.
-    """
-    try:
-        check_hash(path)
-        state.load(safetensors.torch.load_file(path))
-    except UNREADABLE as error:
-        raise BadDataError(f"{path}: {error}{repair}") from error
+def _load(path: Path, state: Resumable) -> None:
+    """Make `state` the one in `path`; BadDataError if the file is damaged, any other error if it only fails now."""
+    arrays, metadata = read_arrays(path)
+    if "progress" not in metadata:
+        raise BadDataError(f"{path}: not a checkpoint")
+    state.load(from_arrays(arrays), json.loads(metadata["progress"]))

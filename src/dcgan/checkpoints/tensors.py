@@ -1,44 +1,40 @@
-"""What a training that can be taken up again consists of: tensors by name."""
+"""What a training that can be resumed consists of: tensors by name, and a few numbers."""
 
 from collections.abc import Mapping
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 
 class Resumable(Protocol):
-    """The state of a training; two states with equal tensors go on to equal ones."""
+    """The state of a training; two states with equal tensors and progress go on to equal ones."""
 
     step: int
-    best_step: int
-    """Where the best state so far was; 0 if none was told."""
-    rollbacks: int
-    """How often the training went back after a divergence."""
 
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor of the state under a unique name such as `generator/stem.0.weight`."""
 
-    def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Become the state that `tensors` describes.
+    def progress(self) -> dict[str, Any]:
+        """The rest of the state, as JSON holds it: `step`, and `rollbacks` and `best_step` where there are such."""
 
-        Raises:
-            KeyError, RuntimeError, ValueError: a tensor is missing, unexpected or of another shape.
-        """
+    def load(self, tensors: Mapping[str, Tensor], progress: Mapping[str, Any]) -> None:
+        """Become the state that these describe."""
 
 
 State = TypeVar("State", bound=Resumable)
 
 
-class Checkpoints(Protocol):
-    """Where states are kept."""
+def to_arrays(tensors: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:
+    """Tensors as C-contiguous arrays on the CPU, as files hold them."""
+    return {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in tensors.items()}
 
-    def save(self, state: Resumable) -> None:
-        """Keep the state as it is now."""
 
-    def restore(self, state: State) -> State:
-        """Make a new state the newest that was kept, if there is one, and return it."""
+def from_arrays(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
+    """The arrays as tensors, in the same memory."""
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
 def named_tensors(networks: Mapping[str, nn.Module], optimizers: Mapping[str, Optimizer]) -> dict[str, Tensor]:

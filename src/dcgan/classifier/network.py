@@ -1,4 +1,4 @@
-"""The digit classifier whose features judge the samples."""
+"""The digit classifier, a small convolutional network whose features the metrics compare."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -14,20 +14,20 @@ from dcgan.system.errors import BadDataError
 
 FEATURE_DIM = 128
 CHUNK = 250
-"""Images read at once: their maps stay in the processor's caches."""
+"""Images classified at once: their maps stay in the processor's caches."""
 
 
 class Predictions(NamedTuple):
-    """What the classifier makes of N images: `features` float32 [N, 128] and `logits` float32 [N, 10]."""
+    """The classifier's output for N images: `features` float32 [N, 128] and `logits` float32 [N, 10]."""
 
     features: Tensor
     logits: Tensor
 
 
 class Classifier(nn.Module):
-    """Three 3x3 convolutions, two of them halved by pooling, and a hidden layer whose output is the features.
+    """Three 3x3 convolutions, two with pooling, and a hidden layer whose output is the features.
 
-    Pooling comes before normalisation, which then has a quarter of the work to do.
+    Pooling comes before normalisation, which then handles a quarter of the numbers.
     """
 
     def __init__(self) -> None:
@@ -45,34 +45,43 @@ class Classifier(nn.Module):
         self.head = nn.Linear(FEATURE_DIM, NUM_CLASSES)
 
     def forward(self, images: Tensor) -> Predictions:
-        """Read images [B, 1, 28, 28] in [-1, 1]."""
+        """Classify images [B, 1, 28, 28] in [-1, 1]."""
         features: Tensor = self.body(images)
         return Predictions(features, self.head(self.dropout(features)))
 
 
 @torch.no_grad()
 def classify_images(classifier: Classifier, images: Tensor) -> Predictions:
-    """What a classifier in evaluation mode makes of images [N, 1, 28, 28] in [-1, 1]; on the CPU."""
-    readings = [classifier(images[start : start + CHUNK]) for start in range(0, len(images), CHUNK)]
-    return Predictions(*(torch.cat(parts).cpu() for parts in zip(*readings, strict=True)))
+    """Predictions, on the CPU, of a classifier in evaluation mode for images [N, 1, 28, 28] in [-1, 1]."""
+    outputs = [classifier(chunk) for chunk in torch.split(images, CHUNK)]
+    return Predictions(*(torch.cat(parts).cpu() for parts in zip(*outputs, strict=True)))
 
 
 def classify_pixels(classifier: Classifier, pixels: Tensor) -> Predictions:
-    """What a classifier in evaluation mode, wherever it is, makes of pixels uint8 [N, 28, 28]; on the CPU.
+    """Predictions, on the CPU, of a classifier on any device for pixels uint8 [N, 28, 28].
 
     Raises:
-        BadDataError: it is not finite.
+        BadDataError: a prediction is not finite.
     """
-    reading = classify_images(classifier, to_images(pixels.to(next(classifier.parameters()).device)))
-    if not all(torch.isfinite(part).all() for part in reading):
-        raise BadDataError("the classifier reads values that are not finite; run `dvc repro --force train_classifier`")
-    return reading
+    predictions = classify_images(classifier, to_images(pixels.to(next(classifier.parameters()).device)))
+    if not all(torch.isfinite(part).all() for part in predictions):
+        raise BadDataError("the classifier's outputs are not finite; run `dvc repro --force train_classifier`")
+    return predictions
 
 
 def compute_accuracy(classifier: Classifier, data: LabelledImages, *, device: torch.device) -> float:
-    """The share of images, in [0, 1], that the classifier reads as their label says."""
+    """Accuracy, in [0, 1]: the share of images that the classifier predicts as their label."""
     digits = classify_images(classifier, to_images(data.images.to(device))).logits.argmax(dim=1)
-    return float((digits == data.labels).float().mean())
+    return float((digits == data.labels).double().mean())
+
+
+def load_classifier(path: Path, *, device: torch.device) -> Classifier:
+    """The classifier in a file that the stage train_classifier wrote, on `device` and in evaluation mode.
+
+    Raises:
+        BadDataError: as `load_weights`.
+    """
+    return restored(Classifier(), path, device=device, made_by="train_classifier")
 
 
 def _convolution(channels_in: int, channels_out: int, *pooling: nn.Module) -> tuple[nn.Module, ...]:
@@ -82,12 +91,3 @@ def _convolution(channels_in: int, channels_out: int, *pooling: nn.Module) -> tu
         nn.BatchNorm2d(channels_out),
         nn.ReLU(),
     )
-
-
-def load_classifier(path: Path, *, device: torch.device) -> Classifier:
-    """The classifier that the stage train_classifier wrote, on `device` and in evaluation mode.
-
-    Raises:
-        BadDataError: as `load_weights`.
-    """
-    return restored(Classifier(), path, device=device, made_by="train_classifier")

@@ -1,6 +1,7 @@
-"""A quick look at the samples while training goes on, by the digit classifier; the stage `evaluate` looks closely."""
+"""Quick metrics of the samples during training; the stage `evaluate` measures the trained model in full."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -13,18 +14,21 @@ from dcgan.data.dataset import LabelledImages
 NUM_SAMPLES = 2_000
 NUM_REFERENCES = 10_000
 SEED = 0x7175696B
-"""Samples, and the choice of images, are the same at every look and in every run."""
+"""Of samples and choice of images: the same at every evaluation and in every run."""
+
+Generate = Callable[..., tuple[Tensor, Tensor | None]]
+"""(count=N, seed=S) → generated images [N, 1, 28, 28] in [-1, 1] and their labels [N], or None."""
 
 
 class QuickFcd:
-    """Judges a generator by 2,000 samples against 10,000 training images, so that the test images stay unseen."""
+    """Measures 2,000 samples against 10,000 training images, so that the test images stay held out."""
 
     def __init__(self, classifier: Classifier, data: LabelledImages) -> None:
-        """Read the reference images.
+        """Classify the reference images.
 
         Args:
             classifier: in evaluation mode.
-            data: the training split; a small one is shared out, as many references as samples.
+            data: the training split; a small one is halved between samples of the floor and references.
 
         Raises:
             BadDataError: the classifier's features are not finite.
@@ -36,25 +40,26 @@ class QuickFcd:
         references = classify_pixels(classifier, data.images[order[self.num_samples :][:NUM_REFERENCES]])
         self._references = feature_statistics(references.features)
         self.floor = frechet_distance(feature_statistics(real.features), self._references)
-        """The fcd of as many other training images."""
+        """The quick fcd of as many other training images."""
 
-    def __call__(self, images: Tensor, labels: Tensor | None) -> dict[str, float]:
-        """Quick figures of generated images [num_samples, 1, 28, 28] in [-1, 1] with the digits asked for, or None.
+    def __call__(self, generate: Generate) -> dict[str, float]:
+        """Metrics of 2,000 generated images, or as many as the floor was measured on.
 
         Returns:
             train/quick_fcd, the Fréchet classifier distance, and train/quick_fcd_floor; train/mode_coverage, how many
-            of the ten digits the classifier finds; train/label_error, the share not classified as the label asked for,
-            if the model is conditional. If an image is not finite, train/quick_fcd alone, which is no number.
+            of the ten digits are predicted; train/label_error, the share of images that are not predicted as their
+            label, if there are labels. If an image is not finite, only train/quick_fcd, which is NaN.
         """
+        images, labels = generate(count=self.num_samples, seed=SEED)
         if not torch.isfinite(images).all():
             return {"train/quick_fcd": math.nan}
-        reading = classify_pixels(self._classifier, to_pixels(images))
-        digits = reading.logits.argmax(dim=1)
-        figures = {
-            "train/quick_fcd": frechet_distance(feature_statistics(reading.features), self._references),
+        predictions = classify_pixels(self._classifier, to_pixels(images))
+        digits = predictions.logits.argmax(dim=1)
+        metrics = {
+            "train/quick_fcd": frechet_distance(feature_statistics(predictions.features), self._references),
             "train/quick_fcd_floor": self.floor,
             "train/mode_coverage": float(len(torch.unique(digits))),
         }
         if labels is not None:
-            figures["train/label_error"] = float((digits != labels.cpu()).float().mean())
-        return figures
+            metrics["train/label_error"] = float((digits != labels.cpu()).float().mean())
+        return metrics

@@ -1,70 +1,60 @@
-"""Training of the digit classifier: short, the same on every run, and resumable."""
+"""Training of the digit classifier: short, reproducible and resumable."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.optim import AdamW
-from torch.optim.lr_scheduler import OneCycleLR
 
 from dcgan.checkpoints.tensors import load_named_tensors, named_tensors
 from dcgan.classifier.network import Classifier
 from dcgan.config.schema import ClassifierConfig
-from dcgan.data.batches import Batches
+from dcgan.data.batches import Batches, mixed_seed
 from dcgan.data.dataset import LabelledImages
 from dcgan.system.errors import DivergedError
+
+WARM_UP = 0.3
+"""Share of the steps in which the learning rate rises."""
+AUGMENTATION = 0x61756720
+"""Keeps the seeds of shifts and dropout apart from those of the shuffles."""
 
 
 @dataclass
 class ClassifierState:
-    """The classifier on its way, with all that the rest of the way depends on."""
+    """Classifier, optimiser and step: everything that the rest of a training depends on besides data and config."""
 
     classifier: Classifier
     optimizer: AdamW
-    schedule: OneCycleLR
-    randomness: Tensor
-    """The state of PyTorch's randomness on the CPU, from which shifts are drawn, and there dropout."""
-    device_randomness: Tensor
-    """The same of the GPU, from which dropout is drawn there; empty without one."""
     step: int = 0
-    best_step: int = 0
-    rollbacks: int = 0
 
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor of the state under a unique name."""
-        return {
-            "step": torch.tensor(self.step),
-            "randomness": self.randomness,
-            "device_randomness": self.device_randomness,
-            **named_tensors({"classifier": self.classifier}, {"optimizer": self.optimizer}),
-        }
+        return named_tensors({"classifier": self.classifier}, {"optimizer": self.optimizer})
 
-    def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Become the state that `tensors` describes.
+    def progress(self) -> dict[str, Any]:
+        """The rest of the state, as JSON holds it."""
+        return {"step": self.step}
+
+    def load(self, tensors: Mapping[str, Tensor], progress: Mapping[str, Any]) -> None:
+        """Become the state that these describe.
 
         Raises:
             KeyError, RuntimeError, ValueError: a tensor is missing, unexpected or of another shape.
         """
         load_named_tensors({"classifier": self.classifier}, {"optimizer": self.optimizer}, tensors)
-        self.randomness, self.device_randomness = tensors["randomness"], tensors["device_randomness"]
-        self.step = int(tensors["step"])
-        if self.step:  # the schedule is a function of the step: one step of its own sets the optimiser's rates
-            behind = {"last_epoch": self.step - 1, "_step_count": self.step + 1}
-            self.schedule.load_state_dict(self.schedule.state_dict() | behind)
-            self.schedule.step()
+        self.step = progress["step"]
 
 
-def build_classifier_state(data: LabelledImages, config: ClassifierConfig, *, device: torch.device) -> ClassifierState:
-    """The state before the first step of a training on `data`."""
+def build_classifier_state(config: ClassifierConfig, *, device: torch.device) -> ClassifierState:
+    """The state before the first step."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         classifier = Classifier().to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-        optimizer = AdamW(classifier.parameters(), config.learning_rate, fused=True)
-        end = config.epochs * _batches(data, config, device).steps_per_epoch
-        schedule = OneCycleLR(optimizer, config.learning_rate, total_steps=end)
-        return ClassifierState(classifier, optimizer, schedule, *_randomness(device))
+        return ClassifierState(classifier, AdamW(classifier.parameters(), config.learning_rate, fused=True))
 
 
 def train_classifier(
@@ -78,65 +68,53 @@ def train_classifier(
 ) -> Classifier:
     """Train `state` to the last step, or until told to stop; the classifier comes back in evaluation mode.
 
-    One cycle of the learning rate (Smith 2018, arXiv:1803.09820), images shifted by up to two pixels. The same on every
-    run with equal device and threads, interrupted or not.
+    Batch, learning rate, shift and dropout are functions of (seed, step): an interrupted training ends in the same
+    weights, on an equal device with equal threads.
 
     Args:
         state: the state to go on from.
         data: the training split.
-        config: `learning_rate` is the highest of the cycle.
-        on_step: is told (steps done, steps in all) after each step.
-        on_checkpoint: is handed the state every `checkpoint_every` steps, and when the training is stopped.
+        config: how it is trained; `learning_rate` is the highest of the cycle.
+        on_step: gets (steps done, steps in all) after each step.
+        on_checkpoint: gets the state every `checkpoint_every` steps and when the training stops.
         stop_requested: asked before each step.
 
     Raises:
-        DivergedError: its loss is not finite when it is saved, or in the end.
+        DivergedError: the loss is not finite when a checkpoint is due.
     """
     device = next(state.classifier.parameters()).device
-    batches = _batches(data, config, device)
+    batches = Batches(data, batch_size=min(config.batch_size, len(data)), seed=config.seed, device=device)
     end = config.epochs * batches.steps_per_epoch
     loss = torch.zeros(())
     resumed_at = state.step
     state.classifier.train()
-    with torch.random.fork_rng(devices=[]):
-        _set_randomness(state, device)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         while True:
             is_last = state.step >= end or stop_requested()
             if state.step > resumed_at and (is_last or state.step % config.checkpoint_every == 0):
                 _check(loss)
-                state.randomness, state.device_randomness = _randomness(device)
                 on_checkpoint(state)
             if is_last:
                 return state.classifier.eval()
+            torch.manual_seed(mixed_seed(config.seed, AUGMENTATION, state.step))
+            state.optimizer.param_groups[0]["lr"] = config.learning_rate * one_cycle(state.step, end=end)
             images, labels = batches.batch(state.step)
             loss = functional.cross_entropy(state.classifier(_shifted(images)).logits, labels)
             state.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             state.optimizer.step()
-            state.schedule.step()
             state.step += 1
             on_step(state.step, end)
 
 
 def trained_classifier(data: LabelledImages, config: ClassifierConfig, *, device: torch.device) -> Classifier:
     """A classifier trained on `data` from its first step to its last, in evaluation mode."""
-    return train_classifier(build_classifier_state(data, config, device=device), data, config)
+    return train_classifier(build_classifier_state(config, device=device), data, config)
 
 
-def _batches(data: LabelledImages, config: ClassifierConfig, device: torch.device) -> Batches:
-    return Batches(data, batch_size=min(config.batch_size, len(data)), seed=config.seed, device=device)
-
-
-def _randomness(device: torch.device) -> tuple[Tensor, Tensor]:
-    """What the next random numbers depend on, of the CPU and of the device."""
-    of_device = torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.empty(0, dtype=torch.uint8)
-    return torch.get_rng_state(), of_device
-
-
-def _set_randomness(state: ClassifierState, device: torch.device) -> None:
-    torch.set_rng_state(state.randomness)
-    if device.type == "cuda":
-        torch.cuda.set_rng_state(state.device_randomness, device)
+def one_cycle(step: int, *, end: int) -> float:
+    """Learning rate of a step as a share of the highest: linear warm-up and decay (Smith 2018, arXiv:1803.09820)."""
+    return float(np.interp(step, [0, WARM_UP * end, end], [0.04, 1, 0]))
 
 
 def _check(loss: Tensor) -> None:
@@ -148,6 +126,6 @@ def _check(loss: Tensor) -> None:
 
 def _shifted(images: Tensor) -> Tensor:
     """The whole batch shifted by one random offset of up to two pixels each way; the border is background."""
-    down, right = (int(offset) for offset in torch.randint(-2, 3, (2,)))
+    down, right = torch.randint(-2, 3, (2,)).tolist()
     padded = functional.pad(images, (2, 2, 2, 2), value=-1.0)
     return padded[..., 2 + down : 30 + down, 2 + right : 30 + right]

@@ -1,25 +1,45 @@
-"""Where a generator is loaded from: a file, or MLflow's registry."""
+"""Which generator a command uses, and where it is loaded from: a file, or MLflow's registry."""
 
 import dataclasses
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
 
-from dcgan.inference.generator import Generator
+import typer
+
+import dcgan
+from dcgan.config.workspace import ONNX_GENERATOR
 from dcgan.system.errors import BadDataError
 
+if TYPE_CHECKING:
+    from dcgan.inference.generator import Generator
+
 REGISTRY = "models:/"
+PRETRAINED = Path(dcgan.__file__).parent / "inference/pretrained.onnx"
+
+DEFAULT_MODEL = f"[default: {ONNX_GENERATOR} if it is here, else the one that came with the package]"
+ModelOption = Annotated[
+    Path | None, typer.Option("--model", metavar="FILE", help=f"The generator's ONNX file. {DEFAULT_MODEL}")
+]
 
 
-def load_generator(source: str) -> Generator:
+def default_model() -> Path:
+    """The generator that was trained in this folder, else the one that came with the package."""
+    return ONNX_GENERATOR if ONNX_GENERATOR.exists() or not PRETRAINED.exists() else PRETRAINED
+
+
+def load_generator(source: str) -> "Generator":
     """The generator in an ONNX file, or behind an address such as models:/dcgan-generator@champion.
 
     Raises:
         BadDataError: there is no such model, or it does not keep the contract.
         UnavailableError: MLflow is needed, but not installed or not reached.
     """
+    from dcgan.inference.generator import Generator
+
     if not source.startswith(REGISTRY):
         return Generator.load(source)
-    from dcgan.tracking.mlflow.download import download_model
+    from dcgan.tracking.download import download_model
 
     with TemporaryDirectory() as folder:
         path = download_model(source, Path(folder))

@@ -1,28 +1,38 @@
-"""`dcgan sync`: MLflow gets what it missed of the workspace's model."""
-
-from pathlib import Path
+"""`dcgan sync`: MLflow gets what it lacks of this workspace, its registry included."""
 
 from dcgan.config.params_file import load_params
+from dcgan.config.workspace import CHECKPOINTS, GENERATOR, ONNX_GENERATOR, PARAMS
 from dcgan.system.errors import BadDataError
 from dcgan.system.locks import exclusive
 from dcgan.system.redaction import redacted
-from dcgan.tracking.sync import CHECKPOINTS, RUN, bring_up_to_date
+from dcgan.tracking.record import read_model, unfinished_trainings
+from dcgan.tracking.registry import read_candidate, register
+from dcgan.tracking.store import open_store
+from dcgan.tracking.sync import sync_run
 
 
 def sync_workspace() -> None:
-    """Send what MLflow lacks of the model in the current folder, and print what was sent where.
+    """Send the unfinished trainings and the model in the current folder, register it if it is exported, and print both.
 
     Raises:
         UsageError: params.yaml is missing or not as it should be.
         BadDataError: nothing was trained here, or a file is damaged.
-        BusyError: a training is running here, which sends its points itself.
+        BusyError: a training is running here, which sends its points itself, or another sync.
         UnavailableError: MLflow is missing or cannot be reached.
     """
-    params = load_params(Path("params.yaml"))
-    if not RUN.is_file():
-        raise BadDataError(f"{RUN}: missing, so there is no run to complete; run `dvc repro train` first")
+    params = load_params(PARAMS)
+    name = params.tracking.registered_model
     with exclusive(CHECKPOINTS / "lock"):
-        run = bring_up_to_date(params, to="export", required=True)
-    points, grids, artifacts = (run.sent[kind] for kind in ("points", "grids", "artifacts"))
-    what = f"{points:,} points, {grids:,} grids and {artifacts:,} artifacts"
-    print(f"sent {what} to run {run.run_id} at {redacted(run.link.uri)}")
+        records = [*unfinished_trainings(), *([read_model(params)] if GENERATOR.is_file() else [])]
+        if not records:
+            raise BadDataError(f"{GENERATOR}: missing, so there is nothing to send; run `dvc repro train` first")
+        is_exported = ONNX_GENERATOR.is_file() and {"evaluation", "export"} <= records[-1].files.keys()
+        with open_store() as client:
+            for record in records:
+                run_id, sent = sync_run(client, record, experiment=params.tracking.experiment)
+                what = f"{sent['points']:,} points, {sent['grids']:,} grids and {sent['artifacts']:,} artifacts"
+                print(f"sent {what} to run {run_id} at {redacted(client.tracking_uri)}")
+            if is_exported:
+                candidate = read_candidate(params)
+                version, decision = register(client, candidate, name=name, run_id=run_id, step=record.last_step)
+                print(f"{name} version {version} is {decision.alias}: {decision.reason}")

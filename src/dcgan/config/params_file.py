@@ -1,4 +1,4 @@
-"""params.yaml, parsed once and strictly: an unknown, missing or mistyped parameter is refused by its dotted path."""
+"""params.yaml, parsed once and strictly: an unknown or mistyped parameter is refused by its dotted path."""
 
 import dataclasses
 import difflib
@@ -6,18 +6,22 @@ import hashlib
 import json
 import math
 import types
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
 
-from dcgan.config.rules import refuse_misfits
+from dcgan.config.bounds import Section
+from dcgan.config.rules import refuse_large_samples, refuse_misfits
 from dcgan.config.schema import Params, flatten
 from dcgan.system.errors import UsageError
 from dcgan.system.redaction import holds_secret, redacted
 
-Section = TypeVar("Section")
+AnySection = TypeVar("AnySection", bound=Section)
+
+LIKENESS = 0.65
+"""Of a suggestion to the word that is not known, as difflib measures it: 0 to 1."""
 
 _KINDS = {
     bool: "true or false",
@@ -30,11 +34,11 @@ _KINDS = {
 
 
 def load_params(path: Path) -> Params:
-    """The parameters in the YAML file `path`.
+    """Read the parameters in the YAML file `path`; what it leaves out has its default.
 
     Raises:
-        UsageError: the file is missing or not YAML, or a parameter is unknown, missing, of the wrong type, out of
-            range, holds a secret or does not go with the others; the message names the parameter by its dotted path.
+        UsageError: the file is missing or not YAML, or a parameter is unknown, of the wrong type, out of bounds, holds
+            a secret or does not go with the others; the message names the parameter by its dotted path.
     """
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506 a SafeLoader
@@ -43,12 +47,28 @@ def load_params(path: Path) -> Params:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: not valid YAML: {redacted(' '.join(str(error).split()))}") from error
     try:
-        params = _section(Params, content, "")
-        refuse_misfits(params.gan)
-        _refuse_secrets(params)
+        return _parse(Params, content)
     except ValueError as error:
         raise UsageError(f"{path}: {redacted(str(error))}") from error
-    return params
+
+
+def changed(config: AnySection, changes: Mapping[str, Any]) -> AnySection:
+    """A copy of a config with values changed by their dotted path, as `train.epochs`, and checked as in a file.
+
+    Raises:
+        UsageError: as `load_params`.
+    """
+    content = dataclasses.asdict(config)
+    for path, value in changes.items():
+        *sections, name = path.split(".")
+        part = content
+        for section in sections:
+            part = part.setdefault(section, {})
+        part[name] = value
+    try:
+        return _parse(type(config), content)
+    except ValueError as error:
+        raise UsageError(redacted(str(error))) from error
 
 
 def params_sha256(params: Params) -> str:
@@ -57,28 +77,37 @@ def params_sha256(params: Params) -> str:
     return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
 
 
+def _parse(kind: type[AnySection], content: object) -> AnySection:
+    """The config that `content` describes, every rule checked."""
+    config = _section(kind, content, "")
+    if isinstance(config, Params):
+        refuse_misfits(config.gan)
+        refuse_large_samples(config)
+        _refuse_secrets(config)
+    return config
+
+
 def _refuse_secrets(params: Params) -> None:
     """ValueError if a mirror's address holds what git, DVC and MLflow, which keep all parameters, must not show."""
     if any(map(holds_secret, params.data.mirrors or ())):
         raise ValueError(
-            "data.mirrors: an address with a user, a password or a query is no parameter, because git, DVC and MLflow"
-            " keep those; give it in MNIST_MIRROR"
+            "data.mirrors: an address with a user, a password or a query would be kept by git, DVC and MLflow; give it"
+            " in MNIST_MIRROR"
         )
 
 
-def _section(kind: type[Section], content: object, path: str) -> Section:
+def _section(kind: type[AnySection], content: object, path: str) -> AnySection:
     """Build the dataclass `kind` from a YAML mapping found at the dotted `path`."""
     if not isinstance(content, Mapping):
         raise ValueError(f"{path or 'the file'}: expected a mapping of parameters, found {_shown(content)}")
-    assert dataclasses.is_dataclass(kind)
     fields = {field.name: field for field in dataclasses.fields(kind)}
+    known = f"; known are {', '.join(fields)}"
     for key in content:
         if key not in fields:
-            raise ValueError(f"unknown parameter {_dotted(path, key)}{_suggestion(key, fields, path)}")
-    required = [name for name, field in fields.items() if field.default is dataclasses.MISSING]
-    missing = [_dotted(path, name) for name in required if name not in content]
+            raise ValueError(f"unknown parameter {_dotted(path, key)}{_suggestion(key, fields, path) or known}")
+    missing = [name for name, field in fields.items() if field.default is dataclasses.MISSING and name not in content]
     if missing:
-        raise ValueError(f"missing parameter {', '.join(missing)}")
+        raise ValueError(f"missing parameter {', '.join(_dotted(path, name) for name in missing)}")
     values = {key: _value(fields[key].type, content[key], _dotted(path, key)) for key in content}
     try:
         return kind(**values)
@@ -87,17 +116,32 @@ def _section(kind: type[Section], content: object, path: str) -> Section:
 
 
 def _value(kind: Any, value: object, path: str) -> object:
-    """`value` as the annotation `kind` wants it."""
-    options = get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    """`value` as the annotation `kind` wants it; a section without content has its defaults."""
+    if value is None and _is_section(kind):
+        value = {}
+    options = _options(kind)
     for option in options:
-        if dataclasses.is_dataclass(option) and isinstance(option, type) and isinstance(value, Mapping):
+        if _is_section(option) and isinstance(value, Mapping):
             return _section(option, value, path)
         try:
             return _plain_value(option, value)
         except TypeError:
             continue
-    expected = " or ".join(_described(option) for option in options)
-    raise ValueError(f"{path}: expected {expected}, found {_shown(value)}{_nearest_choice(options, value)}")
+    choices = [choice for option in options if get_origin(option) is Literal for choice in get_args(option)]
+    expected = " or ".join(map(_described, options))
+    raise ValueError(f"{path}: expected {expected}, found {_shown(value)}{_suggestion(value, choices)}")
+
+
+def _options(kind: Any) -> list[Any]:
+    """The kinds that an annotation allows, without their bounds."""
+    if get_origin(kind) is Annotated:
+        return _options(get_args(kind)[0])
+    is_union = get_origin(kind) in (Union, types.UnionType)
+    return [option for each in get_args(kind) for option in _options(each)] if is_union else [kind]
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Section)
 
 
 def _plain_value(kind: Any, value: object) -> object:
@@ -106,7 +150,7 @@ def _plain_value(kind: Any, value: object) -> object:
         return value
     if kind is float:
         return _number(value)
-    if get_origin(kind) is tuple and isinstance(value, list) and all(isinstance(v, str) for v in value):
+    if get_origin(kind) is tuple and isinstance(value, list | tuple) and all(isinstance(v, str) for v in value):
         return tuple(value)
     if isinstance(kind, type) and type(value) is kind:
         return value
@@ -126,7 +170,7 @@ def _number(value: object) -> float:
 
 
 def _described(kind: Any) -> str:
-    if dataclasses.is_dataclass(kind):
+    if _is_section(kind):
         return "a mapping of parameters"
     if get_origin(kind) is Literal:
         return "one of " + ", ".join(get_args(kind))
@@ -134,23 +178,16 @@ def _described(kind: Any) -> str:
 
 
 def _shown(value: object) -> str:
-    described = {str: "text", type(None): "nothing", dict: "a mapping", list: "a list"}.get(type(value))
-    return f"{value!r} ({described})" if isinstance(value, str) else described or repr(value)
+    return "null" if value is None else repr(value)
 
 
 def _dotted(path: str, key: object) -> str:
     return f"{path}.{key}" if path else str(key)
 
 
-def _suggestion(key: object, known: Mapping[str, object], path: str) -> str:
-    nearest = difflib.get_close_matches(str(key), known, n=1, cutoff=0)
+def _suggestion(word: object, known: Iterable[str], path: str = "") -> str:
+    nearest = difflib.get_close_matches(str(word), known, n=1, cutoff=LIKENESS)
     return f"; did you mean {_dotted(path, nearest[0])}?" if nearest else ""
-
-
-def _nearest_choice(options: tuple[Any, ...], value: object) -> str:
-    choices = [c for option in options if get_origin(option) is Literal for c in get_args(option)]
-    nearest = difflib.get_close_matches(str(value), choices, n=1)
-    return f"; did you mean {nearest[0]}?" if nearest else ""
 
 
 class _StrictLoader(yaml.SafeLoader):

@@ -1,91 +1,72 @@
-"""Which architectures, losses and penalties go together; what cannot work is refused with the reason."""
+"""Rules between parameters: what cannot work together is refused, by the dotted path of the parameter to change."""
 
-from dcgan.config.schema import NUM_CODES, GanConfig, LossConfig, ModelConfig, PenaltiesConfig, TrainConfig
+from collections.abc import Iterator
+from itertools import chain
 
-Misfit = tuple[bool, str, str]
-"""Whether it is one, the parameter to change, and why."""
+from dcgan.config.schema import NUM_CODES, NUM_TRAIN_IMAGES, GanConfig, Params
 
 
 def refuse_misfits(config: GanConfig) -> None:
-    """Raise ValueError, naming the parameter to change by its dotted path, if parts of `config` do not go together."""
-    model, loss, penalties = config.model, config.loss, config.penalties
-    for is_misfit, name, reason in (
-        *_within_the_model(model),
-        *_between_sections(model, loss, penalties),
-        *_within_training(model, config.train),
+    """Raise ValueError if architecture, loss, penalties and training do not go together."""
+    for message in chain(_architecture(config), _loss(config), _penalties(config), _training(config)):
+        raise ValueError(message)
+
+
+def refuse_large_samples(params: Params) -> None:
+    """Raise ValueError if a later stage needs more training images than the data set has."""
+    available = NUM_TRAIN_IMAGES[params.data.name]
+    for path, needed in (
+        ("train.batch_size", params.train.batch_size),
+        ("evaluate.num_samples", params.evaluate.num_samples),
     ):
-        if is_misfit:
-            raise ValueError(f"{name}: {reason}")
+        if needed > available:
+            raise ValueError(
+                f"{path}: {params.data.name} has {available} training images, fewer than {needed}; lower it"
+            )
 
 
-def _within_the_model(model: ModelConfig) -> tuple[Misfit, ...]:
-    """What the architecture does not go with."""
-    name = model.architecture
-    return (
-        (name == "acgan" and not model.conditional, "model.conditional", "acgan reads labels off images: set true"),
-        (name == "infogan" and model.conditional, "model.conditional", "infogan finds classes by itself: set false"),
-        (
-            name == "began" and model.conditional,
-            "model.conditional",
-            "began judges images by how well it redraws them, whatever their label: set false",
-        ),
-        (
-            name == "infogan" and model.latent_dim <= NUM_CODES,
-            "model.latent_dim",
-            f"infogan reads the first {NUM_CODES} latents as codes: take more than {NUM_CODES}",
-        ),
-        (
-            name == "began" and model.discriminator_dropout > 0,
-            "model.discriminator_dropout",
-            "began's logit is the error of a picture, which dropout would spoil: set 0",
-        ),
-    )
+def _architecture(config: GanConfig) -> Iterator[str]:
+    model, name = config.model, config.model.architecture
+    if name == "acgan" and not model.conditional:
+        yield "model.conditional: acgan predicts labels; set it to true"
+    if name == "infogan" and model.conditional:
+        yield "model.conditional: infogan finds classes by itself; set it to false"
+    if name == "began" and model.conditional:
+        yield "model.conditional: began's autoencoder uses no labels; set it to false"
+    if name == "infogan" and model.latent_dim <= NUM_CODES:
+        yield f"model.latent_dim: infogan uses the first {NUM_CODES} latents as codes; set more than {NUM_CODES}"
+    if name == "began" and model.discriminator_dropout > 0:
+        yield "model.discriminator_dropout: it would add to began's reconstruction error; set it to 0"
 
 
-def _between_sections(model: ModelConfig, loss: LossConfig, penalties: PenaltiesConfig) -> tuple[Misfit, ...]:
-    """What loss, penalties and architecture do not allow each other."""
+def _loss(config: GanConfig) -> Iterator[str]:
+    name, penalties, is_began = config.loss.name, config.penalties, config.model.architecture == "began"
+    if is_began and name != "boundary_equilibrium":
+        yield "loss.name: began needs boundary_equilibrium, the loss of reconstruction errors"
+    if name == "boundary_equilibrium" and not is_began:
+        yield "loss.name: boundary_equilibrium needs model.architecture: began"
+    if name == "wasserstein" and not (
+        penalties.weight_clipping or penalties.gradient_penalty or penalties.spectral_norm or penalties.r1
+    ):
+        yield "loss.name: wasserstein needs one of penalties.gradient_penalty, weight_clipping, spectral_norm and r1"
+
+
+def _penalties(config: GanConfig) -> Iterator[str]:
+    model, penalties, loss = config.model, config.penalties, config.loss.name
     normalization = "none" if model.architecture in ("mlp", "began") else model.discriminator_normalization
-    bounds = (penalties.weight_clipping, penalties.gradient_penalty, penalties.spectral_norm, penalties.r1)
-    of_began = (model.architecture == "began", loss.name == "boundary_equilibrium")
-    return (
-        (of_began == (True, False), "loss.name", "began needs boundary_equilibrium, whose logits are minus its errors"),
-        (of_began == (False, True), "loss.name", "boundary_equilibrium weighs an autoencoder's errors: take began"),
-        (
-            loss.name == "wasserstein" and not any(bounds),
-            "loss.name",
-            "wasserstein needs a bounded slope: set penalties.gradient_penalty, weight_clipping, spectral_norm or r1",
-        ),
-        (
-            penalties.weight_clipping > 0 and loss.name != "wasserstein",
-            "penalties.weight_clipping",
-            f"it belongs to the loss wasserstein; under {loss.name} the logits would stay near 0",
-        ),
-        (
-            penalties.weight_clipping > 0 and model.conditional,
-            "penalties.weight_clipping",
-            "cut weights are too small to carry the label: set model.conditional false, or take gradient_penalty",
-        ),
-        (
-            penalties.gradient_penalty > 0 and normalization == "batch",
-            "penalties.gradient_penalty",
-            "batch normalisation gives an image no gradient of its own: set model.discriminator_normalization layer",
-        ),
-        (
-            penalties.spectral_norm and normalization != "none",
-            "penalties.spectral_norm",
-            "a normalisation undoes its bound: set model.discriminator_normalization none",
-        ),
-    )
+    if penalties.weight_clipping and loss != "wasserstein":
+        yield f"penalties.weight_clipping: it belongs to the loss wasserstein; {loss}'s logits would stay near 0"
+    if penalties.weight_clipping and model.conditional:
+        yield "penalties.weight_clipping: clipped weights are too small to use labels; set model.conditional: false"
+    if penalties.gradient_penalty and normalization == "batch":
+        yield "penalties.gradient_penalty: not with batch normalisation; set model.discriminator_normalization: layer"
+    if penalties.spectral_norm and normalization != "none":
+        yield "penalties.spectral_norm: normalisation undoes it; set model.discriminator_normalization: none"
 
 
-def _within_training(model: ModelConfig, train: TrainConfig) -> tuple[Misfit, ...]:
-    """What the optimiser and the rule to stop do not go with."""
-    rule = train.stop_when
-    return (
-        (train.weight_decay > 0 and train.optimizer == "adam", "train.weight_decay", "adam has none; take adamw"),
-        (
-            rule is not None and rule.metric == "train/label_error" and not model.conditional,
-            "train.stop_when.metric",
-            "an unconditional model is not asked for digits that could be label_error: take train/quick_fcd",
-        ),
-    )
+def _training(config: GanConfig) -> Iterator[str]:
+    train, rule = config.train, config.train.stop_when
+    if train.weight_decay and train.optimizer == "adam":
+        yield "train.weight_decay: adam has none; set train.optimizer: adamw"
+    if rule and rule.metric == "train/label_error" and not config.model.conditional:
+        yield "train.stop_when.metric: an unconditional model has no labels; take train/quick_fcd"

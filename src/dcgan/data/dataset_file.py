@@ -1,6 +1,5 @@
-"""data/dataset.safetensors, the only road from the raw files to training; every reader checks its hash."""
+"""data/dataset.safetensors: the validated data set, the only road from the raw files to training."""
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,14 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcgan.system.errors import BadDataError
-from dcgan.system.files import read_json, write_bytes
+from dcgan.system.files import read_json, sha256_of
+from dcgan.system.tensors_file import load_arrays, save_arrays
 
 if TYPE_CHECKING:
     from dcgan.data.dataset import Dataset
-
-REPAIR = "run `dcgan doctor --repair`, then `dvc repro`; if it finds nothing, `dvc repro --force validate`"
-"""DVC trusts every read-only object in its cache: it restores a damaged one again and again, which a forced run of the
-stage does not replace. `dcgan doctor` reads them."""
 
 
 def save_dataset(
@@ -37,17 +33,14 @@ def save_dataset(
         test_images: as train_images.
         test_labels: as train_labels.
     """
-    from safetensors.numpy import save
-
-    tensors: dict[str, NDArray[Any]] = {
+    arrays: dict[str, NDArray[Any]] = {
         "train_images": np.ascontiguousarray(train_images),
         "train_labels": np.ascontiguousarray(train_labels, np.int64),
         "test_images": np.ascontiguousarray(test_images),
         "test_labels": np.ascontiguousarray(test_labels, np.int64),
     }
-    content = save(tensors, metadata={"name": name})
-    write_bytes(path, content)
-    return hashlib.sha256(content).hexdigest()
+    save_arrays(path, arrays, {"name": name})
+    return sha256_of(path)
 
 
 def load_dataset(path: Path, *, report_path: Path) -> "Dataset":
@@ -58,9 +51,9 @@ def load_dataset(path: Path, *, report_path: Path) -> "Dataset":
         report_path: the validation report, whose `dataset_sha256` the file must have.
 
     Raises:
-        BadDataError: either file is missing, or the hash is another; says what was expected and how to repair it.
+        BadDataError: either file is missing or damaged, or the data set is another one; says how to repair it.
     """
-    from safetensors.torch import load
+    import torch
 
     from dcgan.data.dataset import Dataset, LabelledImages
 
@@ -68,15 +61,14 @@ def load_dataset(path: Path, *, report_path: Path) -> "Dataset":
     expected = report.get("dataset_sha256")
     if expected is None:
         raise BadDataError(f"{report_path}: the data was not accepted; see there why, then run the stage `validate`")
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise BadDataError(f"{path}: missing; run the stage `validate` first") from None
-    found = hashlib.sha256(content).hexdigest()
-    if found != expected:
-        raise BadDataError(f"{path}: expected sha256 {expected}, found {found}; {REPAIR}")
-    tensors = load(content)
+    arrays, metadata = load_arrays(path, made_by="validate")
+    if (found := sha256_of(path)) != expected:
+        raise BadDataError(
+            f"{path}: not the file that {report_path} lets through, whose sha256 is {expected}, not {found};"
+            " run `dvc repro --force validate`"
+        )
     train, test = (
-        LabelledImages(tensors[f"{split}_images"], tensors[f"{split}_labels"]) for split in ("train", "test")
+        LabelledImages(*(torch.from_numpy(arrays[f"{split}_{part}"]) for part in ("images", "labels")))
+        for split in ("train", "test")
     )
-    return Dataset(name=report["dataset"], sha256=found, train=train, test=test)
+    return Dataset(name=metadata["name"], sha256=found, train=train, test=test)

@@ -1,158 +1,149 @@
-"""The discriminator: how well it tells real from fake, how sure it may be, and what digits its features know."""
+"""Evaluation of the discriminator: real against fake on held-out images, calibration, and probes of its features."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_max_pool2d
 
-from dcgan.config.schema import ModelConfig
+from dcgan.config.schema import GanConfig
 from dcgan.data.batches import to_images
 from dcgan.data.dataset import Dataset
-from dcgan.evaluation.metrics.discriminator import (
-    Reliability,
-    RocCurve,
-    accuracy_at_zero,
-    brier_score,
-    expected_calibration_error,
-    reliability,
-    roc_auc,
-    roc_curve,
-)
+from dcgan.evaluation.metrics.binary import Reliability, reliability
 from dcgan.evaluation.metrics.probe import probe_accuracy
+from dcgan.evaluation.report import print_progress
 from dcgan.evaluation.samples import Samples, shuffled
+from dcgan.gan.losses import LOSSES, logistic_discriminator_loss
 from dcgan.gan.networks import Discriminator, build_discriminator
 from dcgan.system.errors import BadDataError
 
 CHUNK = 250
 POOLED_SIZE = 2
-"""Width and height of the maps that a probe sees; Radford et al. 2016, section 5.1, pool to 4."""
+"""Width and height of the pooled maps that a probe gets; Radford et al. 2016, section 5.1, pool to 4."""
 FEW_LABELS = (1000, 100)
+NUM_WARM_UP_IMAGES = 50 * CHUNK
+"""Training images from which the untrained network takes its normalisation statistics."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProbeFigures:
-    """Share of test images read as labelled by a linear classifier that saw `num_labels` training images."""
+class DiscriminatorQuality:
+    """The report on a discriminator, and its curves."""
 
-    num_labels: int
-    discriminator: float
-    untrained: float
-    """Another network of that shape, before its first step."""
-    pixels: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class DiscriminatorFigures:
-    """How well the discriminator tells the test images from the samples."""
-
-    accuracy: float
-    roc_auc: float
-    calibration_error: float
-    brier_score: float
-    train_real_logits: float
-    test_real_logits: float
-    fake_logits: float
-    roc: RocCurve
-    reliability: Reliability
-    probes: tuple[ProbeFigures, ...]
-    """With all labels, and with 1,000 and 100 of them where there are more."""
-
-    @property
-    def overfitting_gap(self) -> float:
-        """Mean logit of training images less that of test images; 0 if it has learnt none by heart."""
-        return self.train_real_logits - self.test_real_logits
+    report: dict[str, Any]
+    """Every metric by its name in reports/evaluation.json, in plain Python types."""
+    roc: NDArray[np.float64]
+    """The ROC curve, [T, 2]: false and true positive rates."""
+    reliability: Reliability | None
+    """None where σ(logit) is no probability."""
 
 
-def judge_discriminator(
-    discriminator: Discriminator, model: ModelConfig, samples: Samples, dataset: Dataset, *, seed: int
-) -> DiscriminatorFigures:
-    """Let the discriminator, in evaluation mode, judge the samples, the test images and as many training images.
+def evaluate_discriminator(
+    discriminator: Discriminator, config: GanConfig, samples: Samples, dataset: Dataset, *, seed: int
+) -> DiscriminatorQuality:
+    """Measure the discriminator on equal numbers of test images and samples, and on as many training images.
+
+    Accuracy needs a loss with a decision boundary at 0; calibration needs one whose σ(logit) estimates a probability.
 
     Args:
         discriminator: in evaluation mode.
-        model: its shape, for an untrained one beside it.
+        config: how it was trained.
         samples: the fakes.
         dataset: both splits.
-        seed: of the untrained one, and of the choice of training images.
+        seed: of the untrained network beside it, and of the choice of images.
     """
-    train, test = dataset.train, dataset.test
-    chosen = shuffled(len(train), seed=seed, purpose="discriminator")[: len(test)]
-    test_logits = _logits(discriminator, test.images, test.labels)
-    train_logits = _logits(discriminator, train.images[chosen], train.labels[chosen])
-    fake_logits = _logits(discriminator, samples.pixels, samples.labels)
-    roc, calibration = roc_curve(test_logits, fake_logits), reliability(test_logits, fake_logits)
-    return DiscriminatorFigures(
-        accuracy=accuracy_at_zero(test_logits, fake_logits),
-        roc_auc=roc_auc(roc),
-        calibration_error=expected_calibration_error(calibration),
-        brier_score=brier_score(test_logits, fake_logits),
-        train_real_logits=float(train_logits.mean()),
-        test_real_logits=float(test_logits.mean()),
-        fake_logits=float(fake_logits.mean()),
-        roc=roc,
-        reliability=calibration,
-        probes=_probe(discriminator, model, dataset, seed=seed),
-    )
+    from sklearn.metrics import brier_score_loss, roc_auc_score, roc_curve
+
+    print_progress("discriminator")
+    loss, count = LOSSES[config.loss.name], min(len(dataset.test), len(samples))
+    held_out = shuffled(len(dataset.test), seed=seed, purpose="held out")[:count]
+    seen = shuffled(len(dataset.train), seed=seed, purpose="discriminator")[:count]
+    real = _logits(discriminator, dataset.test.images[held_out], dataset.test.labels[held_out])
+    training = _logits(discriminator, dataset.train.images[seen], dataset.train.labels[seen])
+    fake = _logits(discriminator, samples.pixels, samples.labels)[:count]
+    logits, is_real = np.concatenate([real, fake]), np.repeat([True, False], count)
+    calibration = None
+    if loss.discriminator is logistic_discriminator_loss:
+        calibration = reliability(is_real, expit(logits))
+    print_progress("linear probes")
+    report = {
+        "num_images": count,
+        "accuracy": float(((logits > 0) == is_real).mean()) if loss.has_decision_boundary else None,
+        "roc_auc": float(roc_auc_score(is_real, logits)),
+        "calibration_error": calibration.error if calibration else None,
+        "brier_score": float(brier_score_loss(is_real, expit(logits))) if calibration else None,
+        "train_real_logits": float(training.mean()),
+        "test_real_logits": float(real.mean()),
+        "fake_logits": float(fake.mean()),
+        "generalization_gap": float(training.mean() - real.mean()),
+        "probes": _probe(discriminator, config, dataset, seed=seed),
+    }
+    roc = np.stack(roc_curve(is_real, logits)[:2], axis=1)
+    return DiscriminatorQuality(report=report, roc=roc, reliability=calibration)
 
 
 def _probe(
-    discriminator: Discriminator, model: ModelConfig, dataset: Dataset, *, seed: int
-) -> tuple[ProbeFigures, ...]:
-    """Linear probes of the discriminator's last maps, beside those of an untrained one and of the pixels."""
-    order = shuffled(len(dataset.train), seed=seed, purpose="discriminator")
-    met = dataset.train.images[order[: 50 * CHUNK]]
-    untrained = _untrained(model, met, seed=seed, device=next(discriminator.parameters()).device)
-    views = {
-        "discriminator": tuple(_pooled(discriminator, split.images) for split in (dataset.train, dataset.test)),
-        "untrained": tuple(_pooled(untrained, split.images) for split in (dataset.train, dataset.test)),
-        "pixels": tuple(split.images.flatten(1).float() for split in (dataset.train, dataset.test)),
+    discriminator: Discriminator, config: GanConfig, dataset: Dataset, *, seed: int
+) -> dict[str, dict[str, float]]:
+    """Accuracy of linear probes by number of labels, on the last maps, an untrained network's maps, and pixels."""
+    splits, labels = (dataset.train, dataset.test), dataset.train.labels
+    order = shuffled(len(labels), seed=seed, purpose="discriminator")
+    warm_up, device = dataset.train.images[order[:NUM_WARM_UP_IMAGES]], next(discriminator.parameters()).device
+    untrained = untrained_discriminator(config, warm_up, seed=seed, device=device)
+    features = {
+        "discriminator": [_pooled(discriminator, split.images) for split in splits],
+        "untrained": [_pooled(untrained, split.images) for split in splits],
+        "pixels": [split.images.flatten(1).float() for split in splits],
     }
-    figures = []
-    for num_labels in (len(dataset.train), *(few for few in FEW_LABELS if few < len(dataset.train))):
-        chosen = order[:num_labels]
-        accuracies = {
-            name: probe_accuracy(
-                train[chosen], dataset.train.labels[chosen], test_features=test, test_labels=dataset.test.labels
-            )
-            for name, (train, test) in views.items()
+    return {
+        str(len(chosen)): {
+            name: probe_accuracy(train[chosen], labels[chosen], test_features=test, test_labels=dataset.test.labels)
+            for name, (train, test) in features.items()
         }
-        figures.append(ProbeFigures(num_labels=num_labels, **accuracies))
-    return tuple(figures)
+        for chosen in (order, *(order[:few] for few in FEW_LABELS if few < len(order)))
+    }
 
 
 @torch.no_grad()
-def _untrained(model: ModelConfig, pixels: Tensor, *, seed: int, device: torch.device) -> Discriminator:
-    """A discriminator as it is before training, but that its normalisation has met images uint8 [N, 28, 28]."""
+def untrained_discriminator(config: GanConfig, pixels: Tensor, *, seed: int, device: torch.device) -> Discriminator:
+    """The discriminator before its first step, in evaluation mode, with normalisation statistics of `pixels`.
+
+    Args:
+        config: its shape.
+        pixels: training images uint8 [N, 28, 28].
+        seed: of its weights.
+        device: where it computes.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        discriminator = build_discriminator(model)
-    discriminator.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    for start in range(0, len(pixels), CHUNK):
-        discriminator.maps(to_images(pixels[start : start + CHUNK].to(device)))
+        discriminator = build_discriminator(config.model, spectral_norm=config.penalties.spectral_norm)
+        discriminator.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for chunk in torch.split(pixels, CHUNK):
+            discriminator.maps(to_images(chunk.to(device)))
     return discriminator.eval()
 
 
 @torch.no_grad()
 def _pooled(discriminator: Discriminator, pixels: Tensor) -> Tensor:
-    """The last maps, each pooled to 2x2 and laid flat, float32 [N, F] on the CPU."""
+    """The last maps, each pooled to 2x2 and flattened, float32 [N, F] on the CPU."""
     device = next(discriminator.parameters()).device
-    chunks = (to_images(pixels[start : start + CHUNK].to(device)) for start in range(0, len(pixels), CHUNK))
-    pooled = [adaptive_max_pool2d(discriminator.maps(images), POOLED_SIZE).flatten(1).cpu() for images in chunks]
-    return torch.cat(pooled)
+    maps = (discriminator.maps(to_images(chunk.to(device))) for chunk in torch.split(pixels, CHUNK))
+    return torch.cat([adaptive_max_pool2d(each, POOLED_SIZE).flatten(1).cpu() for each in maps])
 
 
 @torch.no_grad()
 def _logits(discriminator: nn.Module, pixels: Tensor, labels: Tensor | None) -> NDArray[np.float64]:
     assert not discriminator.training, "BatchNorm would make the logits depend on their neighbours"
-    device = next(discriminator.parameters()).device
-    logits = []
+    device, chunks = next(discriminator.parameters()).device, []
     for start in range(0, len(pixels), CHUNK):
-        chosen = slice(start, start + CHUNK)
-        asked = None if labels is None else labels[chosen].to(device)
-        logits.append(discriminator(to_images(pixels[chosen].to(device)), asked).logits)
-    judged: NDArray[np.float64] = torch.cat(logits).double().cpu().numpy()
-    if not np.isfinite(judged).all():
+        images = to_images(pixels[start : start + CHUNK].to(device))
+        chunks.append(
+            discriminator(images, None if labels is None else labels[start : start + CHUNK].to(device)).logits
+        )
+    logits: NDArray[np.float64] = torch.cat(chunks).double().cpu().numpy()
+    if not np.isfinite(logits).all():
         raise BadDataError("the discriminator's logits are not finite; run `dvc repro --force train`")
-    return judged
+    return logits

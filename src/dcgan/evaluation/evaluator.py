@@ -1,4 +1,4 @@
-"""The digit classifier as the judge of samples: every figure beside the same figure of real images."""
+"""Scores of samples on the features of the digit classifier, and the same scores of real images: the floor."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -12,13 +12,7 @@ from dcgan.classifier.frechet import feature_statistics, frechet_distance
 from dcgan.classifier.network import Classifier, Predictions, classify_pixels
 from dcgan.config.schema import NUM_CLASSES
 from dcgan.data.dataset import Dataset
-from dcgan.evaluation.metrics.classes import (
-    class_divergence,
-    class_shares,
-    classifier_score,
-    confusion_matrix,
-    label_accuracy,
-)
+from dcgan.evaluation.metrics.classes import class_divergence, class_shares, classifier_score
 from dcgan.evaluation.metrics.kernel import kernel_distance
 from dcgan.evaluation.metrics.manifold import compare_manifolds, manifold_of
 from dcgan.evaluation.samples import Samples, shuffled
@@ -32,7 +26,7 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """The headline figures of one set of images, against the test images."""
+    """The scores of one set of images against the test images."""
 
     fcd: float
     """Fréchet classifier distance."""
@@ -44,120 +38,116 @@ class Scores:
     coverage: float
     classifier_score: float
     class_divergence: float
-    """Of the shares of the digits read from equal shares, in nats."""
+    """KL divergence of the shares of the predicted digits from equal shares, in nats."""
     label_accuracy: float | None
-    """Share read as the digit asked for; None for an unconditional model."""
+    """Share of samples that are predicted as their label; None for an unconditional model."""
 
 
 class Evaluator:
-    """The classifier with what it reads in the real images, and their own scores: the floor."""
+    """The classifier, its predictions for the real images, and the floor of every score."""
 
     def __init__(self, classifier: Classifier, dataset: Dataset, *, num_samples: int, seed: int) -> None:
-        """Read the data set.
+        """Classify the data set and measure the floor.
 
         Args:
-            classifier: in evaluation mode; its device does the work.
+            classifier: in evaluation mode; it computes on its own device.
             dataset: both splits are used.
-            num_samples: how many samples will be judged; the floor is measured on as many training images.
+            num_samples: size of the sets of samples to score; the floor is measured on as many training images.
             seed: of the choice of training images.
 
         Raises:
-            BadDataError: the classifier's features are not finite, or tell nothing.
+            BadDataError: the classifier's features are not finite, or equal for both splits.
             UsageError: there are fewer training images than samples, so that the floor would not be comparable.
         """
         if num_samples > len(dataset.train):
             raise UsageError(
                 f"evaluate.num_samples: {num_samples} is more than the {len(dataset.train)} training images,"
-                " which the floor needs as many of"
+                " of which the floor needs as many"
             )
         self._classifier = classifier
-        self.test, self.train = self.read(dataset.test.images), self.read(dataset.train.images)
-        self.test_digits, self.train_digits = dataset.test.labels.numpy(), dataset.train.labels.numpy()
+        self.test, self.train = self.predict(dataset.test.images), self.predict(dataset.train.images)
+        self._test_digits = dataset.test.labels.numpy()
         self.chosen = shuffled(len(dataset.train), seed=seed, purpose="floor")[:num_samples]
+        """Indices of the training images of the floor."""
         self._statistics, self._manifold = feature_statistics(self.test.features), manifold_of(self.test.features)
         self.floor = self._floor()
+        self.fcd_per_class_floor = self._fcd_per_class(
+            self.train.features[self.chosen], dataset.train.labels[self.chosen].numpy()
+        )
+        """As `fcd_per_class`, of training images."""
 
-    def read(self, pixels: Tensor) -> Predictions:
-        """What the classifier makes of pixels uint8 [N, 28, 28].
+    def predict(self, pixels: Tensor) -> Predictions:
+        """The classifier's features and logits of pixels uint8 [N, 28, 28].
 
         Raises:
-            BadDataError: it is not finite.
+            BadDataError: some are not finite.
         """
         return classify_pixels(self._classifier, pixels)
 
-    def score(self, samples: Samples, reading: Predictions) -> Scores:
-        """The scores of samples, of which the classifier made `reading`."""
-        return self._scores(reading, confusion_of(samples, reading))
+    def score(self, samples: Samples, predictions: Predictions) -> Scores:
+        """The scores of samples with the classifier's predictions for them."""
+        accuracy = None if samples.labels is None else _accuracy(samples.labels.numpy(), predictions)
+        return self._scores(predictions, label_accuracy=accuracy)
 
-    def fcd_per_digit(self, samples: Samples, reading: Predictions) -> NDArray[np.float64]:
-        """The fcd between the samples of each digit (as asked for, else as read) and the test images, float64 [10].
+    def fcd_per_class(self, samples: Samples, predictions: Predictions) -> NDArray[np.float64]:
+        """The fcd between samples and test images of each digit, float64 [10]; NaN where either has fewer than two.
 
-        Not a number for a digit with fewer than two images of either.
+        The digit of a sample is its label, or the predicted one if it has none.
         """
-        asked = digits_of(reading) if samples.labels is None else samples.labels.numpy()
-        return self._fcd_per_digit(reading.features, asked)
-
-    def fcd_floor_per_digit(self) -> NDArray[np.float64]:
-        """The same between training and test images, float64 [10]."""
-        return self._fcd_per_digit(self.train.features[self.chosen], self.train_digits[self.chosen.numpy()])
+        digits = digits_of(predictions) if samples.labels is None else samples.labels.numpy()
+        return self._fcd_per_class(predictions.features, digits)
 
     def _floor(self) -> Scores:
-        """The scores of real images: training images stand for a perfect generator.
-
-        What needs no reference is taken from the test images, by which the classifier has not learnt.
-        """
-        of_train = self._scores(Predictions(*(part[self.chosen] for part in self.train)), confusion=None)
+        """The scores of training images; scores without a reference are of the test images, which are held out."""
+        of_train = self._scores(Predictions(*(part[self.chosen] for part in self.train)), label_accuracy=None)
         if of_train.fcd <= ROUNDING * np.trace(self._statistics.covariance):
             raise BadDataError("training and test images have the same features: nothing can be measured against them")
         return dataclasses.replace(
             of_train,
             classifier_score=classifier_score(self.test.logits),
             class_divergence=class_divergence(class_shares(digits_of(self.test))),
-            label_accuracy=label_accuracy(confusion_matrix(self.test_digits, digits_of(self.test))),
+            label_accuracy=_accuracy(self._test_digits, self.test),
         )
 
-    def _scores(self, reading: Predictions, confusion: NDArray[np.int64] | None) -> Scores:
+    def _scores(self, predictions: Predictions, *, label_accuracy: float | None) -> Scores:
         return Scores(
-            fcd=frechet_distance(feature_statistics(reading.features), self._statistics),
-            kcd=kernel_distance(reading.features, self.test.features),
-            classifier_score=classifier_score(reading.logits),
-            class_divergence=class_divergence(class_shares(digits_of(reading))),
-            label_accuracy=None if confusion is None else label_accuracy(confusion),
-            **dataclasses.asdict(compare_manifolds(self._manifold, manifold_of(reading.features))),
+            fcd=frechet_distance(feature_statistics(predictions.features), self._statistics),
+            kcd=kernel_distance(predictions.features, self.test.features),
+            classifier_score=classifier_score(predictions.logits),
+            class_divergence=class_divergence(class_shares(digits_of(predictions))),
+            label_accuracy=label_accuracy,
+            **dataclasses.asdict(compare_manifolds(self._manifold, manifold_of(predictions.features))),
         )
 
-    def _fcd_per_digit(self, features: Tensor, digits: Digits) -> NDArray[np.float64]:
+    def _fcd_per_class(self, features: Tensor, digits: Digits) -> NDArray[np.float64]:
         distances = np.full(NUM_CLASSES, np.nan)
         for digit in range(NUM_CLASSES):
-            mine, reference = features[digits == digit], self.test.features[self.test_digits == digit]
-            if min(len(mine), len(reference)) > 1:
-                distances[digit] = frechet_distance(feature_statistics(mine), feature_statistics(reference))
+            generated, real = features[digits == digit], self.test.features[self._test_digits == digit]
+            if min(len(generated), len(real)) > 1:
+                distances[digit] = frechet_distance(feature_statistics(generated), feature_statistics(real))
         return distances
 
 
-def mean_of(scores: Sequence[Scores]) -> dict[str, float | None]:
-    """The mean of every score over several sets of samples."""
-    return {name: None if None in values else float(np.mean(values)) for name, values in _columns(scores).items()}
+def summarise(scores: Sequence[Scores], floor: Scores) -> dict[str, float | None]:
+    """The scores of several sampling seeds as `x`, their mean, `x_spread`, their range, and `x_floor`.
+
+    The spread is None for a single seed. `fcd_over_floor` is the ratio of the two.
+    """
+    summary: dict[str, float | None] = {}
+    for name in (field.name for field in dataclasses.fields(Scores)):
+        values = [getattr(each, name) for each in scores]
+        is_known = None not in values
+        summary[name] = float(np.mean(values)) if is_known else None
+        summary[f"{name}_floor"] = getattr(floor, name)
+        summary[f"{name}_spread"] = float(np.ptp(values)) if is_known and len(values) > 1 else None
+    return summary | {"fcd_over_floor": float(np.mean([each.fcd for each in scores])) / floor.fcd}
 
 
-def spread_of(scores: Sequence[Scores]) -> dict[str, float | None]:
-    """The largest less the smallest of every score over several sets of samples; None of a single set."""
-    columns = _columns(scores)
-    return {
-        name: None if None in values or len(values) < 2 else float(np.ptp(values)) for name, values in columns.items()
-    }
-
-
-def digits_of(reading: Predictions) -> Digits:
-    """The digits read, [N]."""
-    digits: Digits = reading.logits.argmax(dim=1).numpy()
+def digits_of(predictions: Predictions) -> Digits:
+    """The predicted digits, int64 [N]."""
+    digits: Digits = predictions.logits.argmax(dim=1).numpy()
     return digits
 
 
-def confusion_of(samples: Samples, reading: Predictions) -> NDArray[np.int64] | None:
-    """Digits asked for against digits read, [10, 10]; None for an unconditional model."""
-    return None if samples.labels is None else confusion_matrix(samples.labels.numpy(), digits_of(reading))
-
-
-def _columns(scores: Sequence[Scores]) -> dict[str, list[float]]:
-    return {field.name: [getattr(each, field.name) for each in scores] for field in dataclasses.fields(Scores)}
+def _accuracy(labels: Digits, predictions: Predictions) -> float:
+    return float((labels == digits_of(predictions)).mean())

@@ -1,4 +1,4 @@
-"""A report as metrics; apart from `report`, so that who only reads reports needs no PyTorch."""
+"""The numbers of a report, flat, as a metric store takes them."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,123 +1,164 @@
-"""All that is measured of a generator's samples."""
+"""Every measurement of a generator's samples, in one report."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from dcgan.classifier.network import Classifier, Predictions
-from dcgan.config.schema import IMAGE_SIZE, NUM_CLASSES, ClassifierConfig, EvaluateConfig
+from dcgan.config.schema import ClassifierConfig, EvaluateConfig
 from dcgan.data.dataset import Dataset
-from dcgan.evaluation.evaluator import Evaluator, Scores, confusion_of, digits_of
-from dcgan.evaluation.memorisation import MemorisationFigures, judge_memorisation
+from dcgan.evaluation.evaluator import Evaluator, digits_of, summarise
+from dcgan.evaluation.inception import load_inception, measure_fid
+from dcgan.evaluation.metrics.authenticity import TrainingNeighbours, training_neighbours
 from dcgan.evaluation.metrics.classes import class_shares
-from dcgan.evaluation.samples import Sampler, Samples, draw_samples, shuffled
-from dcgan.evaluation.usefulness import UsefulnessFigures, judge_usefulness
+from dcgan.evaluation.report import print_progress
+from dcgan.evaluation.samples import Sampler, Samples, generate_samples, sample_interpolations, shuffled
+from dcgan.evaluation.train_on_fake import train_on_fake
+
+Neighbours = dict[str, tuple[TrainingNeighbours, TrainingNeighbours]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Quality:
-    """The figures of a generator; all but `scores` are of the first sampling seed."""
+    """The report on a generator, and what the figures need besides, of the first sampling seed."""
 
-    scores: tuple[Scores, ...]
-    """One a sampling seed."""
-    floor: Scores
-    """The same of real images."""
-    floor_pixels: Tensor
-    """The training images that the floor was measured on, uint8 [N, 28, 28]."""
+    report: dict[str, Any]
+    """Every metric by its name in reports/evaluation.json (docs/metrics.md), in plain Python types."""
     samples: Samples
-    reading: Predictions
-    """What the classifier makes of the samples."""
-    fcd_per_digit: NDArray[np.float64]
-    fcd_floor_per_digit: NDArray[np.float64]
-    class_shares: NDArray[np.float64]
+    interpolations: Samples
+    """Between two latents each, one a row."""
+    predictions: Predictions
+    """The classifier's, for the samples."""
     confusion: NDArray[np.int64] | None
-    """Digit asked for against digit read, [10, 10]; None for an unconditional model."""
-    memorisation: Mapping[str, MemorisationFigures]
-    """In `pixels` and in `features`."""
-    usefulness: UsefulnessFigures | None
-    """None for an unconditional model, whose samples have no labels to learn from."""
+    """Label against predicted digit, [10, 10]; None for an unconditional model."""
+    neighbours: Neighbours
+    """Training images nearest to samples and to as many test images, in `pixels` and in `features`."""
 
 
 def measure_quality(
-    source: Sampler,
+    sampler: Sampler,
     classifier: Classifier,
     dataset: Dataset,
     config: EvaluateConfig,
     *,
     classifier_config: ClassifierConfig,
 ) -> Quality:
-    """Draw samples and judge them in every way.
+    """Generate samples and measure them; stderr names each part that begins.
 
     Args:
-        source: the generator.
-        classifier: in evaluation mode; its features are the reference, its device does the work.
-        dataset: both splits; neither `source` nor `classifier` has learnt from the test split.
+        sampler: the generator.
+        classifier: in evaluation mode; its features are compared, its device computes.
+        dataset: both splits; neither generator nor classifier has learnt from the test split.
         config: how many samples, and from which seeds.
         classifier_config: how a classifier learns from samples.
 
     Raises:
-        BadDataError: the generator draws one image only, or something is not finite.
+        BadDataError: all samples are the same image, something is not finite, or the Inception weights are unusable.
         UsageError: the training set has fewer images than samples are asked for.
     """
-    judge = Evaluator(classifier, dataset, num_samples=config.num_samples, seed=config.seed)
-    sets = [
-        draw_samples(source, count=config.num_samples, seed=config.seed + number) for number in range(config.num_seeds)
-    ]
-    readings = [judge.read(samples.pixels) for samples in sets]
-    samples, reading = sets[0], readings[0]
+    device, weights = next(classifier.parameters()).device, config.inception_weights
+    inception = load_inception(Path(weights), device=device) if weights else None
+    print_progress("real images")
+    evaluator = Evaluator(classifier, dataset, num_samples=config.num_samples, seed=config.seed)
+    sets = []
+    for seed in range(config.seed, config.seed + config.num_seeds):
+        print_progress(f"samples of seed {seed}")
+        samples = generate_samples(sampler, count=config.num_samples, seed=seed)
+        sets.append((samples, evaluator.predict(samples.pixels)))
+    samples, predictions = sets[0]
+    print_progress("scores")
+    report = _origin(dataset, config) | summarise([evaluator.score(*each) for each in sets], evaluator.floor)
+    confusion = _confusion(samples, predictions)
+    report |= _per_class(evaluator, samples, predictions, confusion)
+    print_progress("nearest training images")
+    neighbours = _training_neighbours(evaluator, samples, predictions, dataset, config)
+    report |= _memorisation(neighbours)
+    print_progress("classifiers trained on samples and on real images")
+    num_images = config.num_train_on_fake
+    report |= train_on_fake(sampler, dataset, classifier_config, num_images=num_images, seed=config.seed, device=device)
+    if inception:
+        print_progress("Inception features")
+    real = {"test": dataset.test.images, "train": dataset.train.images[evaluator.chosen]}
+    report |= measure_fid(inception, samples.pixels, **real)
     return Quality(
-        scores=tuple(map(judge.score, sets, readings)),
-        floor=judge.floor,
-        floor_pixels=dataset.train.images[judge.chosen],
+        report=report,
         samples=samples,
-        reading=reading,
-        fcd_per_digit=judge.fcd_per_digit(samples, reading),
-        fcd_floor_per_digit=judge.fcd_floor_per_digit(),
-        class_shares=class_shares(digits_of(reading)),
-        confusion=confusion_of(samples, reading),
-        memorisation=_measure_memorisation(samples, reading, judge, dataset, config),
-        usefulness=judge_usefulness(
-            source,
-            dataset,
-            classifier_config,
-            num_images=config.num_train_on_fake,
-            seed=config.seed,
-            device=next(classifier.parameters()).device,
-        ),
+        interpolations=sample_interpolations(sampler, seed=config.seed),
+        predictions=predictions,
+        confusion=confusion,
+        neighbours=neighbours,
     )
 
 
-def _measure_memorisation(
-    samples: Samples, reading: Predictions, judge: Evaluator, dataset: Dataset, config: EvaluateConfig
-) -> dict[str, MemorisationFigures]:
-    # MNIST's test images are in order: the first half is neater than the second.
-    held_out = shuffled(len(dataset.test), seed=config.seed, purpose="held out")
-    pixels = [
-        images.flatten(1).float() / 255
-        for images in (samples.pixels, dataset.test.images[held_out], dataset.train.images)
-    ]
-    features = [reading.features, judge.test.features[held_out], judge.train.features]
+def _origin(dataset: Dataset, config: EvaluateConfig) -> dict[str, Any]:
+    """What the metrics are relative to."""
     return {
-        space: judge_memorisation(drawn, held_out=held_out, training=training, limit=config.num_neighbour_queries)
-        for space, (drawn, held_out, training) in {"pixels": pixels, "features": features}.items()
+        "dataset": dataset.name,
+        "dataset_sha256": dataset.sha256,
+        "num_test_images": len(dataset.test),
+        "seed": config.seed,
+        "num_samples": config.num_samples,
+        "num_seeds": config.num_seeds,
     }
 
 
-def digit_rows(quality: Quality, *, columns: int) -> Tensor:
-    """Ten rows of samples, one a digit, from the one that the classifier takes for it most surely to the least.
+def _confusion(samples: Samples, predictions: Predictions) -> NDArray[np.int64] | None:
+    from sklearn.metrics import confusion_matrix
 
-    Uint8 [10 * columns, 28, 28], at equal steps through the ranking; a digit that is never drawn has black images.
-    """
-    digits = quality.reading.logits.argmax(dim=1) if quality.samples.labels is None else quality.samples.labels
-    surety = quality.reading.logits.log_softmax(dim=1).gather(1, digits.unsqueeze(1)).squeeze(1)
-    rows = torch.zeros((NUM_CLASSES, columns, IMAGE_SIZE, IMAGE_SIZE), dtype=torch.uint8)
-    for digit in range(NUM_CLASSES):
-        mine = (digits == digit).nonzero().squeeze(1)
-        if len(mine):
-            ranked = mine[surety[mine].argsort(descending=True)]
-            rows[digit] = quality.samples.pixels[ranked[torch.linspace(0, len(mine) - 1, columns).long()]]
-    return rows.flatten(0, 1)
+    if samples.labels is None:
+        return None
+    matrix: NDArray[np.int64] = confusion_matrix(samples.labels.numpy(), digits_of(predictions), labels=range(10))
+    return matrix
+
+
+def _per_class(
+    evaluator: Evaluator, samples: Samples, predictions: Predictions, confusion: NDArray[np.int64] | None
+) -> dict[str, Any]:
+    shares = class_shares(digits_of(predictions))
+    accuracies = None if confusion is None else (np.diagonal(confusion) / confusion.sum(axis=1)).tolist()
+    return {
+        "class_shares": shares.tolist(),
+        "min_class_share": float(shares.min()),
+        "fcd_per_class": _finite(evaluator.fcd_per_class(samples, predictions)),
+        "fcd_per_class_floor": _finite(evaluator.fcd_per_class_floor),
+        "label_accuracy_per_class": accuracies,
+    }
+
+
+def _training_neighbours(
+    evaluator: Evaluator, samples: Samples, predictions: Predictions, dataset: Dataset, config: EvaluateConfig
+) -> Neighbours:
+    # MNIST's test images are in order: the first half is neater than the second.
+    held_out = shuffled(len(dataset.test), seed=config.seed, purpose="held out")
+    count = min(config.num_neighbour_queries, len(samples), len(held_out))
+    pixels = [images.flatten(1).float() / 255 for images in (samples.pixels, dataset.test.images, dataset.train.images)]
+    features = [predictions.features, evaluator.test.features, evaluator.train.features]
+    return {
+        space: (training_neighbours(generated[:count], train), training_neighbours(test[held_out[:count]], train))
+        for space, (generated, test, train) in {"pixels": pixels, "features": features}.items()
+    }
+
+
+def _memorisation(neighbours: Neighbours) -> dict[str, Any]:
+    spaces = {
+        space: {
+            "num_queries": len(samples.distances),
+            "authenticity": samples.authenticity,
+            "authenticity_floor": held_out.authenticity,
+            "median_distance": samples.median_distance,
+            "median_distance_floor": held_out.median_distance,
+        }
+        for space, (samples, held_out) in neighbours.items()
+    }
+    headlines = {name: spaces["features"][name] for name in ("authenticity", "authenticity_floor")}
+    return {**headlines, "memorisation": spaces}
+
+
+def _finite(values: Iterable[float]) -> list[float | None]:
+    """JSON has no NaN: what could not be measured is null."""
+    return [float(value) if math.isfinite(value) else None for value in values]

@@ -1,10 +1,11 @@
-"""The samples that are judged, from PyTorch's generator or any other that draws pixels from latents."""
+"""Samples of a generator, in PyTorch or any other runtime, as functions of a seed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cosine_similarity
 
 from dcgan.config.schema import NUM_CLASSES, LatentDistribution, ModelConfig
 from dcgan.data.batches import mixed_seed, sample_latents, to_pixels
@@ -13,28 +14,29 @@ from dcgan.system.errors import BadDataError
 
 INTERPOLATION_STEPS = 12
 MIN_SINE = 1e-3
+"""Between directions closer than this, an arc is a line to within float32."""
 EVALUATION = 0x6576616C
-"""Keeps evaluation's randomness apart from training's, whose seeds end in a step or an epoch."""
+"""Keeps the seeds of evaluation apart from those of training, which end in a step or an epoch."""
 
-Draw = Callable[[Tensor, Tensor | None], Tensor]
+SampleFunction = Callable[[Tensor, Tensor | None], Tensor]
 """(latents float32 [N, latent_dim], labels int64 [N] or None) → pixels uint8 [N, 28, 28], all on the CPU."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sampler:
-    """A generator as evaluation sees it: what it draws from, and how."""
+    """A generator as evaluation uses it: latents and labels to pixels."""
 
     name: str
     """For messages."""
     latent_dim: int
     latent_distribution: LatentDistribution
     conditional: bool
-    draw: Draw
+    sample: SampleFunction
 
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
-    """`pixels` uint8 [N, 28, 28] (0 background, 255 ink) and the digits asked for, int64 [N], or None."""
+    """`pixels` uint8 [N, 28, 28] (0 background, 255 ink) and their conditioning labels int64 [N], or None."""
 
     pixels: Tensor
     labels: Tensor | None
@@ -44,7 +46,7 @@ class Samples:
 
 
 def evaluation_rng(seed: int, purpose: str) -> torch.Generator:
-    """The randomness, on the CPU, of one purpose."""
+    """The random generator, on the CPU, of one purpose."""
     return torch.Generator().manual_seed(mixed_seed(seed, EVALUATION, *purpose.encode()))
 
 
@@ -54,71 +56,60 @@ def shuffled(count: int, *, seed: int, purpose: str) -> Tensor:
 
 
 def sampler_of(generator: nn.Module, model: ModelConfig) -> Sampler:
-    """The generator, in evaluation mode, as a source; latents are drawn on the CPU, so every device gets the same."""
+    """A PyTorch generator, in evaluation mode, as a sampler.
+
+    Latents are drawn on the CPU, so that every device gets the same ones.
+    """
     device = next(generator.parameters()).device
 
-    def draw(latents: Tensor, labels: Tensor | None) -> Tensor:
+    def sample(latents: Tensor, labels: Tensor | None) -> Tensor:
         images = sample_images(generator, latents.to(device), None if labels is None else labels.to(device))
         if not torch.isfinite(images).all():
-            raise BadDataError("the generator draws values that are not finite; run `dvc repro --force train`")
-        # What leaves the generator as a file has 256 levels, so that is what is judged.
-        return to_pixels(images).cpu()
+            raise BadDataError("the generator outputs values that are not finite; run `dvc repro --force train`")
+        return to_pixels(images).cpu()  # 256 levels, as in every file of images
 
     return Sampler(
         name="the generator",
         latent_dim=model.latent_dim,
         latent_distribution=model.latent_distribution,
         conditional=model.conditional,
-        draw=draw,
+        sample=sample,
     )
 
 
-def draw_samples(source: Sampler, *, count: int, seed: int, purpose: str = "samples") -> Samples:
-    """`count` samples, a function of seed and purpose; digits are asked for in turn, 0 to 9, so equally often.
+def generate_samples(sampler: Sampler, *, count: int, seed: int, purpose: str = "samples") -> Samples:
+    """`count` samples, a function of seed and purpose; the labels are 0 to 9 in turn, so all are equally frequent.
 
     Raises:
-        BadDataError: all samples are the same image, which no figure can tell anything about.
+        BadDataError: all samples are the same image, which no metric can measure.
     """
-    latents = sample_latents(count, source, rng=evaluation_rng(seed, purpose))
-    labels = torch.arange(count) % NUM_CLASSES if source.conditional else None
-    pixels = source.draw(latents, labels)
+    latents = sample_latents(count, sampler, rng=evaluation_rng(seed, purpose))
+    labels = torch.arange(count) % NUM_CLASSES if sampler.conditional else None
+    pixels = sampler.sample(latents, labels)
     if (pixels == pixels[0]).all():
-        raise BadDataError(f"{source.name} draws the same image {count:,} times; train it anew")
+        raise BadDataError(f"{sampler.name} outputs the same image {count:,} times; train it again")
     return Samples(pixels=pixels, labels=labels)
 
 
-def sample_interpolations(source: Sampler, *, seed: int, rows: int = 10) -> Samples:
-    """Walks of `INTERPOLATION_STEPS` samples between two latents, `rows` of them, digit by digit if conditional."""
-    ends = sample_latents(2 * rows, source, rng=evaluation_rng(seed, "interpolations"))
+def sample_interpolations(sampler: Sampler, *, seed: int, rows: int = 10) -> Samples:
+    """`rows` interpolations of `INTERPOLATION_STEPS` samples; row i has the label i if the generator is conditional."""
+    ends = sample_latents(2 * rows, sampler, rng=evaluation_rng(seed, "interpolations"))
     pairs = zip(ends[:rows], ends[rows:], strict=True)
-    latents = torch.cat([interpolate(*pair, source.latent_distribution) for pair in pairs])
-    labels = (torch.arange(rows) % NUM_CLASSES).repeat_interleave(INTERPOLATION_STEPS) if source.conditional else None
-    return Samples(pixels=source.draw(latents, labels), labels=labels)
+    latents = torch.cat([interpolate(*pair, sampler.latent_distribution) for pair in pairs])
+    labels = (torch.arange(rows) % NUM_CLASSES).repeat_interleave(INTERPOLATION_STEPS) if sampler.conditional else None
+    return Samples(pixels=sampler.sample(latents, labels), labels=labels)
 
 
-def interpolate(start: Tensor, end: Tensor, distribution: LatentDistribution) -> Tensor:
-    """`INTERPOLATION_STEPS` latents [INTERPOLATION_STEPS, latent_dim] from one to another.
+def interpolate(
+    start: Tensor, end: Tensor, distribution: LatentDistribution, *, steps: int = INTERPOLATION_STEPS
+) -> Tensor:
+    """Latents [steps, latent_dim] from `start` [latent_dim] to `end`, both included.
 
-    Normal latents are walked on a great circle, which keeps the length that the generator is used to (Shoemake 1985;
-    White 2016, arXiv:1609.04468); uniform ones on a line.
+    Spherical for normal latents, which keeps their length (Shoemake 1985; White 2016, arXiv:1609.04468); linear for
+    uniform ones, and for two latents on one line, between which there is no arc.
     """
-    walk = spherical_interpolation if distribution == "normal" else linear_interpolation
-    return walk(start, end, steps=INTERPOLATION_STEPS)
-
-
-def linear_interpolation(start: Tensor, end: Tensor, *, steps: int) -> Tensor:
-    """Equal steps on the line between two latents [latent_dim]: [steps, latent_dim], both ends included."""
     share = torch.linspace(0, 1, steps).unsqueeze(1)
-    return (1 - share) * start + share * end
-
-
-def spherical_interpolation(start: Tensor, end: Tensor, *, steps: int) -> Tensor:
-    """Equal angles between two latents [latent_dim], their lengths blended: [steps, latent_dim], both ends included.
-
-    Latents on one line have no arc between them: they are walked on that line.
-    """
-    angle = torch.acos(torch.nn.functional.cosine_similarity(start, end, dim=0).clamp(-1, 1))
-    if torch.sin(angle) < MIN_SINE:
-        return linear_interpolation(start, end, steps=steps)
-    share = torch.linspace(0, 1, steps).unsqueeze(1)
+    angle = torch.acos(cosine_similarity(start, end, dim=0).clamp(-1, 1))
+    if distribution == "uniform" or torch.sin(angle) < MIN_SINE:
+        return torch.lerp(start, end, share)
     return (torch.sin((1 - share) * angle) * start + torch.sin(share * angle) * end) / torch.sin(angle)

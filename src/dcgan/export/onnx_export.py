@@ -1,23 +1,21 @@
 """The generator as one ONNX file that production runs without PyTorch, and the proof that both draw the same."""
 
 import copy
-import dataclasses
 import hashlib
-import os
-import statistics
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dcgan.config.schema import NUM_CLASSES, ModelConfig
 from dcgan.data.batches import sample_latents, to_pixels
 from dcgan.gan.sampling import sample_images
 from dcgan.inference.checksum import BLANK, KEY, add_checksum
+from dcgan.inference.generator import Generator
 from dcgan.system.errors import BadDataError
 
 PARITY_LIMIT = 1e-4
@@ -25,44 +23,42 @@ PARITY_LIMIT = 1e-4
 
 PARITY_LATENTS = 1024
 PARITY_BATCHES = (1, 7, 64)
-LATENCY_BATCHES = (1, 8, 64)
-LATENCY_SECONDS = 0.5
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Latency:
-    """How fast ONNX Runtime draws one batch on the CPU."""
-
-    batch: int
-    median_ms: float
-    images_per_second: float
-    threads: int
-
-
-def export_generator(
-    generator: nn.Module, *, conditional: bool, latent_dim: int, opset: int, metadata: Mapping[str, str]
-) -> bytes:
-    """The generator as the bytes of one sealed ONNX file; equal weights and metadata give equal bytes everywhere.
+def export_generator(generator: nn.Module, model: ModelConfig, *, opset: int, origin: Mapping[str, str]) -> bytes:
+    """The generator as the bytes of one ONNX file with a checksum; equal weights and origin give equal bytes.
 
     Inputs are `latents` float32 [batch, latent_dim] and, if conditional, `labels` int64 [batch]; outputs `images`
     float32 [batch, 1, 28, 28] in [-1, 1] and `pixels` uint8 [batch, 28, 28]. The generator itself is left as it is.
-    The file says of itself what `metadata` holds, `params_sha256` among it, and its own checksum.
+
+    Args:
+        generator: the network with its weights.
+        model: what it was built from.
+        opset: version of ONNX's operators.
+        origin: `dataset`, `dataset_sha256`, `params_sha256` and `generator_sha256`, for the file's metadata.
 
     Raises:
         BadDataError: a weight is not finite, or the exported model is not valid.
     """
     _require_finite(generator)
-    model = _strip(_trace(_on_cpu(generator), conditional=conditional, latent_dim=latent_dim, opset=opset))
-    _describe(model, metadata)
-    _check(model)
-    return add_checksum(model.SerializeToString(deterministic=True))
+    exported = _strip(_trace(_on_cpu(generator), model, opset=opset))
+    described = {
+        "latent_dim": str(model.latent_dim),
+        "latent_distribution": model.latent_distribution,
+        "num_classes": str(NUM_CLASSES if model.conditional else 0),
+        KEY: BLANK,
+    }
+    for key, value in sorted({**origin, **described}.items()):
+        exported.metadata_props.add(key=key, value=value)
+    _check(exported)
+    return add_checksum(exported.SerializeToString(deterministic=True))
 
 
-def examine(content: bytes, generator: nn.Module, model: ModelConfig) -> dict[str, Any]:
-    """Prove that an ONNX model draws what its generator draws, and measure it; a report for people and programs.
+def prove_parity(content: bytes, generator: nn.Module, model: ModelConfig) -> dict[str, Any]:
+    """Prove that an exported model draws what its generator draws; a report for people and programs.
 
     Returns:
-        onnx_sha256, bytes, parity {latents, max_difference} and latency, a row for each batch size.
+        onnx_sha256, bytes and parity {latents, max_difference}.
 
     Raises:
         BadDataError: as `compute_parity`.
@@ -74,12 +70,11 @@ def examine(content: bytes, generator: nn.Module, model: ModelConfig) -> dict[st
         "onnx_sha256": hashlib.sha256(content).hexdigest(),
         "bytes": len(content),
         "parity": {"latents": PARITY_LATENTS, "max_difference": difference},
-        "latency": [dataclasses.asdict(row) for row in measure_latency(content, latents=latents, labels=labels)],
     }
 
 
 def compute_parity(content: bytes, generator: nn.Module, *, latents: Tensor, labels: Tensor | None) -> float:
-    """Largest difference between the images of an ONNX model and of the generator it came from.
+    """Largest difference between the images of an ONNX file, drawn as production draws them, and PyTorch's.
 
     Args:
         content: the ONNX file's bytes.
@@ -88,13 +83,17 @@ def compute_parity(content: bytes, generator: nn.Module, *, latents: Tensor, lab
         labels: int64 [N], or None for an unconditional generator.
 
     Raises:
-        BadDataError: an image differs by more than 1e-4 in [-1, 1], or the pixels are not the images scaled to 0..255.
+        BadDataError: production refuses the file, an image differs by more than 1e-4 in [-1, 1], or the pixels are not
+            the images scaled to 0..255.
     """
     expected = sample_images(_on_cpu(generator), latents, labels).numpy()
-    session = _open_session(content, threads=1)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "generator.onnx"
+        path.write_bytes(content)
+        production = Generator.load(path, providers="cpu")
     largest = 0.0
     for batch in PARITY_BATCHES:
-        images, pixels = _draw(session, _feed(latents, labels), batch=batch)
+        images, pixels = _draw(production, latents, labels, batch=batch)
         difference = float(np.abs(images - expected).max())
         if not difference <= PARITY_LIMIT:  # false for NaN too
             raise BadDataError(
@@ -107,29 +106,14 @@ def compute_parity(content: bytes, generator: nn.Module, *, latents: Tensor, lab
     return largest
 
 
-def measure_latency(content: bytes, *, latents: Tensor, labels: Tensor | None, threads: int = 1) -> list[Latency]:
-    """Median time of batches of 1, 8 and 64 on the CPU, half a second of drawing each.
-
-    Args:
-        content: the ONNX file's bytes.
-        latents: float32 [N, latent_dim] with N of 64 or more.
-        labels: int64 [N], or None for an unconditional generator.
-        threads: threads within one operation; ONNX Runtime's transposed convolution uses one, whatever this says.
-    """
-    session = _open_session(content, threads=threads)
-    rows = []
-    for batch in LATENCY_BATCHES:
-        feed = {name: value[:batch] for name, value in _feed(latents, labels).items()}
-        seconds = statistics.median(_timings(session, feed))
-        rows.append(
-            Latency(
-                batch=batch,
-                median_ms=round(1000 * seconds, 3),
-                images_per_second=round(batch / seconds, 1),
-                threads=threads,
-            )
-        )
-    return rows
+def _draw(production: Generator, latents: Tensor, labels: Tensor | None, *, batch: int) -> tuple[Any, Any]:
+    """Images and pixels of all rows, drawn `batch` at a time."""
+    rows = [slice(start, start + batch) for start in range(0, len(latents), batch)]
+    drawn = [
+        production.draw_batch(latents[each].numpy(), None if labels is None else labels[each].numpy()) for each in rows
+    ]
+    images, pixels = zip(*drawn, strict=True)
+    return np.concatenate(images), np.concatenate(pixels)
 
 
 class _Drawing(nn.Module):
@@ -158,10 +142,11 @@ def _require_finite(generator: nn.Module) -> None:
             raise BadDataError(f"the generator's {name} is not finite; train again")
 
 
-def _trace(generator: nn.Module, *, conditional: bool, latent_dim: int, opset: int) -> Any:
+def _trace(generator: nn.Module, model: ModelConfig, *, opset: int) -> Any:
     """The exporter's ONNX model (onnx.ModelProto), with the first dimension of everything free."""
     # A batch of 2, because the exporter takes a 1 for a fixed size.
-    latents, labels = torch.zeros(2, latent_dim), torch.zeros(2, dtype=torch.int64)
+    conditional = model.conditional
+    latents, labels = torch.zeros(2, model.latent_dim), torch.zeros(2, dtype=torch.int64)
     # Only the first axis is named: both are one, and naming it twice makes the exporter warn.
     latents_axes, labels_axes = {0: "batch"}, {0: torch.export.Dim.DYNAMIC}
     program = torch.onnx.export(
@@ -193,12 +178,6 @@ def _strip(model: Any) -> Any:
     return model
 
 
-def _describe(model: Any, metadata: Mapping[str, str]) -> None:
-    """Let the model say what it is, in the order of the keys, with a blank where its seal will be."""
-    for key, value in sorted({**metadata, KEY: BLANK}.items()):
-        model.metadata_props.add(key=key, value=value)
-
-
 def _check(model: Any) -> None:
     import onnx
 
@@ -206,41 +185,3 @@ def _check(model: Any) -> None:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise BadDataError(f"the exported model is not valid ONNX: {' '.join(str(error).split())}") from error
-
-
-def _open_session(content: bytes, *, threads: int) -> Any:
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it reports to its maker otherwise
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-
-
-def _feed(latents: Tensor, labels: Tensor | None) -> dict[str, NDArray[Any]]:
-    return {"latents": latents.numpy()} | ({} if labels is None else {"labels": labels.numpy()})
-
-
-def _draw(
-    session: Any, feed: Mapping[str, NDArray[Any]], *, batch: int
-) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Images and pixels of all rows, drawn `batch` at a time."""
-    starts = range(0, len(feed["latents"]), batch)
-    chunks = ({name: value[start : start + batch] for name, value in feed.items()} for start in starts)
-    images, pixels = zip(*(session.run(["images", "pixels"], chunk) for chunk in chunks), strict=True)
-    return np.concatenate(images), np.concatenate(pixels)
-
-
-def _timings(session: Any, feed: Mapping[str, NDArray[Any]]) -> Sequence[float]:
-    """Seconds of each call during half a second, after one that nobody counts."""
-
-    def calls() -> Iterator[float]:
-        session.run(["pixels"], feed)
-        end = time.perf_counter() + LATENCY_SECONDS
-        while (start := time.perf_counter()) < end:
-            session.run(["pixels"], feed)
-            yield time.perf_counter() - start
-
-    return list(calls())

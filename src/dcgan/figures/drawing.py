@@ -1,4 +1,4 @@
-"""What all figures share: tables, grids of images, and the look of axes."""
+"""Tables, grids of images, and charts, as files with reproducible bytes."""
 
 import csv
 import io
@@ -30,15 +30,20 @@ def save_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[objec
     write_bytes(path, text.getvalue().encode())
 
 
-def save_figure(path: Path, figure: Figure) -> None:
-    """Write a figure as a PNG; the same figures give the same bytes."""
-    # The date and the library's version would differ.
-    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=110, metadata={"Software": None}))
+def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
+    """An empty figure of that size in inches, with one pair of axes."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots()
 
 
-def finish(axes: Axes, *, title: str, x: str, y: str) -> None:
-    """Give axes their title and labels, and the house's look."""
+def label_axes(axes: Axes, *, title: str, x: str, y: str) -> None:
+    """Give axes title, labels and grid, in the style that all charts share."""
     axes.set(title=title, xlabel=x, ylabel=y)
     axes.grid(alpha=0.3)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def save_figure(path: Path, figure: Figure) -> None:
+    """Write a figure as a PNG without matplotlib's version; equal figures give equal bytes."""
+    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=110, metadata={"Software": None}))

@@ -1,46 +1,46 @@
-"""Pictures of a training."""
+"""Training curves, from the history of a training."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from dcgan.figures.drawing import finish, save_figure, save_table
-from dcgan.tracking.history import read_history
+from dcgan.figures.drawing import label_axes, save_figure, save_table
 
-CURVES = {
-    "Losses": ["discriminator/loss", "generator/loss"],
-    "Mean logits": ["discriminator/real_logits", "discriminator/fake_logits"],
-    "Quick fcd of the samples": ["train/quick_fcd", "train/quick_fcd_floor"],
-    "Images per second": ["train/images_per_second"],
+QUICK_FCD = ("train/quick_fcd", "train/quick_fcd_floor")
+REPORTED = ("discriminator/loss", "generator/loss", "discriminator/real_logits", "discriminator/fake_logits")
+PANELS = {
+    "Losses": REPORTED[:2],
+    "Mean logits": REPORTED[2:],
+    "Quick fcd of the samples": QUICK_FCD,
+    "Label error of the samples": ("train/label_error",),
 }
-LOGARITHMIC = {"Quick fcd of the samples"}
+"""What each panel shows; one without any value is left out."""
 
 
-def save_history(folder: Path, history_path: Path) -> None:
-    """Write a training's history as tables and draw it, one panel a kind.
+def save_training(folder: Path, history: Sequence[Mapping[str, float]]) -> None:
+    """Write training.csv (losses and logits), quick_fcd.csv, and training.png with the curves of both.
 
-    Leaves training.csv with the reports, judged.csv with the quick judgements, and training.png with both.
+    Args:
+        folder: where they go.
+        history: the rows of reports/training/history.jsonl.
     """
-    history = read_history(history_path)
-    judged = [row for row in history if "train/quick_fcd" in row]
-    _save_rows(folder / "judged.csv", judged)
-    _save_rows(folder / "training.csv", [row for row in history if "train/quick_fcd" not in row])
+    for name, columns in {"training": REPORTED, "quick_fcd": QUICK_FCD}.items():
+        rows = [[row["step"], *(row.get(key, "") for key in columns)] for row in history if columns[0] in row]
+        save_table(folder / f"{name}.csv", ["step", *columns], rows)
     figure = Figure(figsize=(10, 6), layout="constrained")
-    for axes, (title, keys) in zip(figure.subplots(2, 2).flat, CURVES.items(), strict=True):
-        for key in keys:
-            points = [(row["step"], row[key]) for row in history if key in row]
-            if points:
-                axes.plot(*zip(*points, strict=True), label=key, linewidth=1)
-        if title in LOGARITHMIC and axes.lines:
-            axes.set_yscale("log")
-        finish(axes, title=title, x="step", y="")
+    for place, (title, keys) in enumerate(PANELS.items(), start=1):
+        curves = {key: [(row["step"], row[key]) for row in history if key in row] for key in keys}
+        if not any(curves.values()):
+            continue
+        axes = figure.add_subplot(2, 2, place)
+        for key, points in curves.items():
+            axes.plot(*zip(*points, strict=True), label=key, linewidth=1)
+        label_axes(axes, title=title, x="step", y="")
         if len(keys) > 1:
             axes.legend(frameon=False)
+        if keys == QUICK_FCD:
+            axes.set_yscale("log")
+        elif len(keys) == 1:
+            axes.set_ylim(bottom=0)
     save_figure(folder / "training.png", figure)
-
-
-def _save_rows(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
-    """Write rows as a table; some quantities are measured in some rows only."""
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    save_table(path, columns, ([row.get(column, "") for column in columns] for row in rows))

@@ -68,92 +68,67 @@ def project(
     """
     assert not generator.training, "BatchNorm would make the images depend on their neighbours"
     device = next(generator.parameters()).device
-    starts = sample_latents(restarts, model, rng=torch.Generator().manual_seed(seed)).to(device)
-    if model.architecture == "infogan":
-        starts = torch.cat([_of_category(starts, category) for category in range(NUM_CLASSES)])
-    digits = [label] if label is not None or not model.conditional else list(range(NUM_CLASSES))
-    labels = torch.tensor(digits, device=device).repeat_interleave(restarts) if model.conditional else None
-    latents = starts.repeat(len(digits), 1)
-    search = _Search(generator, model, target.to(device), latents, labels, learning_rate=learning_rate, steps=steps)
-    scouting = min(SCOUT_STEPS, steps)
-    search.run(0, scouting)
-    search.keep(restarts)
-    search.run(scouting, steps)
-    return search.result()
+    latents, labels = _candidates(model, label, restarts=restarts, seed=seed)
+    latents, labels, target = latents.to(device), None if labels is None else labels.to(device), target.to(device)
+    shape, unshape = _SHAPES[model.latent_distribution]
+    num_fixed = NUM_CLASSES if model.architecture == "infogan" else 0
+    free = unshape(latents).requires_grad_()
+    optimizer = torch.optim.Adam([free], learning_rate)
+    with torch.no_grad():
+        starts = generator(shape(free), labels)
+    if not torch.isfinite(starts).all():
+        raise BadDataError("the generator draws values that are not finite; run `dvc repro --force train`")
 
+    curve: list[float] = []
+    for step in range(steps):
+        if step == SCOUT_STEPS:  # the best go on, with the optimiser's memory of them
+            best = _errors(generator(shape(free), labels), target).argsort()[:restarts]
+            starts, labels = starts[best], None if labels is None else labels[best]
+            free, optimizer = _kept(free, optimizer, best)
+        optimizer.param_groups[0]["lr"] = 0.5 * learning_rate * (1 + math.cos(math.pi * step / steps))
+        errors = _errors(generator(shape(free), labels), target)
+        (free.grad,) = torch.autograd.grad(errors.sum(), free)  # the sum: no candidate slows another one down
+        free.grad[:, :num_fixed] = 0  # no slope leads from one category to another
+        optimizer.step()
+        curve.append(float(errors.detach().min()))
 
-class _Search:
-    """Candidates on their way to the target."""
-
-    def __init__(
-        self,
-        generator: nn.Module,
-        model: ModelConfig,
-        target: Tensor,
-        latents: Tensor,
-        labels: Tensor | None,
-        *,
-        learning_rate: float,
-        steps: int,
-    ) -> None:
-        self._generator, self._target, self._labels = generator, target, labels
-        self._shape, unshape = _SHAPES[model.latent_distribution]
-        self._free = unshape(latents).requires_grad_()
-        self._optimizer = torch.optim.Adam([self._free], learning_rate)
-        self._first_rate, self._steps = learning_rate, steps
-        self._num_fixed = NUM_CLASSES if model.architecture == "infogan" else 0
-        with torch.no_grad():
-            self._starts = self._draw()
-        if not torch.isfinite(self._starts).all():
-            raise BadDataError("the generator draws values that are not finite; run `dvc repro --force train`")
-        self._curve: list[float] = []
-
-    def run(self, start: int, end: int) -> None:
-        """Take the steps from `start` to `end`."""
-        for step in range(start, end):
-            cosine = math.cos(math.pi * step / self._steps)
-            self._optimizer.param_groups[0]["lr"] = 0.5 * self._first_rate * (1 + cosine)
-            errors = self._errors(self._draw())
-            self._optimizer.zero_grad(set_to_none=True)
-            # The sum: no candidate slows another one down.
-            (self._free.grad,) = torch.autograd.grad(errors.sum(), self._free)
-            self._free.grad[:, : self._num_fixed] = 0  # no slope leads from one category to another
-            self._optimizer.step()
-            self._curve.append(float(errors.detach().min()))
-
-    @torch.no_grad()
-    def keep(self, count: int) -> None:
-        """Let the best candidates go on, each with the optimiser's memory of it."""
-        best = self._errors(self._draw()).argsort()[:count]
-        memory = self._optimizer.state.pop(self._free, {})
-        self._free = self._free[best].detach().requires_grad_()
-        self._optimizer.param_groups[0]["params"] = [self._free]
-        self._optimizer.state[self._free] = {
-            name: value[best] if value.dim() else value for name, value in memory.items()
-        }
-        self._starts = self._starts[best]
-        self._labels = None if self._labels is None else self._labels[best]
-
-    @torch.no_grad()
-    def result(self) -> Projection:
-        """The best candidate."""
-        images = self._draw()
-        errors = self._errors(images)
-        best = int(errors.argmin())
+    with torch.no_grad():
+        images = generator(shape(free), labels)
+        errors = _errors(images, target)
+        best = errors.argmin()
         return Projection(
-            latents=self._shape(self._free)[best].cpu(),
-            label=None if self._labels is None else int(self._labels[best]),
-            start=self._starts[best].cpu(),
+            latents=shape(free)[best].cpu(),
+            label=None if labels is None else int(labels[best]),
+            start=starts[best].cpu(),
             found=images[best].cpu(),
-            errors=torch.tensor([*self._curve, float(errors[best])]),
+            errors=torch.tensor([*curve, float(errors[best])]),
         )
 
-    def _draw(self) -> Tensor:
-        images: Tensor = self._generator(self._shape(self._free), self._labels)
-        return images
 
-    def _errors(self, images: Tensor) -> Tensor:
-        return (images - self._target).square().mean(dim=(1, 2, 3))
+def _candidates(model: ModelConfig, label: int | None, *, restarts: int, seed: int) -> tuple[Tensor, Tensor | None]:
+    """Latents and labels to start from: every digit that is asked for, and every category, from the same places."""
+    starts = sample_latents(restarts, model, rng=torch.Generator().manual_seed(seed))
+    if model.architecture == "infogan":
+        starts = torch.cat([_of_category(starts, category) for category in range(NUM_CLASSES)])
+    if not model.conditional:
+        return starts, None
+    digits = torch.tensor(list(range(NUM_CLASSES)) if label is None else [label])
+    return starts.repeat(len(digits), 1), digits.repeat_interleave(restarts)
+
+
+def _kept(free: Tensor, optimizer: torch.optim.Adam, best: Tensor) -> tuple[Tensor, torch.optim.Adam]:
+    """The rows `best` of what is searched for, and an optimiser with its moments of these rows."""
+    saved = optimizer.state_dict()
+    moments = {name: each[best] if each.dim() else each for name, each in saved["state"][0].items()}
+    free = free[best].detach().requires_grad_()
+    optimizer = torch.optim.Adam([free])
+    optimizer.load_state_dict(saved | {"state": {0: moments}})
+    return free, optimizer
+
+
+def _errors(images: Tensor, target: Tensor) -> Tensor:
+    """Mean squared errors [B]."""
+    return (images - target).square().mean(dim=(1, 2, 3))
 
 
 def _of_category(latents: Tensor, category: int) -> Tensor:

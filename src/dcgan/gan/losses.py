@@ -15,27 +15,26 @@ from dcgan.config.schema import LossConfig
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """(real_logits [B], fake_logits [B]) → scalar."""
-
-
-def keep_balance(
-    balance: Tensor, _real_logits: Tensor, _fake_logits: Tensor, _config: LossConfig
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Fakes count as much as before."""
-    return balance, {}
+Measurements = dict[str, Tensor]
+"""Detached scalars on the device, by tracker key."""
 
 
 @dataclass(frozen=True)
 class AdversarialLoss:
-    """What each player minimises, and how much the fakes count in what the discriminator minimises."""
+    """What each player minimises."""
 
     discriminator: Loss
-    """Its fake logits come multiplied by the balance."""
     generator: Loss
-    initial_balance: float = 1.0
-    rebalance: Callable[[Tensor, Tensor, Tensor, LossConfig], tuple[Tensor, dict[str, Tensor]]] = keep_balance
-    """(balance, real_logits [B], fake_logits [B], config) → the next step's balance, and what to report of it."""
     has_decision_boundary: bool = True
     """Whether a logit above 0 says real; else logits only compare, and the discriminator has no accuracy."""
+
+    def measure(self, real_logits: Tensor, fake_logits: Tensor) -> Measurements:
+        """Means of the logits [B], and the discriminator's accuracy if it has one."""
+        real_logits, fake_logits = real_logits.detach(), fake_logits.detach()
+        means = {"discriminator/real_logits": real_logits.mean(), "discriminator/fake_logits": fake_logits.mean()}
+        if self.has_decision_boundary:
+            means["discriminator/accuracy"] = compute_accuracy(real_logits, fake_logits)
+        return means
 
 
 def logistic_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
@@ -91,17 +90,14 @@ def relativistic_generator_loss(real_logits: Tensor, fake_logits: Tensor) -> Ten
     return softplus(real_logits - fake_logits).mean()
 
 
-def steer_to_equilibrium(
-    balance: Tensor, real_logits: Tensor, fake_logits: Tensor, config: LossConfig
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """BEGAN's k + λ·(γ·L(x) - L(G(z))) in [0, 1] with L = -D, and its measure of convergence (arXiv:1703.10717).
+def equilibrium(k_t: Tensor, real_logits: Tensor, fake_logits: Tensor, config: LossConfig) -> tuple[Tensor, Tensor]:
+    """BEGAN's next k_t and its measure of convergence (Berthelot et al. 2017, arXiv:1703.10717); L is -D.
 
-    The measure is L(x) + |γ·L(x) - L(G(z))|: how badly real images are redrawn, and how far the balance is off.
+    The next k_t is k_t + λ·(γ·L(x) - L(G(z))) in [0, 1], convergence L(x) + |γ·L(x) - L(G(z))|.
     """
     real_error, fake_error = -real_logits.detach().mean(), -fake_logits.detach().mean()
     excess = config.diversity * real_error - fake_error
-    figures = {"discriminator/balance": balance, "discriminator/convergence": real_error + excess.abs()}
-    return torch.clamp(balance + config.balance_gain * excess, 0, 1), figures
+    return torch.clamp(k_t + config.balance_gain * excess, 0, 1), real_error + excess.abs()
 
 
 LOSSES = {
@@ -115,16 +111,12 @@ LOSSES = {
     "relativistic": AdversarialLoss(
         relativistic_discriminator_loss, relativistic_generator_loss, has_decision_boundary=False
     ),
-    "boundary_equilibrium": AdversarialLoss(
-        wasserstein_discriminator_loss,
-        wasserstein_generator_loss,
-        initial_balance=0.0,
-        rebalance=steer_to_equilibrium,
-        has_decision_boundary=False,
+    "boundary_equilibrium": AdversarialLoss(  # the fakes' logits come multiplied by k_t
+        wasserstein_discriminator_loss, wasserstein_generator_loss, has_decision_boundary=False
     ),
 }
 
 
 def compute_accuracy(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """The share, in [0, 1], of images [B] of both kinds that the discriminator tells rightly, with 0 as boundary."""
+    """The share, in [0, 1], of images [B] of both kinds that the discriminator classifies right, with 0 as boundary."""
     return 0.5 * ((real_logits > 0).float().mean() + (fake_logits < 0).float().mean())

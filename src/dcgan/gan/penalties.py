@@ -1,7 +1,5 @@
 """Penalties: terms that keep the discriminator smooth, bounds on its weights, and one term on the generator."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
@@ -16,19 +14,21 @@ def zero_centred_penalty(logits: Tensor, images: Tensor) -> Tensor:
     return 0.5 * _slopes(logits, images).square().sum(dim=(1, 2, 3)).mean()
 
 
-def gradient_penalty(judge: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, *, rng: torch.Generator) -> Tensor:
-    """E[(|∇ₓD(x)| - 1)²] between real and generated images, per unit of λ (Gulrajani et al. 2017, arXiv:1704.00028).
+def gradient_penalty(logits: Tensor, images: Tensor) -> Tensor:
+    """E[(|∇ₓD(x)| - 1)²], per unit of λ; WGAN-GP's, at `interpolate`d images (Gulrajani et al. 2017, arXiv:1704.00028).
 
     Args:
-        judge: images [B, 1, 28, 28] to logits [B], each of its own image alone.
-        real: images [B, 1, 28, 28].
-        fake: as many.
-        rng: draws where between the two each penalised image lies.
+        logits: [B], computed from `images`, each from its own image alone.
+        images: [B, 1, 28, 28] that require a gradient.
     """
-    share = torch.rand((len(real), 1, 1, 1), generator=rng, device=rng.device)
-    between = torch.lerp(real.detach(), fake.detach().to(real.dtype), share).requires_grad_()
-    lengths: Tensor = torch.linalg.vector_norm(_slopes(judge(between), between).flatten(1), dim=1)
+    lengths: Tensor = torch.linalg.vector_norm(_slopes(logits, images).flatten(1), dim=1)
     return (lengths - 1).square().mean()
+
+
+def interpolate(real: Tensor, fake: Tensor, *, rng: torch.Generator) -> Tensor:
+    """Images [B, 1, 28, 28] at a random place, one an image, between `real` and `fake`; they require a gradient."""
+    share = torch.rand((len(real), 1, 1, 1), generator=rng, device=rng.device)
+    return torch.lerp(real.detach(), fake.detach().to(real.dtype), share).requires_grad_()
 
 
 def moment_kl(fake: Tensor, real: Tensor) -> Tensor:

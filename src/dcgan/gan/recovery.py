@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
-from dcgan.checkpoints.tensors import Checkpoints
+from dcgan.checkpoints.folder import CheckpointFolder
 from dcgan.config.schema import GanConfig
 from dcgan.data.batches import Batches
 from dcgan.gan.state import GanState, build_state
 from dcgan.gan.tracker import Tracker
-from dcgan.gan.training import Judge, train
+from dcgan.gan.training import Evaluate, train
 from dcgan.system.errors import DivergedError
 
 
@@ -16,24 +16,12 @@ def train_with_rollbacks(
     batches: Batches,
     config: GanConfig,
     *,
-    checkpoints: Checkpoints,
+    checkpoints: CheckpointFolder,
     tracker: Tracker,
-    judge: Judge | None = None,
+    evaluate: Evaluate | None = None,
     stop_requested: Callable[[], bool] = lambda: False,
 ) -> GanState:
-    """Train as `train` does; where that diverges, go back at most `train.max_rollbacks` times.
-
-    A rollback is saved as a checkpoint of its own at once, so that a run that is killed goes on with the rates that it
-    had. Its record is in the history: `train/rollbacks` and `train/diverged_at` at the step that it went back to.
-
-    Args:
-        state: the state to go on from.
-        batches: as for `train`.
-        config: as for `train`.
-        checkpoints: where the state is saved, and where it comes back from.
-        tracker: as for `train`.
-        judge: as for `train`.
-        stop_requested: as for `train`.
+    """Train as `train` does, saving to `checkpoints`; where that diverges, go back at most `train.max_rollbacks` times.
 
     Returns:
         The state at the end.
@@ -44,36 +32,36 @@ def train_with_rollbacks(
     while True:
         try:
             train(
-                state,
-                batches,
-                config,
-                tracker=tracker,
-                on_checkpoint=checkpoints.save,
-                judge=judge,
+                state, batches, config, tracker=tracker, on_checkpoint=checkpoints.save, evaluate=evaluate,
                 stop_requested=stop_requested,
-            )
+            )  # fmt: skip
         except DivergedError as error:
             if state.rollbacks >= config.train.max_rollbacks:
-                raise _for_good(state, error) from error
-            diverged, state = state, checkpoints.restore(build_state(config, device=state.device))
-            state.rollbacks = diverged.rollbacks + 1
-            checkpoints.save(state)
-            _record(state, diverged, tracker=tracker, cause=error)
+                best = state.monitor.best_step
+                kept = f"; its checkpoints are kept, the best of step {best}" if best else ""
+                raise DivergedError(f"{error} (after {state.rollbacks} rollbacks{kept})") from error
+            state = _roll_back(state, config, checkpoints=checkpoints, tracker=tracker, cause=error)
         else:
             return state
 
 
-def _record(state: GanState, diverged: GanState, *, tracker: Tracker, cause: DivergedError) -> None:
-    """Put on record that training goes on from `state` after it diverged."""
+def _roll_back(
+    diverged: GanState, config: GanConfig, *, checkpoints: CheckpointFolder, tracker: Tracker, cause: DivergedError
+) -> GanState:
+    """The state of the newest checkpoint, with half the rates from here on.
+
+    It is saved as a checkpoint of its own at once, so that a run that is killed goes on with these rates, and it is in
+    the history: `train/rollbacks` and `train/diverged_at` at the step that it went back to.
+    """
+    state = checkpoints.restore(build_state(config, device=diverged.device))
+    state.rollbacks = diverged.rollbacks + 1
+    checkpoints.save(state)
     tracker.rewind(state.step)
     figures = {"train/rollbacks": float(state.rollbacks), "train/diverged_at": float(diverged.step)}
     tracker.log_metrics(figures, step=state.step)
+    rates = f"{0.5**state.rollbacks} of the rates"
     tracker.log_event(
         f"rollback-{state.rollbacks}",
-        f"{cause}; went back from step {diverged.step} to {state.step}, on with {0.5**state.rollbacks} of the rates",
+        f"{cause}; went back from step {diverged.step} to {state.step}, on with {rates}",
     )
-
-
-def _for_good(state: GanState, error: DivergedError) -> DivergedError:
-    kept = f"; its checkpoints are kept, the best of step {state.best_step}" if state.best_step else ""
-    return DivergedError(f"{error} (after {state.rollbacks} rollbacks{kept})")
+    return state

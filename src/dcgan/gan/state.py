@@ -1,21 +1,19 @@
-"""The only mutable thing in training, and therefore what a checkpoint holds."""
+"""Everything that changes while a GAN is trained, and therefore what a checkpoint holds."""
 
 import copy
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam, AdamW, Optimizer
 
 from dcgan.checkpoints.tensors import load_named_tensors, named_tensors
-from dcgan.config.schema import NUM_CLASSES, GanConfig, TrainConfig
-from dcgan.gan.losses import LOSSES
+from dcgan.config.schema import GanConfig, LossConfig, TrainConfig
+from dcgan.gan.losses import Measurements, equilibrium
+from dcgan.gan.monitor import Monitor
 from dcgan.gan.networks import build_discriminator, build_generator
-
-COUNTS = ("step", "best_step", "checks_held", "mode_coverage", "is_collapsed", "rollbacks")
-"""Fields of the state that are whole numbers, or yes or no."""
 
 
 @dataclass
@@ -27,77 +25,45 @@ class GanState:
     generator_ema: nn.Module
     generator_optimizer: Adam
     discriminator_optimizer: Adam
-    balance: Tensor
-    """How much the fakes' logits count in the discriminator's loss; a scalar that some losses steer."""
-    steps_won: Tensor
-    """Steps in a row, up to the last, at which the discriminator told every image rightly; int64, on the device."""
+    k_t: Tensor | None
+    """BEGAN's weight of the fakes' logits in the discriminator's loss, a scalar in [0, 1]; other losses have none."""
     step: int = 0
-    best_fcd: float = math.inf
-    """The least that a quick judgement found."""
-    best_step: int = 0
-    """Where it found that."""
-    checks_held: int = 0
-    """Quick judgements in a row, up to the last one, at which `train.stop_when` held."""
-    mode_coverage: int = NUM_CLASSES
-    """How many of the ten digits the last quick judgement found."""
-    is_collapsed: bool = False
-    """Whether one of the players had lost when last looked at."""
     rollbacks: int = 0
     """How often the run went back after a divergence; each time halves the learning rates."""
+    monitor: Monitor = field(default_factory=Monitor)
 
     @property
     def device(self) -> torch.device:
         """Where the networks live."""
         return next(self.generator.parameters()).device
 
-    @property
-    def score(self) -> str:
-        """How the game stands."""
-        won = f"{int(self.steps_won)} steps in a row won by the discriminator"
-        return f"{self.mode_coverage} of {NUM_CLASSES} digits drawn, {won}"
-
-    @property
-    def remarks(self) -> dict[str, str]:
-        """What whoever judges the trained networks should know."""
-        return {"collapse": self.score} if self.is_collapsed else {}
-
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor of the state under a unique name such as `generator/stem.0.weight`."""
-        counts = {name: torch.tensor(getattr(self, name)) for name in COUNTS}
-        return {
-            **counts,
-            "balance": self.balance,
-            "steps_won": self.steps_won,
-            "best_fcd": torch.tensor(self.best_fcd, dtype=torch.float64),
-            **named_tensors(self._networks, self._optimizers),
-        }
+        own = {} if self.k_t is None else {"k_t": self.k_t}
+        return own | named_tensors(self._networks, self._optimizers)
 
-    def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Become the state that `tensors` describes.
+    def progress(self) -> dict[str, Any]:
+        """The rest of the state, as JSON holds it."""
+        return {"step": self.step, "rollbacks": self.rollbacks, **self.monitor.to_json()}
+
+    def load(self, tensors: Mapping[str, Tensor], progress: Mapping[str, Any]) -> None:
+        """Become the state that `tensors` and `progress` describe.
 
         Raises:
-            KeyError, RuntimeError, ValueError: a tensor is missing, unexpected or of another shape.
+            KeyError, RuntimeError, ValueError: one is missing, unexpected or of another shape.
         """
         load_named_tensors(self._networks, self._optimizers, tensors)
-        self.balance, self.steps_won = tensors["balance"].to(self.device), tensors["steps_won"].to(self.device)
-        self.best_fcd = float(tensors["best_fcd"])
-        for name in COUNTS:
-            setattr(self, name, tensors[name].item())
+        self.k_t = None if self.k_t is None else tensors["k_t"].to(self.device)
+        self.step, self.rollbacks = progress["step"], progress["rollbacks"]
+        self.monitor = Monitor(**{name: progress[name] for name in vars(self.monitor)})
 
     @property
     def _networks(self) -> dict[str, nn.Module]:
-        return {
-            "generator": self.generator,
-            "discriminator": self.discriminator,
-            "generator_ema": self.generator_ema,
-        }
+        return {name: getattr(self, name) for name in ("generator", "discriminator", "generator_ema")}
 
     @property
     def _optimizers(self) -> dict[str, Optimizer]:
-        return {
-            "generator_optimizer": self.generator_optimizer,
-            "discriminator_optimizer": self.discriminator_optimizer,
-        }
+        return {name: getattr(self, name) for name in ("generator_optimizer", "discriminator_optimizer")}
 
 
 def build_state(config: GanConfig, *, device: torch.device) -> GanState:
@@ -116,8 +82,7 @@ def build_state(config: GanConfig, *, device: torch.device) -> GanState:
         generator_ema=copy.deepcopy(generator).eval().requires_grad_(False),
         generator_optimizer=_optimizer(generator, train.generator_learning_rate, train),
         discriminator_optimizer=_optimizer(discriminator, train.discriminator_learning_rate, train),
-        balance=torch.tensor(LOSSES[config.loss.name].initial_balance, device=device),
-        steps_won=torch.tensor(0, device=device),
+        k_t=torch.tensor(0.0, device=device) if config.loss.name == "boundary_equilibrium" else None,
     )
 
 
@@ -136,6 +101,14 @@ def update_ema(state: GanState, *, batch_size: int, halflife_kimg: float) -> Non
         torch._foreach_lerp_(averaged, current, 1 - keep)
         for buffer, source in zip(state.generator_ema.buffers(), state.generator.buffers(), strict=True):
             buffer.copy_(source)
+
+
+def update_k_t(state: GanState, real_logits: Tensor, fake_logits: Tensor, config: LossConfig) -> Measurements:
+    """Move BEGAN's k_t towards its equilibrium; the k_t of this step, and how well the training has converged."""
+    assert state.k_t is not None
+    used = state.k_t
+    state.k_t, convergence = equilibrium(used, real_logits, fake_logits, config)
+    return {"discriminator/k_t": used, "discriminator/convergence": convergence}
 
 
 def _optimizer(network: nn.Module, learning_rate: float, config: TrainConfig) -> Adam:

@@ -1,8 +1,8 @@
-"""One step of the game."""
+"""One training step of the GAN."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,63 +10,74 @@ from torch.nn.utils.parametrize import ParametrizationList
 
 from dcgan.config.schema import GanConfig
 from dcgan.data.batches import sample_labels, sample_latents
-from dcgan.gan.losses import LOSSES, compute_accuracy
-from dcgan.gan.networks import DiscriminatorOutput
-from dcgan.gan.penalties import clip_weights
-from dcgan.gan.state import GanState, update_ema
-from dcgan.gan.terms import Judge, Term, Turn, discriminator_terms, generator_terms
-
-Measurements = dict[str, Tensor]
-"""Detached scalars on the device, by tracker key."""
+from dcgan.gan.losses import LOSSES, Measurements
+from dcgan.gan.networks import ARCHITECTURES
+from dcgan.gan.penalties import clip_weights, gradient_penalty, interpolate, moment_kl, zero_centred_penalty
+from dcgan.gan.state import GanState, update_ema, update_k_t
 
 
 def gan_step(
     state: GanState, real: Tensor, labels: Tensor | None, *, rng: torch.Generator, config: GanConfig
 ) -> Measurements:
-    """Let both players learn once from `real` images [B, 1, 28, 28] in [-1, 1] with `labels` [B].
+    """Update the discriminator, then the generator, then the averaged generator; each player minimises Σ weight · term.
 
-    The fakes are drawn once, before either player moves. Real and fake images pass the discriminator as separate
-    batches, because BatchNorm must not mix them. The generator sits out the steps that `train.discriminator_steps`
-    leaves to the discriminator. Its loss sees the real images' logits as they were before the discriminator moved.
+    Args:
+        state: is changed in place.
+        real: images [B, 1, 28, 28] in [-1, 1]; never in one batch with fakes, because BatchNorm must not mix them.
+        labels: their digits, int64 [B].
+        rng: on the state's device; draws the fakes' labels and latents, and the places of the gradient penalty.
+        config: with `train.precision` resolved.
     """
-    loss, judge = LOSSES[config.loss.name], _judge(state, config)
+    loss, auxiliary = LOSSES[config.loss.name], ARCHITECTURES[config.model.architecture].auxiliary
+    penalties, precision = config.penalties, autocast(state.device, config.train.precision)
+
+    # Fakes
     fake_labels = sample_labels(len(real), config.model, rng=rng)
     latents = sample_latents(len(real), config.model, rng=rng)
-    with autocast(state.device, config.train.precision):
+    with precision:
         fake = state.generator(latents, fake_labels)
 
-    # The discriminator's turn
-    terms = discriminator_terms(config, step=state.step)
-    real.requires_grad_(any(term.name == "r1" for term in terms))
-    seen = fake.detach().requires_grad_(any(term.name == "r2" for term in terms))
-    with autocast(state.device, config.train.precision):  # one for both: the weights are cast once
-        real_verdict, fake_verdict = state.discriminator(real, labels), state.discriminator(seen, fake_labels)
-    turn = Turn(
-        real=real, real_labels=labels, real_verdict=real_verdict,
-        fake=seen, fake_labels=fake_labels, fake_verdict=fake_verdict,
-        latents=latents, judge=judge, rng=rng,
-    )  # fmt: skip
-    real_logits, fake_logits = real_verdict.logits, fake_verdict.logits
-    measured = {"discriminator/loss": loss.discriminator(real_logits, state.balance * fake_logits)}
-    optimizer_step(state.discriminator_optimizer, _objective("discriminator", terms, turn, measured))
-    if config.penalties.weight_clipping:
-        clip_weights(state.discriminator, config.penalties.weight_clipping)
-    state.balance, figures = loss.rebalance(state.balance, real_logits, fake_logits, config.loss)
+    # Discriminator
+    strength = penalties.every if state.step % penalties.every == 0 else 0
+    r1, r2, slope = (strength * each for each in (penalties.r1, penalties.r2, penalties.gradient_penalty))
+    real, detached = real.detach().requires_grad_(r1 > 0), fake.detach().requires_grad_(r2 > 0)
+    with precision:  # one block for both, so the weights are cast once
+        on_real, on_fake = state.discriminator(real, labels), state.discriminator(detached, fake_labels)
+    fake_logits = on_fake.logits if state.k_t is None else state.k_t * on_fake.logits
+    terms = {"discriminator/loss": (1.0, loss.discriminator(on_real.logits, fake_logits))}
+    if r1:
+        terms["discriminator/r1"] = r1, zero_centred_penalty(on_real.logits, real)
+    if r2:
+        terms["discriminator/r2"] = r2, zero_centred_penalty(on_fake.logits, detached)
+    if slope:
+        between = interpolate(real, detached, rng=rng)
+        with precision:
+            on_between = state.discriminator(between, labels)
+        terms["discriminator/gradient_penalty"] = slope, gradient_penalty(on_between.logits, between)
+    if auxiliary:
+        error = auxiliary.discriminator_loss(on_real, on_fake, labels, latents, fake_labels)
+        terms["discriminator/auxiliary"] = config.loss.auxiliary, error
+    measured = optimizer_step(state.discriminator_optimizer, terms)
+    if penalties.weight_clipping:
+        clip_weights(state.discriminator, penalties.weight_clipping)
+    if state.k_t is not None:
+        measured |= update_k_t(state, on_real.logits, on_fake.logits, config.loss)
 
-    # The generator's turn
+    # Generator
     if (state.step + 1) % config.train.discriminator_steps == 0:
-        with frozen(state.discriminator):
-            turn = replace(turn, fake=fake, fake_verdict=judge(fake, fake_labels))
-        measured["generator/loss"] = loss.generator(real_logits.detach(), turn.fake_verdict.logits)
-        optimizer_step(state.generator_optimizer, _objective("generator", generator_terms(config), turn, measured))
+        with frozen(state.discriminator), precision:
+            on_fooling = state.discriminator(fake, fake_labels)
+        terms = {"generator/loss": (1.0, loss.generator(on_real.logits.detach(), on_fooling.logits))}
+        if penalties.moment_kl:
+            terms["generator/moment_kl"] = penalties.moment_kl, moment_kl(fake, real)
+        if auxiliary:
+            error = auxiliary.generator_loss(on_fooling, latents, fake_labels)
+            terms["generator/auxiliary"] = config.loss.auxiliary, error
+        measured |= optimizer_step(state.generator_optimizer, terms)
 
     update_ema(state, batch_size=len(real), halflife_kimg=config.train.ema_halflife_kimg)
     state.step += 1
-    measured |= figures
-    measured |= {"discriminator/real_logits": real_logits.mean(), "discriminator/fake_logits": fake_logits.mean()}
-    if loss.has_decision_boundary:
-        measured["discriminator/accuracy"] = compute_accuracy(real_logits, fake_logits)
-    return {key: value.detach() for key, value in measured.items()}
+    return measured | loss.measure(on_real.logits, on_fake.logits)
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
@@ -74,51 +85,33 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
+def optimizer_step(optimizer: torch.optim.Optimizer, terms: Mapping[str, tuple[float, Tensor]]) -> Measurements:
+    """One update against the gradient of Σ weight · term, where `terms` holds (weight, scalar); returns the scalars."""
+    objective = sum(weight * term for weight, term in terms.values())
+    optimizer.zero_grad(set_to_none=True)
+    objective.backward()  # type: ignore[union-attr]
+    optimizer.step()
+    return {name: term.detach() for name, (_, term) in terms.items()}
+
+
 @contextmanager
 def frozen(network: nn.Module) -> Iterator[None]:
-    """Let gradients pass through `network` without reaching it; what it keeps about its inputs rests too.
+    """Let gradients pass through `network` without reaching its weights; what it keeps of its inputs rests too.
 
-    These are BatchNorm's running statistics, and the vectors by which spectral normalisation finds singular values.
+    These are running statistics (BatchNorm), and the vectors by which spectral normalisation finds singular values.
     """
-    normalisations = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+    normalisations: list[Any] = [layer for layer in network.modules() if getattr(layer, "track_running_stats", False)]
     reparametrised = [layer for layer in network.modules() if isinstance(layer, ParametrizationList)]
     network.requires_grad_(False)
     for layer in normalisations:
         layer.track_running_stats = False
-    for each in reparametrised:
-        each.eval()
+    for layer in reparametrised:
+        layer.eval()
     try:
         yield
     finally:
         network.requires_grad_(True)
         for layer in normalisations:
             layer.track_running_stats = True
-        for each in reparametrised:
-            each.train()
-
-
-def _judge(state: GanState, config: GanConfig) -> Judge:
-    """The discriminator, in the run's arithmetic."""
-
-    def judge(images: Tensor, labels: Tensor | None) -> DiscriminatorOutput:
-        with autocast(state.device, config.train.precision):
-            verdict: DiscriminatorOutput = state.discriminator(images, labels)
-        return verdict
-
-    return judge
-
-
-def _objective(player: str, terms: Sequence[Term], turn: Turn, measured: Measurements) -> Tensor:
-    """The player's loss with its terms, which are put on record as `player/term`."""
-    objective = measured[f"{player}/loss"]
-    for term in terms:
-        measured[f"{player}/{term.name}"] = term.compute(turn)
-        objective = objective + term.weight * measured[f"{player}/{term.name}"]
-    return objective
-
-
-def optimizer_step(optimizer: torch.optim.Optimizer, objective: Tensor) -> None:
-    """One update of the optimiser's weights against the gradient of a scalar."""
-    optimizer.zero_grad(set_to_none=True)
-    objective.backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
+        for layer in reparametrised:
+            layer.train()

@@ -6,19 +6,9 @@ from typing import Any, Literal
 
 LatentDistribution = Literal["normal", "uniform"]
 
-METADATA = (
-    "latent_dim",
-    "latent_distribution",
-    "num_classes",
-    "dataset",
-    "dataset_sha256",
-    "source_revision",
-    "fcd",
-)
-"""What every generator says about itself. They are a file's last bytes, so a file cut short lacks some.
-
-An exported one also has `params_sha256` and its seal, `content_sha256`; one from elsewhere has neither.
-"""
+METADATA = ("latent_dim", "latent_distribution", "num_classes", "dataset", "dataset_sha256")
+"""What every generator says about itself. An exported one also has `params_sha256`, `generator_sha256` (of the weights'
+file, which names the model) and its checksum, `content_sha256`."""
 
 MAX_LATENT_DIM = 65_536
 MAX_CLASSES = 1_000

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dcgan.inference.checksum import KEY
 from dcgan.inference.contract import Contract, read_contract
-from dcgan.inference.latents import Latents, draw_latents, walk
+from dcgan.inference.latents import Latents, draw_latents, interpolate
 from dcgan.inference.model_file import read_model
 from dcgan.inference.session import Providers, one_line, open_session
 from dcgan.system.errors import BadDataError, UsageError
@@ -33,8 +33,8 @@ Pixels = NDArray[np.uint8]
 class Drawn(NamedTuple):
     """Both outputs of the model for N latents."""
 
-    images: NDArray[np.float32]
-    """float32 [N, 1, 28, 28] in [-1, 1]."""
+    images: NDArray[np.float32] | None
+    """float32 [N, 1, 28, 28] in [-1, 1]; None if only the pixels were wanted."""
     pixels: Pixels
     """uint8 [N, 28, 28]: 0 background, 255 ink."""
 
@@ -54,9 +54,14 @@ class ModelInfo:
     """What runs it, as ONNX Runtime reports it, first choice first."""
 
     @property
-    def sealed(self) -> bool:
-        """Whether the file carries a hash of itself, which held; one from elsewhere carries none."""
+    def has_checksum(self) -> bool:
+        """Whether the file holds a checksum of itself, which was right; one from elsewhere holds none."""
         return KEY in self.metadata
+
+    @property
+    def device(self) -> str:
+        """What runs it, as people call it: CPU or CUDA."""
+        return self.providers[0].removesuffix("ExecutionProvider")
 
 
 class Generator:
@@ -99,11 +104,6 @@ class Generator:
         generator._probe()
         return generator
 
-    @property
-    def metadata(self) -> Mapping[str, str]:
-        """What the file says about itself."""
-        return self.info.metadata
-
     def sample(
         self,
         count: int,
@@ -130,7 +130,7 @@ class Generator:
     def interpolate(
         self, from_seed: int, to_seed: int, *, steps: int = 12, digit: int | None = None, truncation: float = 1.0
     ) -> Pixels:
-        """A walk of `steps` digits from the first digit of one seed to that of another, uint8 [steps, 28, 28].
+        """`steps` digits from the first digit of one seed to that of another, uint8 [steps, 28, 28].
 
         Args:
             from_seed: where it begins; the first image is that of `sample(1, seed=from_seed)` for the same digit.
@@ -142,16 +142,16 @@ class Generator:
         Raises:
             UsageError, BadDataError: as `sample`.
         """
-        labels = self.labels_for_walk(steps, digit=digit)
-        return self.draw(self.walk_between(from_seed, to_seed, steps=steps, truncation=truncation), labels)
+        latents = self.interpolation_latents(from_seed, to_seed, steps=steps, truncation=truncation)
+        return self.draw(latents, self.interpolation_labels(steps, digit=digit))
 
-    def walk_between(self, from_seed: int, to_seed: int, *, steps: int, truncation: float = 1.0) -> Latents:
+    def interpolation_latents(self, from_seed: int, to_seed: int, *, steps: int, truncation: float = 1.0) -> Latents:
         """The latents [steps, latent_dim] that `interpolate` uses."""
         _require(2 <= steps <= MAX_COUNT, "steps", steps, f"2 to {MAX_COUNT:,}")
         ends = (self.latents_for(1, seed=seed, truncation=truncation)[0] for seed in (from_seed, to_seed))
-        return walk(*ends, steps=steps, distribution=self.info.contract.latent_distribution)
+        return interpolate(*ends, steps=steps, distribution=self.info.contract.latent_distribution)
 
-    def labels_for_walk(self, steps: int, *, digit: int | None = None) -> Labels | None:
+    def interpolation_labels(self, steps: int, *, digit: int | None = None) -> Labels | None:
         """The digits [steps] that `interpolate` asks for; None if the model is unconditional."""
         return self.labels_for(steps, digits=0 if digit is None and self.info.contract.conditional else digit)
 
@@ -192,13 +192,14 @@ class Generator:
         with ThreadPoolExecutor(min(self._threads, len(chunks))) as pool:
             return np.concatenate(list(pool.map(self._run, chunks)))
 
-    def draw_batch(self, latents: Latents, labels: Labels | None) -> Drawn:
-        """Images and pixels of a few latents [N, latent_dim], by one call of the model on this thread.
+    def draw_batch(self, latents: Latents, labels: Labels | None, *, with_images: bool = True) -> Drawn:
+        """Pixels, and images if wanted, of a few latents [N, latent_dim], by one call of the model on this thread.
 
         Raises:
             BadDataError: the model failed.
         """
-        return Drawn(*self._outputs(["images", "pixels"], self._feed(latents, labels, slice(None))))
+        feed = self._feed(latents, labels, slice(None))
+        return Drawn(*self._outputs(["images", "pixels"], feed)) if with_images else Drawn(None, self._run(feed))
 
     def _feed(self, latents: Latents, labels: Labels | None, chosen: slice) -> dict[str, NDArray[Any]]:
         return {"latents": latents[chosen]} | ({} if labels is None else {"labels": labels[chosen]})

@@ -1,4 +1,4 @@
-"""Latents: a function of the seed alone, on every machine, and walks between two of them."""
+"""Latents as a function of the seed alone, on every machine, and interpolations between two of them."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +20,11 @@ def draw_latents(contract: Contract, count: int, *, seed: int) -> Latents:
     return rng.standard_normal(shape, dtype=np.float32)
 
 
-def walk(start: Latents, end: Latents, *, steps: int, distribution: LatentDistribution) -> Latents:
+def interpolate(start: Latents, end: Latents, *, steps: int, distribution: LatentDistribution) -> Latents:
     """`steps` latents [steps, latent_dim] from `start` [latent_dim] to `end`, both included.
 
-    Normal latents are walked on a great circle, which keeps the length that the generator is used to (Shoemake 1985;
-    White 2016, arXiv:1609.04468); uniform ones on a line.
+    Spherical for normal latents, which keeps the length that the generator was trained on (Shoemake 1985; White 2016,
+    arXiv:1609.04468); linear for uniform ones.
     """
     along = np.linspace(0, 1, steps, dtype=np.float32)[:, None]
     lengths = float(np.linalg.norm(start)), float(np.linalg.norm(end))

@@ -13,7 +13,6 @@ from dcgan.system.errors import BadDataError
 
 MAX_BYTES = 512 * 2**20
 MAX_PARTS = 1_000_000
-MAX_DEPTH = 32
 
 LAYOUT: dict[str, dict[int, str]] = {
     "ModelProto": {7: "GraphProto", 8: "OperatorSetIdProto", 20: "TrainingInfoProto", 25: "FunctionProto"},
@@ -36,10 +35,12 @@ LAYOUT: dict[str, dict[int, str]] = {
 """Message → number of a field → message in that field."""
 
 DOMAIN_FIELD = {"OperatorSetIdProto": 1, "NodeProto": 7}
-STANDARD_DOMAINS = (b"", b"ai.onnx")
+STANDARD_DOMAINS = ("", "ai.onnx")
 EXTERNAL_DATA_FIELDS = (13, 14)  # of TensorProto: external_data and data_location
 
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_VARINT, _BYTES = 0, 2
+_SIZES = {1: 8, 5: 4}
+"""Bytes of a value of fixed size, by the kind of its field."""
 
 
 def read_model(path: Path) -> bytes:
@@ -47,12 +48,12 @@ def read_model(path: Path) -> bytes:
 
     Raises:
         BadDataError: the file is missing, empty, no regular file, larger than 512 MB, truncated or not ONNX, its
-            bytes are not those that were sealed, or it refers to other files or to operators outside ONNX's own.
+            bytes are not those of its checksum, or it refers to other files or to operators outside ONNX's own.
     """
     content = _read(path)
     try:
         has_valid_checksum(content)
-        _check_message(memoryview(content), "ModelProto", depth=0, parts=[0])
+        _check_model(content)
     except ValueError as error:
         raise BadDataError(f"{path}: {error}; run `dvc repro --force export` or choose another model") from error
     return content
@@ -77,21 +78,22 @@ def _read(path: Path) -> bytes:
     return content
 
 
-def _check_message(content: memoryview, message: str, *, depth: int, parts: list[int]) -> None:
-    """Refuse what a message and those inside it must not hold; `parts` counts the fields met so far."""
-    if depth > MAX_DEPTH:
-        raise ValueError("nested deeper than any generator")
-    for number, value in _fields(content):
-        parts[0] += 1
-        if parts[0] > MAX_PARTS:
-            raise ValueError("has more parts than any generator")
-        if message == "TensorProto" and number in EXTERNAL_DATA_FIELDS and value != 0:
-            raise ValueError("keeps weights in another file (external data), which is never read")
-        if number == DOMAIN_FIELD.get(message) and not _is_standard(value):
-            raise ValueError(f"uses operators outside ONNX's own: domain {_shown(value)}")
-        inner = LAYOUT[message].get(number)
-        if inner is not None and isinstance(value, memoryview):
-            _check_message(value, inner, depth=depth + 1, parts=parts)
+def _check_model(content: bytes) -> None:
+    """Refuse what no message of the model must hold; ValueError says why."""
+    num_parts, waiting = 0, [("ModelProto", memoryview(content))]
+    while waiting:
+        message, part = waiting.pop()
+        for number, value in _fields(part):
+            num_parts += 1
+            if num_parts > MAX_PARTS:
+                raise ValueError("has more parts than any generator")
+            if message == "TensorProto" and number in EXTERNAL_DATA_FIELDS and value != 0:
+                raise ValueError("keeps weights in another file (external data), which is never read")
+            if number == DOMAIN_FIELD.get(message) and (shown := _text(value)) not in STANDARD_DOMAINS:
+                raise ValueError(f"uses operators outside ONNX's own: domain {shown!r}")
+            inner = LAYOUT[message].get(number)
+            if inner is not None and isinstance(value, memoryview):
+                waiting.append((inner, value))
 
 
 def _fields(content: memoryview) -> Iterator[tuple[int, int | memoryview]]:
@@ -100,44 +102,29 @@ def _fields(content: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     while position < len(content):
         key, position = _varint(content, position)
         number, kind = key >> 3, key & 7
-        if not 0 < number < 2**29:
+        if not 0 < number < 2**29 or kind not in (_VARINT, *_SIZES, _BYTES):
             raise ValueError("not an ONNX file")
         if kind == _VARINT:
             value, position = _varint(content, position)
             yield number, value
             continue
-        length, position = _length(content, position, kind)
+        length, position = (_SIZES[kind], position) if kind in _SIZES else _varint(content, position)
         if length > len(content) - position:
             raise ValueError("truncated, or not an ONNX file")
         yield number, content[position : position + length]
         position += length
 
 
-def _length(content: memoryview, position: int, kind: int) -> tuple[int, int]:
-    """How many bytes the value has that starts at `position`, and where its first byte is."""
-    if kind == _BYTES:
-        return _varint(content, position)
-    if kind in (_FIXED64, _FIXED32):
-        return (8 if kind == _FIXED64 else 4), position
-    raise ValueError("not an ONNX file")
-
-
 def _varint(content: memoryview, position: int) -> tuple[int, int]:
     """The little-endian number, seven bits a byte, at `position`, and the position after it."""
     number = 0
-    for index in range(10):
-        if position + index >= len(content):
-            raise ValueError("truncated, or not an ONNX file")
-        byte = content[position + index]
+    for index, byte in enumerate(content[position : position + 10]):
         number |= (byte & 0x7F) << (7 * index)
         if byte < 0x80:
             return number, position + index + 1
-    raise ValueError("not an ONNX file")
+    raise ValueError("truncated, or not an ONNX file")
 
 
-def _is_standard(domain: int | memoryview) -> bool:
-    return isinstance(domain, memoryview) and domain.tobytes() in STANDARD_DOMAINS
-
-
-def _shown(value: int | memoryview) -> str:
-    return repr(bytes(value[:60]).decode(errors="replace")) if isinstance(value, memoryview) else str(value)
+def _text(value: int | memoryview) -> str:
+    """The start of a text as text, whatever is in its place."""
+    return bytes(value[:60]).decode(errors="replace") if isinstance(value, memoryview) else str(value)

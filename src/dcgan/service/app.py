@@ -5,7 +5,6 @@ import json
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,14 +14,15 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
+from dcgan import __version__
+from dcgan.inference.encoding import Samples, encode_npy
 from dcgan.service import images, v2
-from dcgan.service.answers import Bounded
-from dcgan.service.batching import Batcher
 from dcgan.service.errors import RequestError
 from dcgan.service.limits import Limits
 from dcgan.service.metrics import CONTENT_TYPE, Metrics
 from dcgan.service.middleware import Guarded, Recorded
 from dcgan.service.model import ServedModel
+from dcgan.service.unread import Bounded
 from dcgan.system.errors import UsageError
 
 PAGE = Path(__file__).parent / "page"
@@ -66,7 +66,7 @@ def build_app(
 
     app = FastAPI(
         title="dcgan-mnist",
-        version=version("dcgan-mnist"),
+        version=__version__,
         summary="Handwritten digits from a trained generator.",
         lifespan=lifespan,
         docs_url=None,
@@ -98,31 +98,39 @@ def _add_images(app: FastAPI, model: ServedModel, limits: Limits) -> None:
     content["application/json"]["schema"] = {"type": "object"}
     described = {200: {"content": content, "description": "As the Accept header asks; a PNG grid by default."}}
 
-    async def answer(batcher: Batcher, order: images.Order, accept: str) -> Response:
+    async def answer(request: images.ImagesRequest | images.InterpolationRequest, accept: str) -> Response:
+        batcher = model.batcher
+        latents, labels = request.inputs(batcher.generator, most=limits.max_images)
         media_type, encode = images.encoder_for(accept)
-        drawn = await batcher.draw(order.latents, order.labels)
-        samples = order.to_samples(drawn.pixels, batcher.generator)
-        encoded = await asyncio.to_thread(encode, samples) if media_type != "application/x-npy" else encode(samples)
+        drawn = await batcher.draw(latents, labels)
+        samples = Samples(
+            pixels=drawn.pixels,
+            labels=labels,
+            seed=request.seed,
+            truncation=request.truncation,
+            model_sha256=batcher.generator.info.sha256,
+        )
+        encoded = encode(samples) if encode is encode_npy else await asyncio.to_thread(encode, samples)
         return Response(encoded, media_type=media_type, headers={"x-model-sha256": samples.model_sha256})
 
     @app.post("/v1/images", responses=described, response_class=Response, tags=["digits"])  # type: ignore[arg-type]
     async def _images(request: images.ImagesRequest, accept: Annotated[str, Header()] = "*/*") -> Response:
         """Draw digits."""
-        batcher = model.batcher
-        return await answer(batcher, images.order_images(request, batcher.generator, most=limits.max_images), accept)
+        return await answer(request, accept)
 
     @app.post("/v1/walks", responses=described, response_class=Response, tags=["digits"])  # type: ignore[arg-type]
-    async def _walks(request: images.WalkRequest, accept: Annotated[str, Header()] = "*/*") -> Response:
-        """Draw a walk between the digits of two seeds."""
-        batcher = model.batcher
-        return await answer(batcher, images.order_walk(request, batcher.generator, most=limits.max_images), accept)
+    async def _interpolations(
+        request: images.InterpolationRequest, accept: Annotated[str, Header()] = "*/*"
+    ) -> Response:
+        """Draw the interpolation between the digits of two seeds."""
+        return await answer(request, accept)
 
 
 def _add_v2(app: FastAPI, model: ServedModel, limits: Limits, readiness: Readiness) -> None:
     @app.get("/v2", tags=["Open Inference Protocol"])
     async def _server() -> dict[str, Any]:
         """What this server is."""
-        return {"name": "dcgan-mnist", "version": version("dcgan-mnist"), "extensions": []}
+        return {"name": "dcgan-mnist", "version": __version__, "extensions": []}
 
     @app.get("/v2/health/live", tags=["Open Inference Protocol"])
     async def _live() -> dict[str, bool]:
@@ -160,7 +168,7 @@ def _add_v2(app: FastAPI, model: ServedModel, limits: Limits, readiness: Readine
         batcher = model.batcher
         latents, labels = v2.read_inputs(request, batcher.generator.info.contract, most=limits.max_images)
         names = v2.wanted_outputs(request)
-        drawn = await batcher.draw(latents, labels)
+        drawn = await batcher.draw(latents, labels, with_images=True)
         v2.require_finite(drawn)
 
         def encode() -> bytes:

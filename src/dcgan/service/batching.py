@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,20 +18,17 @@ from dcgan.service.limits import Limits
 
 @dataclass(eq=False)
 class _Job:
-    """One request's latents and labels, how many rows a batch took so far, and the rows that came back."""
+    """One request's latents and labels, how many rows batches have taken so far, and the rows that came back."""
 
     latents: Latents
     labels: Labels | None
+    images: NDArray[np.float32] | None
+    """Room for the float images, where they are wanted: four bytes of five."""
+    pixels: NDArray[np.uint8]
     done: asyncio.Future[None]
     arrived: float
-    images: NDArray[np.float32] = field(init=False)
-    pixels: NDArray[np.uint8] = field(init=False)
     taken: int = 0
     drawn: int = 0
-
-    def __post_init__(self) -> None:
-        count = len(self.latents)
-        self.images, self.pixels = np.empty((count, 1, 28, 28), np.float32), np.empty((count, 28, 28), np.uint8)
 
 
 _Part = tuple[_Job, slice]
@@ -62,18 +59,20 @@ class Batcher:
         self._timer: asyncio.TimerHandle | None = None
         self.queued = 0
 
-    async def draw(self, latents: Latents, labels: Labels | None) -> Drawn:
-        """Images and pixels for latents [N, latent_dim] and, if the model is conditional, labels [N].
+    async def draw(self, latents: Latents, labels: Labels | None, *, with_images: bool = False) -> Drawn:
+        """Pixels, and images where wanted, for latents [N, latent_dim] and, if the model is conditional, labels [N].
 
         Raises:
             RequestError: 429, too many digits wait already.
             BadDataError: the model failed.
         """
-        if self.queued + len(latents) > self._limits.max_queued_images:
+        count = len(latents)
+        if self.queued + count > self._limits.max_queued_images:
             raise RequestError(429, f"{self.queued} digits are waiting to be drawn already; try again in a second")
-        loop = asyncio.get_running_loop()
-        job = _Job(latents, labels, loop.create_future(), time.monotonic())
-        self.queued += len(latents)
+        images = np.empty((count, 1, 28, 28), np.float32) if with_images else None
+        pixels, done = np.empty((count, 28, 28), np.uint8), asyncio.get_running_loop().create_future()
+        job = _Job(latents, labels, images, pixels, done, arrived=time.monotonic())
+        self.queued += count
         self._waiting.append(job)
         self._start_batches()
         try:
@@ -116,9 +115,10 @@ class Batcher:
         self._on_batch(sum(rows.stop - rows.start for _, rows in parts))
         latents = np.concatenate([job.latents[rows] for job, rows in parts])
         labels = [job.labels[rows] for job, rows in parts if job.labels is not None]
-        running = asyncio.get_running_loop().run_in_executor(
-            self._executor, self.generator.draw_batch, latents, np.concatenate(labels) if labels else None
-        )
+        with_images = any(job.images is not None for job, _ in parts)
+        batch = (latents, np.concatenate(labels) if labels else None)
+        draw = lambda: self.generator.draw_batch(*batch, with_images=with_images)  # noqa: E731
+        running = asyncio.get_running_loop().run_in_executor(self._executor, draw)
         running.add_done_callback(lambda done: self._finish(parts, done))
 
     def _finish(self, parts: list[_Part], done: asyncio.Future[Drawn]) -> None:
@@ -130,7 +130,10 @@ class Batcher:
             if error is not None:
                 self._fail(job, error)
             else:
-                job.images[rows], job.pixels[rows] = done.result().images[start:end], done.result().pixels[start:end]
+                drawn = done.result()
+                job.pixels[rows] = drawn.pixels[start:end]
+                if job.images is not None and drawn.images is not None:
+                    job.images[rows] = drawn.images[start:end]
                 job.drawn += end - start
                 if job.drawn == len(job.latents) and not job.done.done():
                     job.done.set_result(None)

@@ -3,18 +3,13 @@
 import io
 import json
 import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
+from dcgan.inference.encoding import Encoder, Samples, encode_npy, encode_png
 from dcgan.inference.generator import Generator, Labels
 from dcgan.inference.latents import Latents
-from dcgan.inference.samples_file import Samples, writer_for
 from dcgan.service.errors import RequestError
 from dcgan.service.message import Message
 
@@ -27,12 +22,10 @@ Truncation = Annotated[
 ]
 
 
-class _Request(Message):
-    model_config = ConfigDict(strict=True)
-
-
-class ImagesRequest(_Request):
+class ImagesRequest(Message):
     """Digits from one seed."""
+
+    model_config = ConfigDict(strict=True)
 
     count: Annotated[int, Field(ge=1, description="How many; the service has a limit of its own.")] = 64
     digits: Annotated[
@@ -42,9 +35,17 @@ class ImagesRequest(_Request):
     seed: Seed = 0
     truncation: Truncation = 1.0
 
+    def inputs(self, generator: Generator, *, most: int) -> tuple[Latents, Labels | None]:
+        """What to draw from; UsageError or RequestError if the model or the limit does not allow it."""
+        require_at_most(self.count, most, "count")
+        latents = generator.latents_for(self.count, seed=self.seed, truncation=self.truncation)
+        return latents, generator.labels_for(self.count, digits=self.digits)
 
-class WalkRequest(_Request):
-    """A walk from the first digit of one seed to that of another."""
+
+class InterpolationRequest(Message):
+    """Digits between the first digit of one seed and that of another."""
+
+    model_config = ConfigDict(strict=True)
 
     from_seed: Seed
     to_seed: Seed
@@ -52,58 +53,23 @@ class WalkRequest(_Request):
     digit: Annotated[Digit | None, Field(description="Which digit to draw all the way; null: 0.")] = None
     truncation: Truncation = 1.0
 
+    @property
+    def seed(self) -> int:
+        """The one that the first digit is drawn from."""
+        return self.from_seed
 
-@dataclass(frozen=True, kw_only=True)
-class Order:
-    """What to draw, and what is told about it."""
-
-    latents: Latents
-    labels: Labels | None
-    seed: int
-    truncation: float
-
-    def to_samples(self, pixels: NDArray[np.uint8], generator: Generator) -> Samples:
-        """The digits drawn, with what they were drawn from."""
-        return Samples(
-            pixels=pixels,
-            labels=self.labels,
-            seed=self.seed,
-            truncation=self.truncation,
-            model_sha256=generator.info.sha256,
-        )
-
-
-def order_images(request: ImagesRequest, generator: Generator, *, most: int) -> Order:
-    """The latents and labels of a request; UsageError or RequestError if the model or the limit does not allow it."""
-    require_at_most(request.count, most, "count")
-    return Order(
-        latents=generator.latents_for(request.count, seed=request.seed, truncation=request.truncation),
-        labels=generator.labels_for(request.count, digits=request.digits),
-        seed=request.seed,
-        truncation=request.truncation,
-    )
-
-
-def order_walk(request: WalkRequest, generator: Generator, *, most: int) -> Order:
-    """The latents and labels of a walk; errors as `order_images`."""
-    require_at_most(request.steps, most, "steps")
-    return Order(
-        latents=generator.walk_between(
-            request.from_seed, request.to_seed, steps=request.steps, truncation=request.truncation
-        ),
-        labels=generator.labels_for_walk(request.steps, digit=request.digit),
-        seed=request.from_seed,
-        truncation=request.truncation,
-    )
+    def inputs(self, generator: Generator, *, most: int) -> tuple[Latents, Labels | None]:
+        """As of `ImagesRequest`."""
+        require_at_most(self.steps, most, "steps")
+        ends, truncation = (self.from_seed, self.to_seed), self.truncation
+        latents = generator.interpolation_latents(*ends, steps=self.steps, truncation=truncation)
+        return latents, generator.interpolation_labels(self.steps, digit=self.digit)
 
 
 def require_at_most(count: int, most: int, name: str) -> None:
     """Refuse what one request may not ask for."""
     if count > most:
         raise RequestError(422, f"{name}: {count} is more than the {most:,} that one request may ask for")
-
-
-Encoder = Callable[[Samples], bytes]
 
 
 def encoder_for(accept: str) -> tuple[str, Encoder]:
@@ -132,18 +98,7 @@ def _by_preference(accept: str) -> list[str]:
     return [media_type for _, media_type in sorted(weighted, key=lambda each: each[0])]
 
 
-def _written(name: str) -> Encoder:
-    """Encodes as `dcgan generate` would write a file of that name."""
-
-    def encode(samples: Samples) -> bytes:
-        buffer = io.BytesIO()
-        writer_for(Path(name))(buffer, samples)
-        return buffer.getvalue()
-
-    return encode
-
-
-def _zip(samples: Samples) -> bytes:
+def _encode_zip(samples: Samples) -> bytes:
     from PIL import Image
 
     buffer = io.BytesIO()
@@ -156,7 +111,7 @@ def _zip(samples: Samples) -> bytes:
     return buffer.getvalue()
 
 
-def _json(samples: Samples) -> bytes:
+def _encode_json(samples: Samples) -> bytes:
     return json.dumps(
         {
             "images": samples.pixels.tolist(),
@@ -170,9 +125,9 @@ def _json(samples: Samples) -> bytes:
 
 
 _ENCODERS: dict[str, Encoder] = {
-    "image/png": _written("grid.png"),
-    "application/zip": _zip,
-    "application/x-npy": _written("digits.npy"),
-    "application/json": _json,
+    "image/png": encode_png,
+    "application/zip": _encode_zip,
+    "application/x-npy": encode_npy,
+    "application/json": _encode_json,
 }
 MEDIA_TYPES = tuple(_ENCODERS)

@@ -15,7 +15,7 @@ class Metrics:
         self.requests = Counter(
             "dcgan_requests", "Requests answered.", ["route", "method", "status"], registry=self._registry
         )
-        self.in_progress = Gauge("dcgan_requests_in_progress", "Requests in work.", registry=self._registry)
+        self.in_progress = Gauge("dcgan_requests_in_progress", "Requests in progress.", registry=self._registry)
         self.seconds = Histogram(
             "dcgan_request_seconds", "Time to answer.", ["route"], buckets=SECONDS, registry=self._registry
         )

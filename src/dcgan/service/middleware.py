@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dcgan.service.errors import RequestError
@@ -95,7 +96,7 @@ class Recorded:
         finally:
             self._metrics.in_progress.dec()
             seconds = time.perf_counter() - started
-            route = getattr(scope.get("route"), "path", "unmatched")
+            route = _route_of(scope)
             self._metrics.requests.labels(route, _known_method(scope["method"]), status).inc()
             self._metrics.seconds.labels(route).observe(seconds)
             access_log.info(
@@ -120,7 +121,7 @@ class Guarded:
     def __init__(self, app: ASGIApp, *, limits: Limits, keys: Collection[str], answer: Answer) -> None:
         self._app, self._limits, self._answer = app, limits, answer
         self._keys = [_digest(key) for key in keys]
-        self._in_work = 0
+        self._in_progress = 0
         self._buffered = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -133,16 +134,16 @@ class Guarded:
             _require_json(scope)
             body = await self._whole_body(scope, receive)
             counted = not is_free(scope["path"])  # and only now: slow clients take nobody's place
-            if counted and self._in_work >= self._limits.max_requests:
-                raise RequestError(429, f"{self._in_work} requests are in work already; try again in a second")
+            if counted and self._in_progress >= self._limits.max_requests:
+                raise RequestError(429, f"{self._in_progress} requests are in progress already; try again in a second")
         except RequestError as error:
             await self._answer(error)(scope, receive, send)
             return
-        self._in_work += counted
+        self._in_progress += counted
         try:
             await self._app(scope, _replaying(body, receive), send)
         finally:
-            self._in_work -= counted
+            self._in_progress -= counted
 
     def _require_key(self, scope: Scope) -> None:
         if not self._keys or is_public(scope["path"]):
@@ -187,6 +188,8 @@ def _require_json(scope: Scope) -> None:
     headers = Headers(scope=scope)
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise RequestError(415, "content-encoding: compressed bodies are not taken; send it plain")
+    if "content-length" in headers and "transfer-encoding" in headers:
+        raise RequestError(400, "content-length and transfer-encoding exclude each other; send one of them")
     if "inference-header-content-length" in headers:
         raise RequestError(400, "binary tensors are not taken; use binary_data=False")
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -208,6 +211,13 @@ def _replaying(body: bytes, receive: Receive) -> Receive:
 
 def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+
+
+def _route_of(scope: Scope) -> str:
+    """The path of the request's route, as `/v1/images`; also of a request that was refused before it was routed."""
+    if "route" in scope:
+        return str(scope["route"].path)
+    return next((each.path for each in scope["app"].routes if each.matches(scope)[0] is not Match.NONE), "unmatched")
 
 
 def _known_method(method: str) -> str:

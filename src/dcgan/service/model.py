@@ -1,4 +1,4 @@
-"""The model that the service draws with, and its replacement while requests are in work."""
+"""The model that the service draws with, and its replacement while requests are in progress."""
 
 import asyncio
 import logging

@@ -1,6 +1,7 @@
 """Running the service: one process, its signals, and its log."""
 
 import asyncio
+import errno
 import gc
 import logging
 import os
@@ -14,7 +15,7 @@ import uvicorn
 
 from dcgan.inference.generator import Generator, usable_cores
 from dcgan.service.app import Readiness, build_app
-from dcgan.service.connection import SlowReaders, impatient
+from dcgan.service.connection import Connections
 from dcgan.service.limits import Limits
 from dcgan.service.metrics import Metrics
 from dcgan.service.model import ServedModel
@@ -22,6 +23,9 @@ from dcgan.system.errors import UnavailableError, UsageError
 from dcgan.system.redaction import redacted
 
 logger = logging.getLogger("dcgan.service")
+
+MAX_HEAD_BYTES = 65_536
+"""Of a request's head, of its trailers, and of a chunk's extension."""
 
 
 def serve(
@@ -33,7 +37,7 @@ def serve(
     keys: Collection[str] = (),
     threads: int | None = None,
 ) -> None:
-    """Serve a generator until SIGTERM or Ctrl-C, after which requests in work are answered; SIGHUP loads it anew.
+    """Serve a generator until SIGTERM or Ctrl-C, which let requests in progress end; SIGHUP loads the model anew.
 
     Args:
         load: loads the generator.
@@ -45,11 +49,12 @@ def serve(
 
     Raises:
         DcganError: as `load`.
-        UnavailableError: the address cannot be listened on.
+        UnavailableError: the address is in use, or is not this machine's.
         UsageError: the port is out of range.
     """
     _log_to_streams()
-    metrics, readiness, slow_readers = Metrics(), Readiness(), SlowReaders()
+    metrics, readiness = Metrics(), Readiness()
+    connections = Connections(request_seconds=limits.request_seconds)
     with _listen(host, port) as listener:
         model = ServedModel(load, limits, metrics, threads=threads or usable_cores())
         app = build_app(
@@ -58,11 +63,12 @@ def serve(
             metrics=metrics,
             readiness=readiness,
             keys=keys,
-            unread=slow_readers.num_bytes,
+            unread=connections.unread_bytes,
         )
         config = uvicorn.Config(
-            app,
-            http=impatient(limits.request_seconds, slow_readers),
+            connections.watching(app),
+            http=connections.protocol,  # type: ignore[arg-type]  # uvicorn says type; it calls it, as it would one
+            h11_max_incomplete_event_size=MAX_HEAD_BYTES,
             ws="none",
             loop="uvloop" if sys.platform != "win32" else "asyncio",
             log_config=None,
@@ -73,36 +79,40 @@ def serve(
             timeout_graceful_shutdown=limits.drain_seconds,  # type: ignore[arg-type]
         )
         gc.freeze()  # what is loaded now stays; collections need not look at it
-        shown = f"http://{host}:{listener.getsockname()[1]}"
-        logger.info("%s drawn by %s, on %s", model.generator.info.path, model.generator.info.providers[0], shown)
-        _Server(config, readiness, model).run(sockets=[listener])
+        address = f"http://{host}:{listener.getsockname()[1]}"
+        logger.info("%s served on %s at %s", model.generator.info.path, model.generator.info.device, address)
+        _Server(config, readiness, model, connections).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
     """Ends with exit code 0 once it has drained, and reloads the model on SIGHUP."""
 
-    def __init__(self, config: uvicorn.Config, readiness: Readiness, model: ServedModel) -> None:
+    def __init__(
+        self, config: uvicorn.Config, readiness: Readiness, model: ServedModel, connections: Connections
+    ) -> None:
         super().__init__(config)
-        self._readiness, self._model = readiness, model
-        self._reload: asyncio.Task[None] | None = None
+        self._readiness, self._model, self._connections = readiness, model, connections
+        self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen for connections, and for SIGHUP."""
         await super().startup(sockets)
+        loop = asyncio.get_running_loop()
+        self._tasks["watch"] = loop.create_task(self._connections.watch())
         if hasattr(signal, "SIGHUP"):
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._start_reload)
+            loop.add_signal_handler(signal.SIGHUP, self._start_reload)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 uvicorn's own signature
-        """Say that no more requests are welcome, and end once those in work are answered; at once the second time."""
+        """Take no more requests, and end once those in progress are answered; at once on a second Ctrl-C."""
         self._readiness.draining = True
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True
 
     def _start_reload(self) -> None:
-        self._reload = asyncio.get_running_loop().create_task(self._model.reload())
+        self._tasks["reload"] = asyncio.get_running_loop().create_task(self._model.reload())
 
 
-class _Discreet(logging.Formatter):
+class _Redacting(logging.Formatter):
     """Shows no passwords or keys, not even in tracebacks."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -117,8 +127,10 @@ def _listen(host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=2048)
     except (OSError, UnicodeError) as error:
-        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
-        raise UnavailableError(f"{host}:{port}: cannot be listened on ({reason}); choose another address") from error
+        number = getattr(error, "errno", None) or 0
+        reason = os.strerror(number) if number > 0 else error
+        what = "is in use" if number == errno.EADDRINUSE else f"cannot be used ({reason})"
+        raise UnavailableError(f"{host}:{port}: {what}; choose another --port or --host") from error
 
 
 def _log_to_streams() -> None:
@@ -129,7 +141,7 @@ def _log_to_streams() -> None:
         ("uvicorn.error", sys.stderr, "%(message)s"),
     ):
         handler = logging.StreamHandler(stream)
-        handler.setFormatter(logging.Formatter(form) if name == "dcgan.access" else _Discreet(form))
+        handler.setFormatter(logging.Formatter(form) if name == "dcgan.access" else _Redacting(form))
         log = logging.getLogger(name)
         log.handlers, log.propagate = [handler], False
         log.setLevel(logging.WARNING if name == "uvicorn.error" else logging.INFO)

@@ -94,6 +94,7 @@ def wanted_outputs(request: InferRequest) -> Sequence[str]:
 
 def require_finite(drawn: Drawn) -> None:
     """Refuse what JSON has no numbers for: latents near the end of float32 overflow inside the model."""
+    assert drawn.images is not None
     if not np.isfinite(drawn.images).all():
         raise RequestError(422, "latents: values this large draw no numbers; send smaller ones")
 

@@ -1,4 +1,4 @@
-"""What a model must hold to become champion, and when it beats the present one."""
+"""Gates: the bounds that a model must keep to become champion, and when it beats the present one."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 from dcgan.config.schema import GatesConfig
 from dcgan.system.errors import BadDataError
 
+_BY_HAND = "to promote it, set the alias champion by hand in the MLflow UI"
 _FLOORED = ("fcd", "fcd_floor", "precision", "precision_floor", "recall", "recall_floor")
 
 
@@ -19,12 +20,12 @@ class GateResult:
     """As in params.yaml, or `collapse`."""
     value: float
     bound: float
-    holds: bool
+    passed: bool
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judgement:
-    """How good a model is, and by which yardstick; two Fréchet distances compare only if measured by the same one."""
+class EvaluationFigures:
+    """The figures of an evaluation that gates and promotion read."""
 
     fcd: float
     fcd_floor: float
@@ -32,6 +33,8 @@ class Judgement:
     precision_floor: float
     recall: float
     recall_floor: float
+    fcd_spread: float | None
+    """Largest less smallest fcd of the sampling seeds; None where there was one seed only."""
     num_samples: int
     dataset_sha256: str
     classifier_sha256: str
@@ -39,7 +42,7 @@ class Judgement:
     """None for an unconditional model."""
     class_shares: tuple[float, ...]
     collapse: str | None = None
-    """How the game stood if one player had lost it when training ended."""
+    """How the generator or the discriminator had collapsed when training ended, if one had."""
 
     @classmethod
     def from_report(cls, report: Mapping[str, Any], *, path: object) -> Self:
@@ -49,8 +52,9 @@ class Judgement:
             BadDataError: a figure is missing or not finite, or a floor is not above 0.
         """
         try:
-            judgement = cls(
+            figures = cls(
                 **{name: float(report[name]) for name in _FLOORED},
+                fcd_spread=float(report["fcd_spread"]) if report["num_seeds"] > 1 else None,
                 num_samples=int(report["num_samples"]),
                 dataset_sha256=str(report["dataset_sha256"]),
                 classifier_sha256=str(report["classifier_sha256"]),
@@ -62,93 +66,104 @@ class Judgement:
             raise BadDataError(f"{path}: {error.args[0]} is missing; run the stage `evaluate` again") from None
         except (TypeError, ValueError) as error:
             raise BadDataError(f"{path}: {error}; run the stage `evaluate` again") from error
-        if not judgement._is_measured():
+        if not figures._is_measured():
             raise BadDataError(f"{path}: a figure is not finite, or a floor is not above 0; run `evaluate` again")
-        return judgement
+        return figures
 
     def _is_measured(self) -> bool:
         floors = [self.fcd_floor, self.precision_floor, self.recall_floor]
-        figures = [self.fcd, self.precision, self.recall, self.label_accuracy or 0.0, *floors, *self.class_shares]
+        optional = [self.label_accuracy or 0.0, self.fcd_spread or 0.0]
+        figures = [self.fcd, self.precision, self.recall, *optional, *floors, *self.class_shares]
         return all(map(math.isfinite, figures)) and min(floors) > 0 and len(self.class_shares) > 0
 
     @property
-    def yardstick(self) -> tuple[str, str, int]:
-        """What a Fréchet distance is relative to."""
-        return self.dataset_sha256, self.classifier_sha256, self.num_samples
+    def reference(self) -> tuple[str, str, str]:
+        """Data set, classifier and number of samples: two Fréchet distances compare only if these are the same."""
+        return self.dataset_sha256, self.classifier_sha256, str(self.num_samples)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Champion:
-    """The model that holds the alias now; a figure is None if its entry in the registry does not tell."""
+    """The model that holds the alias now; a figure is None if its version in the registry does not tell it."""
 
     version: str
     fcd: float | None
-    yardstick: tuple[str | None, str | None, int | None]
+    fcd_spread: float | None
+    reference: tuple[str | None, str | None, str | None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """The alias that a model has earned, and why."""
+class Decision:
+    """The alias that a model gets, and why."""
 
     alias: Literal["champion", "challenger"]
-    promoted: bool
-    """Whether it takes the alias champion now."""
     reason: str
 
 
-def apply_gates(config: GatesConfig, judgement: Judgement) -> list[GateResult]:
-    """Every gate that is on and applies to the model; a value that is not a number holds none.
+def apply_gates(config: GatesConfig, figures: EvaluationFigures) -> list[GateResult]:
+    """Every gate that is on and applies to the model; a value that is not a number passes none.
 
-    A model whose training ended with one player having lost fails `collapse`, which has no parameter.
+    A model whose training ended in a collapse fails the gate `collapse`, which has no parameter.
     """
     results = []
-    if judgement.collapse is not None:
-        results.append(GateResult(name="collapse", value=1, bound=0, holds=False))
+    if figures.collapse is not None:
+        results.append(GateResult(name="collapse", value=1, bound=0, passed=False))
     if config.fcd_over_floor is not None:
-        ratio = judgement.fcd / judgement.fcd_floor
+        ratio = figures.fcd / figures.fcd_floor
         results.append(_at_most("fcd_over_floor", ratio, config.fcd_over_floor))
     if config.precision_over_floor is not None:
-        ratio = judgement.precision / judgement.precision_floor
+        ratio = figures.precision / figures.precision_floor
         results.append(_at_least("precision_over_floor", ratio, config.precision_over_floor))
     if config.recall_over_floor is not None:
-        ratio = judgement.recall / judgement.recall_floor
+        ratio = figures.recall / figures.recall_floor
         results.append(_at_least("recall_over_floor", ratio, config.recall_over_floor))
-    if config.label_accuracy is not None and judgement.label_accuracy is not None:
-        results.append(_at_least("label_accuracy", judgement.label_accuracy, config.label_accuracy))
+    if config.label_accuracy is not None and figures.label_accuracy is not None:
+        results.append(_at_least("label_accuracy", figures.label_accuracy, config.label_accuracy))
     if config.min_class_share is not None:
-        results.append(_at_least("min_class_share", min(judgement.class_shares), config.min_class_share))
+        results.append(_at_least("min_class_share", min(figures.class_shares), config.min_class_share))
     return results
 
 
-def decide(gates: Sequence[GateResult], judgement: Judgement, champion: Champion | None, *, version: str) -> Verdict:
-    """Whether the model registered as `version` becomes champion: every gate holds, and it beats the present one."""
-    failed = ", ".join(f"{gate.name} is {gate.value:.4g}, bound {gate.bound:.4g}" for gate in gates if not gate.holds)
+def decide(
+    gates: Sequence[GateResult], figures: EvaluationFigures, champion: Champion | None, *, version: str
+) -> Decision:
+    """Whether the model registered as `version` becomes champion: it passes every gate and beats the present one.
+
+    Its fcd has to be lower by more than the spread of the sampling seeds, of the two models' spreads the larger.
+    """
+    failed = [f"{gate.name} is {gate.value:.4g}, bound {gate.bound:.4g}" for gate in gates if not gate.passed]
+    summary = f"fails {len(failed)} of {len(gates)} gates: {', '.join(failed)}"
     if champion is not None and champion.version == version:
-        reason = f"is the champion already, but fails a gate now: {failed}" if failed else "is the champion already"
-        return Verdict(alias="champion", promoted=False, reason=reason)
+        reason = f"is the champion already, but now {summary}" if failed else "is the champion already"
+        return Decision(alias="champion", reason=reason)
     if failed:
-        return _challenger(f"fails a gate: {failed}")
+        return Decision(alias="challenger", reason=summary)
     if champion is None:
-        return Verdict(alias="champion", promoted=True, reason="the first model that holds every gate")
+        return Decision(alias="champion", reason="the first model that passes every gate")
+    return _compare(figures, champion)
+
+
+def _compare(figures: EvaluationFigures, champion: Champion) -> Decision:
+    """The decision between the present champion and another model that passes every gate."""
     rival = f"the champion, version {champion.version}"
-    if champion.fcd is None or champion.yardstick != judgement.yardstick:
-        return _challenger(
-            f"{rival}, was measured on other data, by another classifier or on another number of samples, so that"
-            " fcd does not compare; to promote this one, set the alias champion on it by hand in the MLflow UI"
-        )
-    compared = f"fcd {judgement.fcd:.4g} against {champion.fcd:.4g} of {rival}"
-    if judgement.fcd < champion.fcd:
-        return Verdict(alias="champion", promoted=True, reason=f"lower {compared}")
-    return _challenger(f"no lower {compared}")
-
-
-def _challenger(reason: str) -> Verdict:
-    return Verdict(alias="challenger", promoted=False, reason=reason)
+    if champion.fcd is None or champion.reference != figures.reference:
+        problem = f"{rival}, was measured on other data, with another classifier or on another number of samples"
+        return Decision(alias="challenger", reason=f"{problem}; fcd does not compare; {_BY_HAND}")
+    if figures.fcd_spread is None:
+        problem = "one sampling seed does not tell how much fcd varies"
+        return Decision(alias="challenger", reason=f"{problem}; set evaluate.num_seeds to 2 or more")
+    spread = max(figures.fcd_spread, champion.fcd_spread or 0.0)
+    is_better = champion.fcd - figures.fcd > spread
+    compared = f"fcd {figures.fcd:.4g} against {champion.fcd:.4g} of {rival}"
+    bound = f"lower by {'more' if is_better else 'no more'} than the spread of the sampling seeds, {spread:.2g}"
+    if figures.fcd >= champion.fcd:
+        bound = "not lower"
+    return Decision(alias="champion" if is_better else "challenger", reason=f"{compared}: {bound}")
 
 
 def _at_most(name: str, value: float, bound: float) -> GateResult:
-    return GateResult(name=name, value=value, bound=bound, holds=value <= bound)
+    return GateResult(name=name, value=value, bound=bound, passed=value <= bound)
 
 
 def _at_least(name: str, value: float, bound: float) -> GateResult:
-    return GateResult(name=name, value=value, bound=bound, holds=value >= bound)
+    return GateResult(name=name, value=value, bound=bound, passed=value >= bound)

@@ -46,11 +46,15 @@ class ProgressBar:
         self._bar.write(line, file=sys.stdout)
 
     def log_metrics(self, metrics: Mapping[str, float], *, step: int) -> None:
-        """Show the newest losses, judgement and speed."""
+        """Show the newest losses and quick evaluation."""
         self._newest |= metrics
         shown = [form.format(self._newest[key]) for key, form in SHOWN.items() if key in self._newest]
         self._bar.set_postfix_str(", ".join(shown), refresh=False)
         self.advance_to(step)
+
+    def log_timings(self, metrics: Mapping[str, float], *, step: int) -> None:
+        """Show the newest speed."""
+        self.log_metrics(metrics, step=step)
 
     def log_samples(self, pixels: NDArray[np.uint8], *, step: int) -> None:
         """Show nothing: a terminal has no place for a grid."""

@@ -1,30 +1,105 @@
-"""Where a model comes from, as tags: the code's revision, its inputs' digests, versions and the machine."""
+"""Where a model comes from: parameters, and as tags the code's revision, inputs' digests, versions and the machine.
 
+A training leaves it in `run.json`, beside its checkpoints and then in reports/; git and DVC ignore that file.
+"""
+
+import getpass
 import hashlib
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable
+import uuid
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
+import dcgan
+from dcgan.config import workspace
+from dcgan.config.schema import GanConfig, Params, flatten
+from dcgan.system.errors import BadDataError
+from dcgan.system.files import read_json, sha256_of, write_json
+
+RUN = "run.json"
+TRAINING_ID, GENERATOR_SHA256 = "training_id", "generator_sha256"
+"""The tags that a run is found by; the first one because a training that runs has no weights to be named by."""
+DATASET_SHA256, HISTORY_SHA256 = "dataset_sha256", "history_sha256"
+INPUTS = (workspace.DATASET, workspace.CLASSIFIER)
+Run = Mapping[str, Mapping[str, str]]
+"""The `tags` and `params` of a run; neither the store's address, which may hold secrets, nor the run's id there."""
+
+REPOSITORY = Path(dcgan.__file__).resolve().parents[2]
+"""The repository that holds the code; the workspace may be another one."""
 UNKNOWN = "unknown"
-SOURCES = ("src", "pipeline", "pyproject.toml", "requirements", ":(glob)**/params.yaml", ":(glob)**/dvc.yaml")
-"""What a result depends on. Not dvc.lock: DVC rewrites it while the pipeline runs."""
+SOURCES = ("src", "pipeline", "pyproject.toml", "requirements", "dvc.yaml")
+"""The code that a result depends on. Not params.yaml, which an experiment changes and which is recorded whole, and not
+dvc.lock, which DVC rewrites while the pipeline runs."""
 
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "onnx", "onnxruntime", "onnxruntime-gpu", "mlflow", "dvc")
 GIT_SECONDS = 10
 
 
-def training_tags(inputs: Iterable[Path], *, device: str, precision: str) -> dict[str, str]:
-    """All tags of a training that runs in the current folder, from its input files, its device and its arithmetic."""
+def describe_training(folder: Path, *, params: Params, config: GanConfig) -> None:
+    """Write the `run.json` of a training that starts, or that goes on and stays the run that it was.
+
+    Args:
+        folder: of its checkpoints.
+        params: those of the workspace.
+        config: the same with every `auto` resolved.
+    """
     import torch
 
-    here = Path.cwd()
-    root = next((folder for folder in (here, *here.parents) if (folder / "pyproject.toml").is_file()), here)
-    machine = machine_tags(device=device, threads=torch.get_num_threads())
-    return source_tags(root) | input_tags(inputs) | version_tags() | machine | {"precision": precision}
+    before = load_run(folder)
+    tags = {
+        TRAINING_ID: before["tags"][TRAINING_ID] if before else uuid.uuid4().hex,
+        **_page_tags(params, name=folder.name, note=config.summary),
+        **source_tags(REPOSITORY),
+        **input_tags(INPUTS),
+        **version_tags(),
+        **machine_tags(device=config.train.device, threads=torch.get_num_threads()),
+        "precision": config.train.precision,
+    }
+    write_json(folder / RUN, {"tags": tags, "params": _as_text(params)})
+
+
+def note_weights(folder: Path) -> None:
+    """Let the `run.json` of a training name the weights and the history that came of it, and copy it to reports/."""
+    if run := load_run(folder):
+        made = {GENERATOR_SHA256: sha256_of(workspace.GENERATOR), HISTORY_SHA256: sha256_of(workspace.HISTORY)}
+        tags = {**run["tags"], **made}
+        for each in (folder, workspace.REPORTS):
+            write_json(each / RUN, {**run, "tags": tags})
+
+
+def load_run(folder: Path) -> Run | None:
+    """What `run.json` in `folder` holds; None where there is none, or a damaged one."""
+    try:
+        run = read_json(folder / RUN, made_by="train")
+        return run if run["params"] and run["tags"][TRAINING_ID].isalnum() else None
+    except (BadDataError, LookupError, TypeError, AttributeError):
+        return None
+
+
+def run_of_model(params: Params, sha256: str) -> Run:
+    """Of the workspace's model, by its weights' SHA-256; of a restored one nothing tells where it was trained."""
+    run = load_run(workspace.REPORTS)
+    if run and run["tags"].get(GENERATOR_SHA256) == sha256:
+        return run
+    note = "Restored from DVC's cache: it was trained earlier, or on another machine."
+    inputs = input_tags(path for path in INPUTS if path.is_file())
+    tags = {GENERATOR_SHA256: sha256, **_page_tags(params, name=sha256, note=note), **inputs}
+    return {"tags": tags, "params": _as_text(params)}
+
+
+def validated_dataset() -> dict[str, Any]:
+    """The `name`, `sha256` and number of training `images` of the workspace's data set; empty if there is none."""
+    if not workspace.VALIDATION.is_file():
+        return {}
+    report = read_json(workspace.VALIDATION, made_by="validate")
+    images = report["splits"]["train"]["images"]
+    return {"name": report["dataset"], "sha256": report["dataset_sha256"], "images": images}
 
 
 def source_revision(root: Path) -> str:
@@ -44,10 +119,12 @@ def source_revision(root: Path) -> str:
 
 
 def source_tags(root: Path) -> dict[str, str]:
-    """`source_revision` and, apart, whether it is dirty: true, false or unknown."""
+    """`source_revision`, whether it is dirty (true, false or unknown), and the commit as MLflow's pages name it."""
     revision = source_revision(root)
-    dirty = UNKNOWN if revision == UNKNOWN else str(revision.endswith("-dirty")).lower()
-    return {"source_revision": revision, "source_dirty": dirty}
+    if revision == UNKNOWN:
+        return {"source_revision": UNKNOWN, "source_dirty": UNKNOWN}
+    dirty, commit = str(revision.endswith("-dirty")).lower(), revision.removesuffix("-dirty")
+    return {"source_revision": revision, "source_dirty": dirty, "mlflow.source.git.commit": commit}
 
 
 def input_tags(paths: Iterable[Path]) -> dict[str, str]:
@@ -82,6 +159,25 @@ def machine_tags(*, device: str, threads: int) -> dict[str, str]:
         "threads": str(threads),
         "platform": platform.platform(),
     }
+
+
+def _page_tags(params: Params, *, name: str, note: str) -> dict[str, str]:
+    """The tags by which MLflow's pages show a run's name, description, data set, user and script."""
+    tags = {
+        "mlflow.runName": f"{params.data.name}-{name[:6]}",
+        "mlflow.note.content": note,
+        "mlflow.source.name": Path(sys.argv[0]).name,
+        "mlflow.source.type": "LOCAL",
+        DATASET_SHA256: validated_dataset().get("sha256", ""),
+    }
+    with suppress(OSError, KeyError):  # a container's user may have no name
+        tags["mlflow.user"] = getpass.getuser()
+    return tags
+
+
+def _as_text(params: Params) -> dict[str, str]:
+    """Every parameter as MLflow shows it, unaltered: params.yaml may hold no secret."""
+    return {key: str(value) for key, value in flatten(params).items()}
 
 
 def _git(root: Path, *arguments: str) -> str | None:

@@ -1,154 +1,123 @@
-"""What MLflow is told of the workspace's model: all that its stages left in files, each thing once.
+"""Synchronisation: a run gets what it lacks of the record on disk, in whichever store is asked, each point once.
 
-The stages after `train` and `dcgan sync` call the same function, so each also sends what an earlier one could not.
+The store is asked what it has. A point has the same time at every attempt, so that the store drops a second copy
+of it, which a request that was given up and carried out later would bring.
 """
 
-from collections.abc import Iterable
+import hashlib
+import json
+import re
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING
 
-from dcgan.config.schema import GanConfig, Params, flatten
-from dcgan.data.dataset import Dataset
-from dcgan.data.dataset_file import load_dataset
-from dcgan.evaluation.numbers import numbers_in
-from dcgan.system.errors import BadDataError
-from dcgan.system.files import read_json, sha256_of
-from dcgan.tracking.mlflow import (
-    MlflowRun,
-    RunReference,
-    load_run_reference,
-    open_run,
-    resume_run,
-    save_run_reference,
-)
-from dcgan.tracking.provenance import input_tags, training_tags
+from dcgan.config.workspace import DATASET
+from dcgan.system.files import sha256_of
+from dcgan.tracking.jsonl import step_of
+from dcgan.tracking.provenance import GENERATOR_SHA256, TRAINING_ID
+from dcgan.tracking.record import RunRecord
+from dcgan.tracking.store import find_or_create_experiment
 
-Stage = Literal["train", "evaluate", "export"]
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
 
-CHECKPOINTS, REPORTS, PLOTS = Path(".checkpoints"), Path("reports"), Path("reports/plots")
-RUN, GENERATOR = Path("models/run.json"), Path("models/generator.safetensors")
-DATASET, VALIDATION = Path("data/dataset.safetensors"), REPORTS / "validation.json"
-TRAINING_PICTURE = PLOTS / "training.png"
+LARGEST_BATCH, DIGEST_LENGTH = 1000, 36
+"""MLflow's own limits: metrics in a request, and characters of a data set's digest."""
 
 
-def open_training(
-    reference: Path, *, params: Params, config: GanConfig, data: Dataset, inputs: Iterable[Path], end: int
-) -> MlflowRun:
-    """The run of a training that starts or goes on, which models/run.json names from now on.
+def sync_run(client: "MlflowClient", record: RunRecord, *, experiment: str) -> tuple[str, Counter[str]]:
+    """Send what the run of `record` lacks, its end the last; the run is created if the store does not know it.
 
-    Args:
-        reference: as for `open_run`.
-        params: those of the workspace.
-        config: the same with every `auto` resolved.
-        data: what it trains on.
-        inputs: the files that it reads.
-        end: its last step.
-
-    Raises:
-        CannotCreateError: models/run.json cannot be written; the training has not begun then.
+    Returns:
+        The run's id, and how many `points`, `grids` and `artifacts` were sent.
     """
-    run = open_run(
-        reference=reference,
-        tracking=params.tracking,
-        params=flatten(params),
-        tags=training_tags(inputs, device=config.train.device, precision=config.train.precision),
-        name=f"{data.name}-{reference.parent.name[:6]}",
-        description=f"{config.summary}\n\n{len(data.train):,} images of {data.name}, {end:,} steps.",
-    )
-    save_run_reference(RUN, run)
-    _log_dataset(run, data)
-    return run
+    experiment_id = find_or_create_experiment(client, experiment)
+    run = _find_or_create_run(client, experiment_id, record)
+    run_id, is_running, sent = run.info.run_id, run.info.status == "RUNNING", Counter[str]()
+    if record.status == "RUNNING" and not is_running:
+        client.update_run(run_id, status="RUNNING")
+    _send_description(client, run, record)
+    sent["points"] = _send_points(client, run, record) + _send_figures(client, run, record)
+    sent["grids"] = _send_grids(client, run_id, record.grids)
+    sent["artifacts"] = sum(_send_files(client, run, folder, files) for folder, files in record.files.items())
+    if record.status != run.info.status and (is_running or record.status == "FINISHED"):  # else it says how it ended
+        client.set_terminated(run_id, record.status)
+    return run_id, sent
 
 
-def bring_up_to_date(params: Params, *, to: Stage, required: bool = False) -> MlflowRun:
-    """The run of the workspace's model, after it was sent all that it lacks of the stages up to `to`.
-
-    A training that was interrupted has left no model: its run gets the history so far, and neither files nor figures,
-    which would be an older model's. Reports of another model than the present one are passed over likewise.
-
-    Args:
-        params: those of the workspace.
-        to: the last stage whose report is sent; the reports of later ones are outdated while it runs.
-        required: whether MLflow is what the caller is for.
-
-    Raises:
-        BadDataError: there is no run, or a file is damaged.
-        UnavailableError: `required`, and MLflow is missing or cannot be reached.
-    """
-    reference = load_run_reference(RUN)
-    interrupted = is_interrupted(reference)
-    run = resume_run(
-        reference,
-        tracking=params.tracking,
-        history=REPORTS / "history.jsonl",
-        params=flatten(params),
-        interrupted=interrupted,
-        required=required,
-    )
-    track_dataset(run)
-    if not interrupted:
-        track_training(run)
-        if to != "train":
-            track_evaluation(run)
-        if to == "export":
-            track_export(run)
-    return run
+def _find_or_create_run(client: "MlflowClient", experiment_id: str, record: RunRecord) -> "Run":
+    """The oldest run with the record's training, or with its weights."""
+    names = {tag: record.tags[tag] for tag in (TRAINING_ID, GENERATOR_SHA256) if tag in record.tags}
+    for tag, value in names.items():
+        condition, oldest_first = f"tags.{tag} = '{value}'", ["attributes.start_time ASC"]
+        if found := client.search_runs([experiment_id], condition, order_by=oldest_first, max_results=1):
+            return found[0]
+    return client.create_run(experiment_id, tags=names, run_name=record.tags["mlflow.runName"])
 
 
-def is_interrupted(reference: RunReference) -> bool:
-    """Whether the training of this run still has checkpoints: it removes them when it has written the model."""
-    return any(_run_id_in(path) == reference.run_id for path in CHECKPOINTS.glob("*/run.json"))
+def _send_description(client: "MlflowClient", run: "Run", record: RunRecord) -> None:
+    """Send parameters, of which MLflow keeps the first, tags, and the data set."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
+
+    tags = [RunTag(key, value) for key, value in record.tags.items() if run.data.tags.get(key) != value]
+    params = [Param(key, value) for key, value in record.params.items() if key not in run.data.params]
+    if tags or params:
+        client.log_batch(run.info.run_id, params=params, tags=tags)
+    if record.dataset and not (run.inputs and run.inputs.dataset_inputs):
+        name, sha256 = record.dataset["name"], record.dataset["sha256"]
+        source = json.dumps({"uri": DATASET.as_posix()})
+        dataset = Dataset(name, sha256[:DIGEST_LENGTH], "local", source, profile=json.dumps(record.dataset))
+        client.log_inputs(run.info.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
 
 
-def track_dataset(run: MlflowRun) -> None:
-    """Name the data set, if the one in the workspace is the one that the model was trained on."""
-    if run.link.is_on and not run.has_dataset and _has_its_dataset(run):
-        _log_dataset(run, load_dataset(DATASET, report_path=VALIDATION))
+def _send_points(client: "MlflowClient", run: "Run", record: RunRecord) -> int:
+    """Send the points of steps at which the run has none of that key, whatever their values."""
+    from mlflow.entities import Metric
+
+    run_id, start = run.info.run_id, run.info.start_time
+    keys = {point.key for point in record.points}
+    known = {(key, metric.step) for key in keys for metric in client.get_metric_history(run_id, key)}
+    points = [point for point in record.points if (point.key, point.step) not in known]
+    new = [Metric(key, value, time_ms or start, step) for key, value, step, time_ms in points]
+    for first in range(0, len(new), LARGEST_BATCH):
+        client.log_batch(run_id, metrics=new[first : first + LARGEST_BATCH])
+    return len(new)
 
 
-def track_training(run: MlflowRun) -> None:
-    """Store the validation of the model's data set and the picture of its training."""
-    files = [VALIDATION, TRAINING_PICTURE] if _has_its_dataset(run) else [TRAINING_PICTURE]
-    run.log_artifacts(*(path for path in files if path.is_file()), folder="training")
+def _send_figures(client: "MlflowClient", run: "Run", record: RunRecord) -> int:
+    """Send the figures that the run does not show, at the last step; of several there, MLflow shows the latest."""
+    from mlflow.entities import Metric
+
+    now, new = time.time_ns() // 1_000_000, dict(record.figures.items() - run.data.metrics.items())
+    if new:
+        metrics = [Metric(key, value, now, record.last_step) for key, value in new.items()]
+        client.log_batch(run.info.run_id, metrics=metrics)
+    return len(new)
 
 
-def track_evaluation(run: MlflowRun) -> None:
-    """Record every number that `evaluate` found of the present model, and store its report and its pictures."""
-    path = REPORTS / "evaluation.json"
-    report = _report_of_this_model(path, made_by="evaluate")
-    if report:
-        run.log_figures(numbers_in(report))
-        run.log_artifacts(path, *sorted(set(PLOTS.glob("*.png")) - {TRAINING_PICTURE}), folder="evaluation")
+def _send_grids(client: "MlflowClient", run_id: str, grids: Iterable[Path]) -> int:
+    """Send the grids of steps at which the run has none, for the image slider."""
+    from PIL import Image
+
+    names = [artifact.path for artifact in client.list_artifacts(run_id, "images")]
+    known = {int(step[1]) for name in names if (step := re.search(r"samples[+%]step[+%](\d+)", name))}
+    new = [path for path in grids if step_of(path) not in known]
+    for path in new:
+        with Image.open(path) as image:
+            client.log_image(run_id, image, key="samples", step=step_of(path))
+    return len(new)
 
 
-def track_export(run: MlflowRun) -> None:
-    """Record parity and latencies that `export` found of the present model, and store its report."""
-    path = REPORTS / "export.json"
-    report = _report_of_this_model(path, made_by="export")
-    if report:
-        latencies = {f"export/median_ms_batch_{row['batch']}": row["median_ms"] for row in report["latency"]}
-        run.log_figures({"export/max_difference": report["parity"]["max_difference"], **latencies})
-        run.log_artifacts(path, folder="export")
-
-
-def _log_dataset(run: MlflowRun, data: Dataset) -> None:
-    run.log_dataset(name=data.name, sha256=data.sha256, path=DATASET, profile={"images": len(data.train)})
-
-
-def _run_id_in(path: Path) -> str | None:
-    try:
-        return load_run_reference(path).run_id
-    except BadDataError:
-        return None
-
-
-def _has_its_dataset(run: MlflowRun) -> bool:
-    return DATASET.is_file() and input_tags([DATASET]).items() <= run.tags.items()
-
-
-def _report_of_this_model(path: Path, *, made_by: str) -> dict[str, Any] | None:
-    """A report; None if there is none yet, or one of other weights than models/generator.safetensors has."""
-    if not (path.is_file() and GENERATOR.is_file()):
-        return None
-    report = read_json(path, made_by=made_by)
-    return report if report.get("generator_sha256") == sha256_of(GENERATOR) else None
+def _send_files(client: "MlflowClient", run: "Run", folder: str, files: Sequence[Path]) -> int:
+    """Store files in a folder of the run's artifacts, unless a tag says that they are there with these contents."""
+    tag, contents = f"artifacts.{folder}", "".join(f"{path.name} {sha256_of(path)}\n" for path in files)
+    digest = hashlib.sha256(contents.encode()).hexdigest()
+    if run.data.tags.get(tag) == digest:
+        return 0
+    for path in files:
+        client.log_artifact(run.info.run_id, str(path), folder)
+    client.set_tag(run.info.run_id, tag, digest)
+    return len(files)

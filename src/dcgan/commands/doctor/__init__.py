@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from dcgan.commands.doctor.cache import examine_cache, examine_outs, restore_cache
 from dcgan.commands.doctor.finding import Finding
@@ -11,7 +13,12 @@ from dcgan.commands.doctor.unfinished import examine_checkpoints, examine_datase
 from dcgan.system.errors import BadDataError, BusyError, UsageError
 
 
-def run_doctor(*, repair: bool) -> None:
+def run_doctor(
+    *,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Delete or write anew what is damaged; say what is left to run.")
+    ] = False,
+) -> None:
     """Print a line for each finding in the current folder; with `repair`, first repair what can be without loss.
 
     Raises:

@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from dcgan.checkpoints.file import check_hash, checkpoints_in, hash_path
+from dcgan.checkpoints.file import checkpoints_in
 from dcgan.commands.doctor.finding import Finding, removing
 from dcgan.config.workspace import CHECKPOINTS, DATASET, VALIDATION
 from dcgan.system.errors import BadDataError
 from dcgan.system.files import read_json, sha256_of
+from dcgan.system.tensors_file import verify
 
 
 def examine_dataset() -> Iterator[Finding]:
@@ -31,8 +32,8 @@ def examine_checkpoints() -> Iterator[Finding]:
         problems = {path: _problem(path) for path in checkpoints_in(folder)}
         for path, problem in problems.items():
             if problem:
-                both = path, hash_path(path)
-                yield Finding(path=path, problem=problem, command=removing(*both, then="dvc repro"), delete=both)
+                command = removing(path, then="dvc repro")
+                yield Finding(path=path, problem=problem, command=command, delete=(path,))
         whole = [path.stem for path, problem in problems.items() if not problem]
         stopped = f"stopped after {whole[0]}" if whole else "stopped before its first checkpoint"
         problem = f"a training that {stopped}; it goes on unless its parameters or data have changed"
@@ -41,7 +42,7 @@ def examine_checkpoints() -> Iterator[Finding]:
 
 def _problem(checkpoint: Path) -> str | None:
     try:
-        check_hash(checkpoint)
+        verify(checkpoint)
     except BadDataError as error:
-        return str(error)
+        return str(error).removeprefix(f"{checkpoint}: ")
     return None

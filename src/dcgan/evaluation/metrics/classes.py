@@ -1,4 +1,4 @@
-"""What the digit classifier reads in the samples."""
+"""Metrics on the classes that a classifier predicts: their shares, and a score in the form of the Inception score."""
 
 import math
 
@@ -12,8 +12,7 @@ from dcgan.config.schema import NUM_CLASSES
 
 def class_shares(digits: NDArray[np.int64]) -> NDArray[np.float64]:
     """The share of each digit 0..9 among `digits` [N], float64 [10] with sum 1."""
-    counts = np.bincount(digits, minlength=NUM_CLASSES)
-    shares: NDArray[np.float64] = counts / len(digits)
+    shares: NDArray[np.float64] = np.bincount(digits, minlength=NUM_CLASSES) / len(digits)
     return shares
 
 
@@ -23,27 +22,8 @@ def class_divergence(shares: NDArray[np.float64]) -> float:
     return float((present * np.log(present * len(shares))).sum())
 
 
-def confusion_matrix(asked: NDArray[np.int64], read: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How often digit i was asked for and digit j was read, int64 [10, 10], from two arrays [N]."""
-    matrix = np.zeros((NUM_CLASSES, NUM_CLASSES), np.int64)
-    np.add.at(matrix, (asked, read), 1)
-    return matrix
-
-
-def label_accuracy(confusion: NDArray[np.int64]) -> float:
-    """The share of samples, in [0, 1], that are read as the digit asked for, from a confusion matrix [10, 10]."""
-    return float(np.trace(confusion) / confusion.sum())
-
-
-def label_accuracy_per_class(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The same share for each digit asked for, float64 [10]; not a number for a digit that nobody asked for."""
-    asked = confusion.sum(axis=1)
-    shares: NDArray[np.float64] = np.where(asked > 0, np.diagonal(confusion) / np.maximum(asked, 1), math.nan)
-    return shares
-
-
 def classifier_score(logits: Tensor) -> float:
-    """exp(E[KL(p(y|x) ‖ p(y))]) of logits [N, 10], from 1 to 10: clear digits, all of them.
+    """exp(E[KL(p(y|x) ‖ p(y))]) of logits [N, 10], from 1 to 10; 10 for clear digits in equal shares.
 
     The form of the Inception score (Salimans et al. 2016, arXiv:1606.03498) with this project's classifier.
     """

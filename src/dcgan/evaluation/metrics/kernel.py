@@ -1,4 +1,4 @@
-"""Kernel distance between two sets of features; with the digit classifier's features it is `kcd`, beside its floor."""
+"""Kernel distance (squared MMD) between two sets of features; `kcd` on the features of the digit classifier."""
 
 import torch
 from torch import Tensor

@@ -1,8 +1,8 @@
-"""How far the manifolds of real and generated features cover each other, estimated from nearest neighbours.
+"""Precision, recall, density and coverage of generated features, from nearest neighbours.
 
-Each set stands for the union of balls around its members that reach to their k-th nearest neighbour in the same set.
-Values depend on dimension, number of samples and k: a figure means something only beside the same figure for real
-images (the floor), since even two equal distributions do not reach 1.
+The manifold of a set is the union of balls around its members, each up to its k-th nearest neighbour in that set.
+Values depend on dimension, number of samples and k, and equal distributions do not reach 1: compare them with the same
+metric of real images (the floor).
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class ManifoldFigures:
     precision: float
     """Share of samples inside a real ball, k = 3: do they look real? (Kynkäänniemi et al. 2019, arXiv:1904.06991)"""
     recall: float
-    """Share of real images inside a sample's ball, k = 3: is everything drawn? (same source)"""
+    """Share of real images inside a sample's ball, k = 3: do the samples cover them? (same source)"""
     density: float
     """Real balls around a sample, divided by k = 5; outliers count little. (Naeem et al. 2020, arXiv:2002.09797)"""
     coverage: float

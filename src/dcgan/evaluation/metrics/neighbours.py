@@ -1,4 +1,4 @@
-"""Distances between sets of features, and who is nearest to whom: the ground that manifold and memorisation share."""
+"""Nearest neighbours among sets of features, for manifold metrics and authenticity."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 CHUNK = 1000
-"""Queries compared at once: with 10,000 others their distances take 80 MB."""
+"""Queries compared at once: their distances to 10,000 others take 80 MB."""
 
 
 class Neighbours(NamedTuple):
@@ -35,14 +35,14 @@ def squared_distances(queries: Tensor, others: Tensor) -> Iterator[tuple[slice, 
     norms = others.square().sum(dim=1)
     for start in range(0, len(queries), CHUNK):
         rows = queries[start : start + CHUNK]
-        # |a - b|² = |a|² + |b|² - 2·a·b; rounding may leave a hair below zero.
+        # |a - b|² = |a|² + |b|² - 2·a·b; rounding may make it slightly negative.
         squared = torch.addmm(norms, rows, others.T, alpha=-2).add_(rows.square().sum(dim=1, keepdim=True))
         yield slice(start, start + len(rows)), squared.clamp_(min=0)
 
 
 def nearest_neighbours(queries: Tensor, others: Tensor, *, k: int = 1) -> Neighbours:
     """The k nearest of others [M, D] to each of queries [N, D]; searched in their precision, measured in float64."""
-    centre = others.mean(dim=0)  # small numbers lose fewer digits when they are squared
+    centre = others.mean(dim=0)  # squares of small numbers lose fewer digits
     found = [chunk.topk(k, largest=False).indices for _, chunk in squared_distances(queries - centre, others - centre)]
     indices = torch.cat(found)
     distances = torch.stack([(queries.double() - others[row].double()).norm(dim=1) for row in indices.T], dim=1)

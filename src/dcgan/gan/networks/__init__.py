@@ -1,4 +1,4 @@
-"""Generator and discriminator families, built from ModelConfig; the table says what each member is made of."""
+"""Generators and discriminators, built from ModelConfig; the table says what each architecture is made of."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,6 @@ from dcgan.gan.networks.convolutional import (
     coded_generator,
     dcgan_discriminator,
     dcgan_generator,
-    guessing_discriminator,
     maxpool_discriminator,
     two_layer_generator,
 )
@@ -40,33 +39,27 @@ def init_convolution(module: nn.Module) -> None:
         nn.init.normal_(module.weight, 0.0, 0.02)
 
 
-def keep_defaults(module: nn.Module) -> None:
-    """Without normalisation, weights as small as `init_convolution`'s would let the signal die out."""
-    del module
-
-
 @dataclass(frozen=True)
 class Architecture:
-    """What a member is made of."""
+    """What a GAN is made of."""
 
     generator: Callable[[ModelConfig], Generator]
     discriminator: Callable[[ModelConfig], Discriminator]
     auxiliary: AuxiliaryTask | None = None
-    """What its discriminator reads off the images besides."""
+    """What its discriminator predicts from the images besides."""
     init: Callable[[nn.Module], None] = init_convolution
     """How a layer starts."""
 
-
-_WEIGHTED = nn.Conv2d | nn.Linear | nn.Embedding
 
 ARCHITECTURES = {
     "dcgan": Architecture(dcgan_generator, dcgan_discriminator),
     "dcgan_all_conv": Architecture(all_conv_generator, all_conv_discriminator),
     "dcgan_maxpool": Architecture(two_layer_generator, maxpool_discriminator),
     "mlp": Architecture(mlp_generator, mlp_discriminator),
-    "acgan": Architecture(dcgan_generator, partial(guessing_discriminator, num_auxiliary=LABELS.num_auxiliary), LABELS),
-    "infogan": Architecture(coded_generator, partial(guessing_discriminator, num_auxiliary=CODES.num_auxiliary), CODES),
-    "began": Architecture(began_generator, AutoencoderDiscriminator, init=keep_defaults),
+    "acgan": Architecture(dcgan_generator, partial(dcgan_discriminator, num_auxiliary=LABELS.num_auxiliary), LABELS),
+    "infogan": Architecture(coded_generator, partial(dcgan_discriminator, num_auxiliary=CODES.num_auxiliary), CODES),
+    # Without normalisation, weights as small as `init_convolution`'s would let the signal die out.
+    "began": Architecture(began_generator, AutoencoderDiscriminator, init=lambda _module: None),
 }
 
 
@@ -87,7 +80,9 @@ def build_discriminator(config: ModelConfig, *, spectral_norm: bool = False) -> 
     architecture = ARCHITECTURES[config.architecture]
     discriminator = architecture.discriminator(config).apply(architecture.init)
     if spectral_norm:
-        for layer in [each for each in discriminator.modules() if isinstance(each, _WEIGHTED)]:
+        for layer in [
+            each for each in discriminator.modules() if isinstance(each, nn.Conv2d | nn.Linear | nn.Embedding)
+        ]:
             with_spectral_norm(layer)
         discriminator.projection_divisor = 1.0  # the label's vectors are as short as the head's now
     return discriminator

@@ -1,4 +1,4 @@
-"""BEGAN's pair (Berthelot et al. 2017, arXiv:1703.10717): the discriminator redraws images, the real ones better."""
+"""BEGAN (Berthelot et al. 2017, arXiv:1703.10717): the discriminator is an autoencoder."""
 
 from torch import Tensor, nn
 
@@ -6,11 +6,11 @@ from dcgan.config.schema import ModelConfig
 from dcgan.gan.networks.base import Discriminator, DiscriminatorOutput, Generator, num_inputs
 
 NUM_HIDDEN = 64
-"""Numbers that an image is squeezed through."""
+"""Width of the autoencoder's bottleneck."""
 
 
 class AutoencoderDiscriminator(Discriminator):
-    """Its logit is minus the mean absolute error of its redrawing, so real images have the higher one."""
+    """Its logit is minus the mean absolute error of the reconstruction, which is better for real images."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -25,10 +25,10 @@ class AutoencoderDiscriminator(Discriminator):
         self.redraw = nn.Sequential(_spread(NUM_HIDDEN, width), _decode(width))
 
     def forward(self, images: Tensor, labels: Tensor | None) -> DiscriminatorOutput:
-        """Judge images [B, 1, 28, 28] in [-1, 1]; labels are not looked at."""
+        """Reconstruct images [B, 1, 28, 28] in [-1, 1]; labels are ignored."""
         del labels
-        redrawn = self.redraw(self.squeeze(self.maps(images).flatten(1)))
-        return DiscriminatorOutput(-(images.float() - redrawn.float()).abs().mean(dim=(1, 2, 3)))
+        reconstruction = self.redraw(self.squeeze(self.maps(images).flatten(1)))
+        return DiscriminatorOutput(-(images.float() - reconstruction.float()).abs().mean(dim=(1, 2, 3)))
 
 
 def began_generator(config: ModelConfig) -> Generator:

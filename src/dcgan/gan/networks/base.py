@@ -11,25 +11,19 @@ from dcgan.config.schema import NUM_CLASSES, ModelConfig
 
 
 class DiscriminatorOutput(NamedTuple):
-    """What a discriminator makes of B images."""
+    """What a discriminator says of B images."""
 
     logits: Tensor
-    """Float32 [B], higher for real; where the zero lies is the loss's business, BEGAN's are all negative."""
+    """Float32 [B], higher for real; 0 need not be the boundary: BEGAN's are all negative."""
     auxiliary: Tensor | None = None
-    """Float32 [B, G]: what it believes the generator was asked for; only acgan and infogan guess."""
+    """Float32 [B, G], acgan's logits of the label, or infogan's of the codes; others have none."""
 
 
 class Generator(nn.Module):
     """(latents [B, latent_dim], labels [B] or None) → images [B, 1, 28, 28] in [-1, 1]."""
 
     def __init__(self, config: ModelConfig, *, stem: nn.Module, upsample: nn.Module) -> None:
-        """Put together a generator.
-
-        Args:
-            config: says whether it is conditional.
-            stem: takes latents, beside the one-hot label if conditional, to the first maps.
-            upsample: takes these to the images.
-        """
+        """Join `stem`, from latents and one-hot labels to feature maps, and `upsample`, from these to images."""
         super().__init__()
         self.conditional = config.conditional
         self.stem = stem
@@ -48,13 +42,13 @@ class Discriminator(nn.Module):
     """(images [B, 1, 28, 28] in [-1, 1], labels [B] or None) → DiscriminatorOutput."""
 
     maps: nn.Module
-    """All before the verdict: images to feature maps [B, C, H, W]."""
+    """Images to feature maps [B, C, H, W]: all layers but the heads."""
     projection_divisor: float
     """What a label's projection is divided by."""
 
 
 class HeadedDiscriminator(Discriminator):
-    """Maps, then a head for the logit, plus the label's projection if conditional, beside a head for the guess if any.
+    """Feature maps, a head for the logit with the label's projection if conditional, and an auxiliary head if any.
 
     The projection is that of Miyato & Koyama 2018 (arXiv:1802.05637).
     """
@@ -75,27 +69,26 @@ class HeadedDiscriminator(Discriminator):
             maps: images to feature maps with `num_features` numbers an image.
             num_features: see `maps`.
             head: features [B, num_features] to [B, 1]; None: a linear one.
-            auxiliary_head: features [B, num_features] to the guess [B, G]; who guesses the label is not told it.
+            auxiliary_head: features [B, num_features] to [B, G]; with it, labels are predicted and no input.
         """
         super().__init__()
         self.maps = maps
         self.num_features = num_features
         self.head = head or nn.Linear(num_features, 1)
-        is_told = config.conditional and auxiliary_head is None
-        self.projection = nn.Embedding(NUM_CLASSES, num_features) if is_told else None
+        is_conditional = config.conditional and auxiliary_head is None
+        self.projection = nn.Embedding(NUM_CLASSES, num_features) if is_conditional else None
         self.projection_divisor = math.sqrt(num_features)
         self.auxiliary_head = auxiliary_head
 
     def forward(self, images: Tensor, labels: Tensor | None) -> DiscriminatorOutput:
-        """Judge images [B, 1, 28, 28] in [-1, 1] with labels [B]."""
+        """Compare images [B, 1, 28, 28] in [-1, 1], with labels [B], to real ones."""
         features: Tensor = self.maps(images).flatten(1)
         logits: Tensor = self.head(features).squeeze(1)
         if self.projection is not None:
             assert labels is not None, "a conditional discriminator needs labels"
-            agreement = (features * self.projection(labels)).sum(dim=1)
-            logits = logits + agreement / self.projection_divisor
-        guess = None if self.auxiliary_head is None else self.auxiliary_head(features).float()
-        return DiscriminatorOutput(logits.float(), guess)
+            logits = logits + (features * self.projection(labels)).sum(dim=1) / self.projection_divisor
+        auxiliary = None if self.auxiliary_head is None else self.auxiliary_head(features).float()
+        return DiscriminatorOutput(logits.float(), auxiliary)
 
 
 def num_inputs(config: ModelConfig) -> int:

@@ -1,4 +1,4 @@
-"""The DCGAN and its relatives on 28x28 images: what upsamples and what looks is shared, the ends differ."""
+"""The DCGAN and its relatives on 28x28 images: they share convolutions and differ at the ends."""
 
 import torch
 from torch import Tensor, nn
@@ -40,9 +40,11 @@ def coded_generator(config: ModelConfig) -> Generator:
     return Generator(config, stem=stem, upsample=_upsample(config))
 
 
-def dcgan_discriminator(config: ModelConfig) -> HeadedDiscriminator:
-    """Three strided convolutions, then a linear head."""
-    return HeadedDiscriminator(config, maps=_strided_maps(config), num_features=_num_features(config))
+def dcgan_discriminator(config: ModelConfig, *, num_auxiliary: int = 0) -> HeadedDiscriminator:
+    """Three strided convolutions, then a linear head, beside one for the auxiliary output if there is such."""
+    features = _num_features(config)
+    auxiliary_head = nn.Linear(features, num_auxiliary) if num_auxiliary else None
+    return HeadedDiscriminator(config, maps=_strided_maps(config), num_features=features, auxiliary_head=auxiliary_head)
 
 
 def all_conv_discriminator(config: ModelConfig) -> HeadedDiscriminator:
@@ -74,15 +76,6 @@ def maxpool_discriminator(config: ModelConfig) -> HeadedDiscriminator:
     return HeadedDiscriminator(config, maps=maps, num_features=32 * width)
 
 
-def guessing_discriminator(config: ModelConfig, num_auxiliary: int) -> HeadedDiscriminator:
-    """As `dcgan_discriminator`, with a second linear head that guesses."""
-    num_features = _num_features(config)
-    auxiliary_head = nn.Linear(num_features, num_auxiliary)
-    return HeadedDiscriminator(
-        config, maps=_strided_maps(config), num_features=num_features, auxiliary_head=auxiliary_head
-    )
-
-
 class _Category(nn.Module):
     """Latents [B, latent_dim] with the first ten replaced by 1 for the largest of them and 0 for the others."""
 
@@ -108,14 +101,13 @@ def _upsample(config: ModelConfig) -> nn.Sequential:
         nn.ConvTranspose2d(2 * width, width, 4, stride=2, padding=1, bias=False),  # 14x14
         nn.BatchNorm2d(width),
         nn.ReLU(),
-        *(layer for _ in range(config.generator_refinements) for layer in _refinement(width)),
+        *(layer for _ in range(config.generator_refinements) for layer in _same_size_convolution(width)),
         nn.ConvTranspose2d(width, 1, 4, stride=2, padding=1),  # 28x28
         nn.Tanh(),
     )
 
 
-def _refinement(width: int) -> list[nn.Module]:
-    """A convolution that keeps the maps' size, with its normalisation."""
+def _same_size_convolution(width: int) -> list[nn.Module]:
     return [nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
 
 

@@ -1,0 +1,212 @@
+"""Sweeps: variants of the shipped configuration, trained and evaluated alike; each becomes a row of a CSV table.
+
+A sweep is described by a YAML file: `variants`, each with the `params` in which it differs, after `base`, in which all
+differ, for each of `seeds`. Data set and classifier are those of the workspace in the current folder.
+"""
+
+import csv
+import math
+import os
+import signal
+import statistics
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from dcgan.classifier.network import load_classifier
+from dcgan.config.devices import prepare_device, resolve
+from dcgan.config.params_file import changed, params_sha256
+from dcgan.config.schema import EvaluateConfig, Params
+from dcgan.config.workspace import CLASSIFIER, DATASET, VALIDATION
+from dcgan.data.batches import Batches
+from dcgan.data.dataset import Dataset
+from dcgan.data.dataset_file import load_dataset
+from dcgan.evaluation.evaluator import Evaluator, Scores
+from dcgan.evaluation.samples import generate_samples, sampler_of
+from dcgan.figures.drawing import save_grid
+from dcgan.gan.sampling import image_grid
+from dcgan.gan.state import build_state
+from dcgan.gan.step import gan_step
+from dcgan.gan.tracker import TeeTracker
+from dcgan.gan.training import train
+from dcgan.system.errors import BadDataError, DivergedError, UsageError
+from dcgan.system.files import sha256_of
+
+FIGURES = ("fcd", "precision", "recall", "coverage", "label_accuracy")
+COLUMNS = (
+    "variant", "seed", "epochs", "images_seen", "train_minutes", "images_per_second", "num_samples", "fcd_over_floor",
+    *(name for figure in FIGURES for name in (figure, f"{figure}_floor")), "threads", "params", "classifier",
+)  # fmt: skip
+"""Of every table of results; `images_per_second` is measured while nothing else runs, `train_minutes` is not."""
+SPEED_BLOCKS = 7
+GRID_COLUMNS, GRID_ROWS = 10, 4
+"""Of a variant's picture; of a conditional one, a digit a column."""
+
+Sweep = Mapping[str, Any]
+"""The content of a sweep's YAML file."""
+Row = dict[str, Any]
+"""A row of the table of results."""
+
+
+def load_sweep(path: Path, names: Sequence[str] | None) -> Sweep:
+    """The sweep in a YAML file.
+
+    Raises:
+        UsageError: it has no variant of one of the `names`.
+    """
+    sweep: Sweep = yaml.safe_load(path.read_text())
+    if unknown := set(names or ()) - sweep["variants"].keys():
+        raise UsageError(f"unknown variant {unknown.pop()}; choose from {', '.join(sweep['variants'])}")
+    return sweep
+
+
+def params_of(sweep: Sweep, name: str, *, seed: int) -> Params:
+    """The parameters of a variant."""
+    return changed(Params(), sweep["base"] | sweep["variants"][name].get("params", {}) | {"train.seed": seed})
+
+
+def run_sweep(sweep: Sweep, names: Iterable[str] | None, results: Path, *, pictures: Path | None = None) -> None:
+    """Train and evaluate the variants that a table lacks; each is added to it as soon as it ends.
+
+    Args:
+        sweep: what `load_sweep` returned.
+        names: the variants wanted; None: all.
+        results: the table, a CSV file; a row of other parameters or of another classifier does not count.
+        pictures: a folder for a picture of each variant's samples.
+
+    Raises:
+        UsageError: the workspace has another data set than the sweep.
+        BadDataError: the workspace has no data set or no classifier.
+    """
+    runs = [(name, params_of(sweep, name, seed=seed)) for name in names or sweep["variants"] for seed in sweep["seeds"]]
+    check_workspace(runs[0][1])
+    missing = [(name, params) for name, params in runs if find_row(name, params, results) is None]
+    speeds = {name: measure_speed(params) for name, params in missing}
+    for row in train_side_by_side(missing, pictures):
+        append(row | {"images_per_second": speeds[row["variant"]]}, results)
+        outcome = row.get("failure") or f"fcd is {row['fcd_over_floor']} times its floor"
+        print(f"{row['variant']}: {outcome}", flush=True)
+
+
+def check_workspace(params: Params) -> None:
+    """Raise BadDataError or UsageError unless the current folder holds a classifier and the data set of `params`."""
+    dataset = load_dataset(DATASET, report_path=VALIDATION)
+    load_classifier(CLASSIFIER, device=torch.device("cpu"))
+    if dataset.name != params.data.name:
+        raise UsageError(f"{DATASET}: holds {dataset.name}, and the sweep is for {params.data.name}")
+
+
+def train_side_by_side(runs: Iterable[tuple[str, Params]], pictures: Path | None) -> Iterator[Row]:
+    """Train variants in as many processes as there are cores; their rows, in the order in which they end."""
+    with ProcessPoolExecutor(
+        os.cpu_count(), get_context("spawn"), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_DFL)
+    ) as pool:
+        running = {
+            pool.submit(train_variant, params, pictures and pictures / f"{name}.png"): (name, params)
+            for name, params in runs
+        }
+        try:
+            for done in as_completed(running):
+                yield key_of(*running[done]) | done.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def train_variant(params: Params, picture: Path | None) -> Row:
+    """Train one variant, evaluate its samples of the first sampling seed, and draw some; only a cause if it fails."""
+    assert params.train.keep == "last", "a sweep saves no checkpoints to choose from"
+    device = prepare_device(params.train)
+    dataset, evaluator = load_reference(params.evaluate, device)
+    config = resolve(params.gan, device)
+    state = build_state(config, device=device)
+    batches = Batches(dataset.train, batch_size=config.train.batch_size, seed=config.train.seed, device=device)
+    started = time.monotonic()
+    try:
+        train(state, batches, config, tracker=TeeTracker(), on_checkpoint=lambda _state: None)
+        seconds = time.monotonic() - started
+        sampler = sampler_of(state.generator_ema, params.model)
+        samples = generate_samples(sampler, count=params.evaluate.num_samples, seed=params.evaluate.seed)
+        scores = evaluator.score(samples, evaluator.predict(samples.pixels))
+    except (DivergedError, BadDataError) as error:
+        return {"failure": str(error)}
+    if picture:
+        save_grid(picture, image_grid(samples.pixels[: GRID_COLUMNS * GRID_ROWS], columns=GRID_COLUMNS))
+    return {
+        "epochs": params.train.epochs,
+        "images_seen": state.step * batches.batch_size,
+        "train_minutes": round(seconds / 60, 1),
+        "num_samples": len(samples),
+        "threads": torch.get_num_threads(),
+        **figures_of(scores, evaluator.floor),
+    }
+
+
+@cache
+def load_reference(config: EvaluateConfig, device: torch.device) -> tuple[Dataset, Evaluator]:
+    """The workspace's data set and the evaluator by its classifier, read once in each process."""
+    dataset = load_dataset(DATASET, report_path=VALIDATION)
+    classifier = load_classifier(CLASSIFIER, device=device)
+    return dataset, Evaluator(classifier, dataset, num_samples=config.num_samples, seed=config.seed)
+
+
+def measure_speed(params: Params) -> int:
+    """Images a second of training on noise: the median of blocks with every kind of step equally often in them."""
+    device = prepare_device(params.train)
+    config = resolve(params.gan, device)
+    size, block = config.train.batch_size, math.lcm(config.penalties.every, config.train.discriminator_steps)
+    state, rng = build_state(config, device=device), torch.Generator(device)
+    real, labels = torch.rand(size, 1, 28, 28, device=device) * 2 - 1, torch.arange(size, device=device) % 10
+    seconds = []
+    for _ in range(SPEED_BLOCKS + 1):
+        started = time.perf_counter()
+        for _ in range(block):
+            measured = gan_step(state, real.detach(), labels, rng=rng, config=config)
+        measured["discriminator/loss"].item()  # waits for the device
+        seconds.append(time.perf_counter() - started)
+    return round(block * size / statistics.median(seconds[1:]))
+
+
+def figures_of(scores: Scores, floor: Scores) -> Row:
+    """Every figure beside its floor, the same figure of real training images."""
+    row: Row = {"fcd_over_floor": round(scores.fcd / floor.fcd, 2)}
+    for name in FIGURES:
+        for column, value in ((name, getattr(scores, name)), (f"{name}_floor", getattr(floor, name))):
+            row[column] = None if value is None else round(value, 4)
+    return row
+
+
+def key_of(name: str, params: Params) -> Row:
+    """What identifies a row: the variant, its seed, and the digests of its parameters and of the classifier."""
+    digests = {"params": params_sha256(params)[:8], "classifier": sha256_of(CLASSIFIER)[:8]}
+    return {"variant": name, "seed": str(params.train.seed), **digests}
+
+
+def find_row(name: str, params: Params, results: Path) -> Row | None:
+    """The row of a variant in a table; None if the table lacks it."""
+    key = key_of(name, params)
+    return next((row for row in read_rows(results) if key.items() <= row.items()), None)
+
+
+def read_rows(results: Path) -> list[Row]:
+    """All rows of a table; none if there is no such file."""
+    if not results.exists():
+        return []
+    with results.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def append(row: Row, results: Path) -> None:
+    """Add a row to a table; a missing figure is left empty."""
+    is_new = not results.exists()
+    with results.open("a", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n", extrasaction="ignore")
+        if is_new:
+            writer.writeheader()
+        writer.writerow(row)

@@ -1,0 +1,78 @@
+"""`dcgan new`: a workspace anywhere, with parameters, results and history of its own and the code of this checkout."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import dcgan
+from dcgan.config.params_file import load_params
+from dcgan.config.workspace import PARAMS
+from dcgan.system.errors import CannotCreateError, UsageError
+
+CHECKOUT = Path(dcgan.__file__).parents[2]
+COPIED = ("dvc.yaml", ".dvcignore", ".gitignore")
+LINKED = ("pipeline", "src")
+COMMIT = ("-c", "user.name=dcgan", "-c", "user.email=dcgan@localhost", "commit", "--quiet", "--message")
+
+
+def new_workspace(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where: a new or an empty folder.")],
+    *,
+    params: Annotated[
+        Path | None,
+        typer.Option("--params", metavar="FILE", help="A params.yaml to start from. [default: the checkout's]"),
+    ] = None,
+) -> None:
+    """Make a workspace in a new or empty folder: a git repository (where git is installed) and a DVC repository.
+
+    The stages' scripts and the package are linked, not copied: a change of the code is seen by every workspace.
+
+    Args:
+        folder: where.
+        params: a params.yaml to start from; None: the checkout's.
+
+    Raises:
+        UsageError: the folder is not empty, `params` is not as it should be, or there is no checkout.
+        CannotCreateError: the folder cannot be written.
+    """
+    if not (CHECKOUT / "dvc.yaml").is_file():
+        raise UsageError(f"{CHECKOUT}: no dvc.yaml; `dcgan new` needs the repository, installed by `make setup`")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder}: exists and is not empty; name a new folder")
+    params = params or CHECKOUT / PARAMS
+    load_params(params)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in COPIED:
+            shutil.copy(CHECKOUT / name, folder)
+        shutil.copy(params, folder / PARAMS)
+        for name in LINKED:
+            (folder / name).symlink_to(CHECKOUT / name)
+    except OSError as error:
+        raise CannotCreateError(
+            f"{folder}: cannot be written ({error.strerror}); check the folder and its rights"
+        ) from error
+    _init_repositories(folder)
+    print(f"{folder}: a new workspace; `cd {folder}`, then `dvc repro`")
+
+
+def _init_repositories(folder: Path) -> None:
+    from dvc.repo import Repo
+
+    has_git = shutil.which("git") is not None
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+
+    def git(*arguments: str) -> None:
+        subprocess.run(["git", *arguments], cwd=folder, env=environment, check=True)  # noqa: S603, S607 our own words
+
+    if has_git:
+        git("init", "--quiet")
+    with Repo.init(str(folder), no_scm=not has_git) as repo, repo.config.edit("repo") as config:
+        config["core"] = {"analytics": False} | ({} if has_git else {"no_scm": True})
+    if has_git:
+        git("add", "--all")
+        git(*COMMIT, "A new workspace")

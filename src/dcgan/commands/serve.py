@@ -1,0 +1,37 @@
+"""`dcgan serve`: digits over HTTP."""
+
+import os
+from typing import Annotated
+
+import typer
+
+from dcgan.commands.model_source import DEFAULT_MODEL, default_model, load_generator
+
+
+def serve(
+    *,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model", metavar="FILE", help=f"An ONNX file, or models:/NAME@ALIAS in MLflow's registry. {DEFAULT_MODEL}"
+        ),
+    ] = None,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="Port to listen on; 0: any free one.")] = 8000,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="Batches drawn at once. [default: one a core]")
+    ] = None,
+    limits: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--limit", metavar="NAME=VALUE", help="As max_images=100; repeat for several. docs/service.md lists them."
+        ),
+    ] = None,
+) -> None:
+    """Serve until SIGTERM or Ctrl-C; DCGAN_API_KEYS=KEY,… lets in only those who send one of the keys."""
+    from dcgan.service.limits import limits_from
+    from dcgan.service.server import serve as run
+
+    keys = [key.strip() for key in os.environ.get("DCGAN_API_KEYS", "").split(",") if key.strip()]
+    chosen, source = limits_from(limits or []), model or str(default_model())
+    run(lambda: load_generator(source), host=host, port=port, limits=chosen, keys=keys, threads=threads)

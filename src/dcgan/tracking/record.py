@@ -1,0 +1,100 @@
+"""What an MLflow run is to hold, read from the workspace: a training's record and the reports on the model it left."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from dcgan.config import workspace
+from dcgan.config.schema import Params
+from dcgan.evaluation.numbers import numbers_in
+from dcgan.system.errors import BadDataError
+from dcgan.system.files import read_json, sha256_of
+from dcgan.tracking import provenance
+from dcgan.tracking.jsonl import Point, grids_in, read_events, read_points
+from dcgan.tracking.provenance import GENERATOR_SHA256, RUN, TRAINING_ID, Run, load_run
+
+Status = Literal["RUNNING", "FINISHED", "KILLED", "FAILED"]
+REPORTS = {"evaluation": (workspace.EVALUATION, "evaluate"), "export": (workspace.EXPORT, "export")}
+"""The reports on a model and the stages that write them, by the beginning of their metrics' keys."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """All that an MLflow run is to hold."""
+
+    tags: Mapping[str, str]
+    params: Mapping[str, str]
+    dataset: Mapping[str, Any]
+    """As `validated_dataset` tells it; empty if the workspace has another one by now."""
+    status: Status
+    points: Sequence[Point]
+    grids: Sequence[Path]
+    figures: Mapping[str, float] = field(default_factory=dict)
+    """Metrics of the finished model."""
+    files: Mapping[str, Sequence[Path]] = field(default_factory=dict)
+    """Artifacts by their folder in the run."""
+
+    @property
+    def last_step(self) -> int:
+        """The step that the training has come to."""
+        return max((point.step for point in self.points), default=0)
+
+
+def read_training(folder: Path, *, status: Status) -> RunRecord:
+    """The record of the training whose checkpoints are in `folder`.
+
+    Raises:
+        BadDataError: a file is missing or damaged.
+    """
+    if (run := load_run(folder)) is None:
+        raise BadDataError(f"{folder / RUN}: missing or damaged; run `dvc repro train`")
+    return _read_record(folder, run, status)
+
+
+def unfinished_trainings() -> Iterator[RunRecord]:
+    """The records of trainings that stopped before their end; none may be running."""
+    for path in sorted(workspace.CHECKPOINTS.glob(f"*/{RUN}")):
+        if not path.parent.suffix and (run := load_run(path.parent)):
+            yield _read_record(path.parent, run, "FINISHED" if GENERATOR_SHA256 in run["tags"] else "KILLED")
+
+
+def read_model(params: Params) -> RunRecord:
+    """The record of the workspace's model: its training, and the reports on it; those on other weights are left out.
+
+    Raises:
+        BadDataError: nothing was trained here, or a file is damaged.
+    """
+    if not workspace.GENERATOR.is_file():
+        raise BadDataError(f"{workspace.GENERATOR}: missing; run `dvc repro train` first")
+    sha256 = sha256_of(workspace.GENERATOR)
+    record = _read_record(workspace.REPORTS, provenance.run_of_model(params, sha256), "FINISHED")
+    if record.points and record.tags.get(provenance.HISTORY_SHA256) not in {None, sha256_of(workspace.HISTORY)}:
+        record = replace(record, points=[], grids=[])  # another training has begun since
+    reports = {kind: report for kind in REPORTS if (report := _read_report(kind, of=sha256))}
+    files = {kind: [REPORTS[kind][0]] for kind in reports}
+    if "evaluation" in files:
+        files["evaluation"] += sorted(workspace.EVALUATION_FIGURES.glob("*.*"))
+    if record.dataset:
+        files["training"] = [workspace.VALIDATION]
+    figures = {key: value for kind in reports for key, value in numbers_in(reports[kind], prefix=kind).items()}
+    return replace(record, figures=figures, files=files)
+
+
+def _read_record(folder: Path, run: Run, status: Status) -> RunRecord:
+    dataset = provenance.validated_dataset()
+    return RunRecord(
+        tags={**run["tags"], **{f"event.{name}": text for name, text in read_events(folder).items()}},
+        params=run["params"],
+        dataset=dataset if dataset.get("sha256") == run["tags"].get(provenance.DATASET_SHA256) else {},
+        status=status,
+        points=read_points(folder, with_timings=TRAINING_ID in run["tags"]),  # else they are another training's
+        grids=grids_in(folder),
+    )
+
+
+def _read_report(kind: str, *, of: str) -> dict[str, Any]:
+    """A report on the weights with the SHA-256 `of`; empty if there is none, or one on other weights."""
+    path, stage = REPORTS[kind]
+    report = read_json(path, made_by=stage) if path.is_file() else {}
+    return report if report.get(GENERATOR_SHA256) == of else {}

@@ -1,0 +1,152 @@
+"""MLflow's model registry: versions of the generator as ONNX, and the aliases `champion` and `challenger`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from dcgan.config.schema import Params
+from dcgan.config.workspace import EVALUATION, EXPORT, GENERATOR, ONNX_GENERATOR
+from dcgan.system.errors import BadDataError
+from dcgan.system.files import read_json, sha256_of
+from dcgan.tracking.gates import Champion, Decision, EvaluationFigures, GateResult, apply_gates, decide
+from dcgan.tracking.onnx_model import load_onnx, signature_and_example
+from dcgan.tracking.provenance import GENERATOR_SHA256
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from onnx import ModelProto
+
+DESCRIPTION = (
+    "Generates handwritten digits. Inputs: `latents` float32 [batch, latent_dim] and, for a conditional model, `labels`"
+    " int64 [batch]. Outputs: `images` float32 [batch, 1, 28, 28] in [-1, 1] and `pixels` uint8 [batch, 28, 28]."
+)
+REFERENCE = ("dataset_sha256", "classifier_sha256", "num_samples")
+"""The tags for `EvaluationFigures.reference`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """The workspace's exported model, models/generator.onnx, with all that is known of it."""
+
+    model: "ModelProto"
+    hashes: Mapping[str, str]
+    """What tells it from every other version, as tags: the SHA-256 of its weights and of its file."""
+    figures: EvaluationFigures
+    gates: Sequence[GateResult]
+    export: Mapping[str, Any]
+    """The report of the stage `export`."""
+
+
+def read_candidate(params: Params) -> Candidate:
+    """The model that the stages `evaluate` and `export` left.
+
+    Raises:
+        BadDataError: a file is missing or damaged, or a report is on other weights.
+    """
+    evaluation, export = read_json(EVALUATION, made_by="evaluate"), read_json(EXPORT, made_by="export")
+    figures, model = EvaluationFigures.from_report(evaluation, path=EVALUATION), load_onnx(ONNX_GENERATOR)
+    if not GENERATOR.is_file():
+        raise BadDataError(f"{GENERATOR}: missing; run `dvc repro train` first")
+    sha256 = sha256_of(GENERATOR)
+    for report, path in ((evaluation, EVALUATION), (export, EXPORT)):
+        if report.get(GENERATOR_SHA256) != sha256:
+            raise BadDataError(f"{path}: reports on other weights than {GENERATOR}; run `dvc repro`")
+    return Candidate(
+        model=model,
+        hashes={GENERATOR_SHA256: sha256, "onnx_sha256": sha256_of(ONNX_GENERATOR)},
+        figures=figures,
+        gates=apply_gates(params.gates, figures),
+        export=export,
+    )
+
+
+def register(
+    client: "MlflowClient", candidate: Candidate, *, name: str, run_id: str, step: int
+) -> tuple[str, Decision]:
+    """Make the candidate a version of the registered model `name`, unless it is one, and decide on its alias.
+
+    The run `run_id`, of its training, gets the ONNX file at `step`, its last. Returns the version's number, whose page
+    is up to date then, and the decision.
+    """
+    conditions = [f"name = '{name}'", *(f"tags.{tag} = '{value}'" for tag, value in candidate.hashes.items())]
+    found = client.search_model_versions(" and ".join(conditions), max_results=1)
+    number = str(found[0].version) if found else _log_and_register(client, candidate, name, run_id, step)
+    holders = {alias: str(each) for alias, each in client.get_registered_model(name).aliases.items()}
+    present = holders.get("champion")
+    champion = _champion_from(present, client.get_model_version(name, present).tags) if present else None
+    decision = decide(candidate.gates, candidate.figures, champion, version=number)
+    for key, value in _tags_of(candidate, decision).items():
+        client.set_model_version_tag(name, number, key, value)
+    client.update_model_version(name, number, _page_of(candidate, decision, run_id=run_id))
+    client.set_registered_model_alias(name, decision.alias, number)
+    if decision.alias == "champion" and holders.get("challenger") == number:
+        client.delete_registered_model_alias(name, "challenger")
+    return number, decision
+
+
+def _log_and_register(client: "MlflowClient", candidate: Candidate, name: str, run_id: str, step: int) -> str:
+    """Log the model to the run, in the run's experiment, and register it; the new version's number."""
+    import mlflow.onnx
+    import onnxruntime
+    from mlflow.models import Model
+
+    mlflow.set_tracking_uri(client.tracking_uri)  # `Model.log` takes no client
+    signature, example = signature_and_example(ONNX_GENERATOR)
+    run = client.get_run(run_id)
+    logged = client.create_logged_model(
+        run.info.experiment_id, name="generator", source_run_id=run_id, params=run.data.params
+    )
+    registered = Model.log(
+        artifact_path=None,
+        flavor=mlflow.onnx,
+        registered_model_name=name,
+        run_id=run_id,
+        model_id=logged.model_id,
+        step=step,
+        tags=dict(candidate.hashes),
+        onnx_model=candidate.model,
+        signature=signature,
+        input_example=example,
+        # Of ONNX Runtime's two packages, production takes the one for its hardware.
+        pip_requirements=[f"onnxruntime=={onnxruntime.__version__}", f"numpy=={version('numpy')}"],
+        onnx_execution_providers=["CPUExecutionProvider"],
+        save_as_external_data=False,
+    )
+    client.update_registered_model(name, DESCRIPTION)
+    return str(registered.registered_model_version)
+
+
+def _tags_of(candidate: Candidate, decision: Decision) -> dict[str, str]:
+    """What lists of versions show; always the same keys, so that a second registration leaves no outdated one."""
+    figures, failed = candidate.figures, [gate.name for gate in candidate.gates if not gate.passed]
+    return {
+        **{name: repr(getattr(figures, name)) for name in ("fcd", "fcd_floor", "fcd_spread")},
+        **dict(zip(REFERENCE, figures.reference, strict=True)),
+        "gates": "failed" if failed else "passed",
+        "failed_gates": ", ".join(failed) or "none",
+        "decision": f"{decision.alias}: {decision.reason}",
+    }
+
+
+def _champion_from(number: str, tags: Mapping[str, str]) -> Champion:
+    """The present champion, from the tags that `_tags_of` gave its version."""
+    dataset, classifier, num_samples = (tags.get(name) for name in REFERENCE)
+    fcd, spread = (float(tags[key]) if tags.get(key, "None") != "None" else None for key in ("fcd", "fcd_spread"))
+    return Champion(version=number, fcd=fcd, fcd_spread=spread, reference=(dataset, classifier, num_samples))
+
+
+def _page_of(candidate: Candidate, decision: Decision, *, run_id: str) -> str:
+    """The version's page, Markdown: the decision, the figures, the gates and the report of `export`."""
+    figures, words = candidate.figures, {True: "yes", False: "**no**"}
+    ratio = f"{figures.fcd / figures.fcd_floor:.2f} × its real-against-real floor {figures.fcd_floor:.4f}"
+    plain = ((key, value) for key, value in candidate.export.items() if isinstance(value, str | int | float))
+    lines = [
+        f"**{decision.alias}**: {decision.reason}.\n",
+        f"fcd **{figures.fcd:.4f}**, {ratio}, on {figures.num_samples:,} samples. Trained by run `{run_id}`.\n",
+        "| gate | value | bound | passed |\n|---|---|---|---|",
+        *(f"| {each.name} | {each.value:.4g} | {each.bound:.4g} | {words[each.passed]} |" for each in candidate.gates),
+        "\nExport:\n",
+        *(f"- {key}: `{value}`" for key, value in plain),
+    ]
+    return "\n".join(lines)

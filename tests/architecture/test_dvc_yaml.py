@@ -1,0 +1,75 @@
+"""dvc.yaml lists, for each stage, the rooms that its script reaches: DVC does not follow imports."""
+
+import ast
+from functools import cache
+from pathlib import Path
+
+import grimp
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+NEVER_LISTED = {"system", "checkpoints", "tracking", "cli"}
+"""Rooms that change nothing of what a stage writes; neither does what only they reach."""
+
+
+@cache
+def graph() -> grimp.ImportGraph:
+    """The imports of the package, without those that pass through the rooms that are never listed."""
+    imports = grimp.build_graph("dcgan", cache_dir=None)
+    for module in list(imports.modules):
+        if module.count(".") and module.split(".")[1] in NEVER_LISTED:
+            imports.remove_module(module)
+    return imports
+
+
+def imported(script: Path) -> set[str]:
+    """Modules of the package that a script imports anywhere; grimp sees packages only."""
+    modules = set()
+    for node in ast.walk(ast.parse(script.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            modules |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+    return modules & graph().modules
+
+
+def rooms_reached(script: Path) -> set[str]:
+    direct = imported(script)
+    reached = direct.union(*(graph().find_upstream_modules(module) for module in direct))
+    return {module.split(".")[1] for module in reached if module.count(".")}
+
+
+def rooms_listed(stage: str) -> set[str]:
+    return {dep.removeprefix("src/dcgan/") for dep in STAGES[stage]["deps"] if dep.startswith("src/dcgan/")}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_lists_its_script_and_the_rooms_that_it_reaches(stage):
+    script = f"pipeline/{stage}.py"
+    assert STAGES[stage]["cmd"] == f"python {script}"
+    assert script in STAGES[stage]["deps"]
+    assert rooms_listed(stage) == rooms_reached(ROOT / script)
+
+
+def test_a_room_that_is_reached_through_another_is_seen(tmp_path):
+    script = tmp_path / "stage.py"
+    script.write_text("from dcgan.figures.evaluation import save_quality\n")
+    assert {"figures", "evaluation", "classifier", "gan", "data", "config"} <= rooms_reached(script)
+
+
+def test_an_import_inside_a_function_is_seen(tmp_path):
+    script = tmp_path / "stage.py"
+    script.write_text("def main():\n    from dcgan.gan import losses\n")
+    assert "gan" in rooms_reached(script)
+
+
+@pytest.mark.parametrize("room", ["system", "tracking", "service", "commands", "figures"])
+def test_a_change_in_these_rooms_retrains_nothing(room):
+    for stage in ("download", "validate", "train_classifier", "train"):
+        assert room not in rooms_listed(stage)
+
+
+def test_dvc_yaml_is_short():
+    assert len((ROOT / "dvc.yaml").read_text().splitlines()) <= 150

@@ -1,0 +1,33 @@
+"""Numbers that the schema knows, against the rooms that they come from."""
+
+import dataclasses
+from typing import get_args
+
+import pytest
+
+from dcgan.config.bounds import Section, bounds_in
+from dcgan.config.schema import MAX_LATENT_DIM, NUM_TRAIN_IMAGES, Params, StopRule
+from dcgan.data.specs import KNOWN_DATA
+from dcgan.inference import contract
+
+SECTIONS = [field.type for field in dataclasses.fields(Params)] + [StopRule]
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.__name__)
+def test_every_number_has_bounds(section):
+    assert issubclass(section, Section)
+    for field in dataclasses.fields(section):
+        if {int, float} & {field.type, *_kinds(field.type)}:
+            assert list(bounds_in(field.type)), field.name
+
+
+def _kinds(kind) -> set:
+    return {kind}.union(*map(_kinds, get_args(kind)))
+
+
+def test_data_sets_have_as_many_training_images_as_their_specification_says():
+    assert {name: facts.train.num_images for name, facts in KNOWN_DATA.items()} == NUM_TRAIN_IMAGES
+
+
+def test_the_largest_latents_are_those_of_the_onnx_contract():
+    assert MAX_LATENT_DIM == contract.MAX_LATENT_DIM

@@ -1,0 +1,73 @@
+import csv
+import math
+from types import SimpleNamespace
+
+import torch
+
+from dcgan.classifier.network import Predictions
+from dcgan.data.dataset import LabelledImages
+from dcgan.evaluation.metrics.authenticity import training_neighbours
+from dcgan.evaluation.samples import Samples
+from dcgan.figures.evaluation import closest_pairs, ranked_by_class
+from dcgan.figures.training import save_training
+
+RNG = torch.Generator().manual_seed(0)
+PIXELS = torch.randint(1, 256, (60, 28, 28), generator=RNG, dtype=torch.uint8)
+LOGITS = torch.randn(60, 10, generator=RNG)
+
+LOSSES = {"discriminator/loss": 1.25, "generator/loss": 0.5}
+LOGIT_MEANS = {"discriminator/real_logits": 2.0, "discriminator/fake_logits": -2.0}
+HISTORY = [
+    {"step": 0, "train/quick_fcd": math.nan},
+    {"step": 10, **LOSSES, **LOGIT_MEANS, "discriminator/r1": 0.1},
+    {"step": 12, "train/quick_fcd": 3.5, "train/quick_fcd_floor": 0.5, "train/label_error": 0.25},
+    {"step": 20, **LOSSES, **LOGIT_MEANS},
+]
+
+
+def rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_losses_and_quick_fcd_go_into_a_table_each_and_one_picture(tmp_path):
+    save_training(tmp_path, HISTORY)
+    numbers = {name: str(value) for name, value in (LOSSES | LOGIT_MEANS).items()}
+    assert rows(tmp_path / "training.csv") == [{"step": "10", **numbers}, {"step": "20", **numbers}]
+    assert [tuple(row.values()) for row in rows(tmp_path / "quick_fcd.csv")] == [("0", "nan", ""), ("12", "3.5", "0.5")]
+    assert (tmp_path / "training.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_history_without_rows_gives_tables_without_rows(tmp_path):
+    save_training(tmp_path, [])
+    assert rows(tmp_path / "training.csv") == rows(tmp_path / "quick_fcd.csv") == []
+
+
+def quality(logits: torch.Tensor, labels: torch.Tensor | None) -> SimpleNamespace:
+    return SimpleNamespace(samples=Samples(pixels=PIXELS, labels=labels), predictions=Predictions(PIXELS, logits))
+
+
+def test_a_row_goes_from_the_highest_probability_of_its_digit_to_the_lowest():
+    labels = torch.arange(60) % 10
+    grid = ranked_by_class(quality(LOGITS, labels), columns=4).reshape(10, 4, 28, 28)
+    for digit in (0, 7):
+        members = (labels == digit).nonzero().squeeze(1)
+        ranked = members[LOGITS.softmax(dim=1)[members, digit].argsort(descending=True)]
+        assert torch.equal(grid[digit, [0, -1]], PIXELS[ranked[[0, -1]]])
+
+
+def test_a_digit_that_does_not_occur_has_a_black_row():
+    twos = torch.nn.functional.one_hot(torch.full((60,), 2), 10).float()
+    grid = ranked_by_class(quality(twos, None), columns=5).reshape(10, 5, 28, 28)
+    assert [digit for digit in range(10) if grid[digit].any()] == [2]
+
+
+def test_the_closest_pairs_of_each_digit_come_with_their_training_image():
+    training, samples = PIXELS[:40], PIXELS[40:].clone()
+    samples[3] = training[11]
+    samples[5, :14] = training[2, :14]
+    neighbours = training_neighbours(samples.flatten(1).float(), training.flatten(1).float())
+    digits = torch.zeros(40, dtype=torch.int64)
+    digits[2] = 7
+    pairs = closest_pairs(samples, LabelledImages(training, digits), neighbours, per_digit=1)
+    assert torch.equal(pairs, torch.stack([samples[[3, 5]], training[[11, 2]]], dim=1))

@@ -1,0 +1,75 @@
+"""Every variant of experiments/zoo.yaml, made small, is trained: `make zoo` does the same with all of MNIST."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dcgan.classifier.network import Classifier
+from dcgan.classifier.training import trained_classifier
+from dcgan.config.rules import refuse_misfits
+from dcgan.config.schema import ClassifierConfig, GanConfig
+from dcgan.gan.state import build_state
+from quick_judging import quick_judge
+from small_gan import CONFIG, CPU, RecordingTracker, changed, copied, differences, run, take_steps
+
+PLAN = yaml.safe_load((Path(__file__).parents[2] / "experiments/zoo.yaml").read_text())
+STEPS = 300
+
+
+@pytest.fixture(scope="module")
+def classifier(striped_images) -> Classifier:
+    config = ClassifierConfig(seed=0, epochs=5, batch_size=20, learning_rate=3e-3)
+    return trained_classifier(striped_images, config, device=CPU)
+
+
+@pytest.fixture(params=PLAN["variants"])
+def config(request) -> GanConfig:
+    """A variant with a quarter of its channels, in small batches, at rates that let it learn in 300 steps."""
+    variant = changed(GanConfig(), PLAN["base"] | PLAN["variants"][request.param].get("params", {}))
+    channels = ("generator_channels", "discriminator_channels")
+    sizes = {f"model.{name}": getattr(variant.model, name) // 4 for name in channels}
+    kept = ("batch_size", "ema_halflife_kimg", "device", "precision")
+    schedule = {f"train.{name}": getattr(CONFIG.train, name) for name in kept}
+    rates = {"train.generator_learning_rate": 4e-3, "train.discriminator_learning_rate": 4e-3}
+    ends = {"train.epochs": 1000, "train.max_steps": STEPS, "model.latent_dim": 16}
+    return changed(variant, sizes | schedule | rates | ends)
+
+
+def test_300_steps_stay_finite_and_beat_the_untrained_generator(config, classifier, striped_images):
+    refuse_misfits(config)
+    evaluate, tracker = quick_judge(classifier, striped_images, config.model), RecordingTracker()
+    before = evaluate(build_state(config, device=CPU).generator_ema)["train/quick_fcd"]
+    state = run(config, striped_images, tracker=tracker)
+    assert evaluate(state.generator_ema)["train/quick_fcd"] < 0.97 * before
+    assert {"discriminator/loss", "generator/loss"} <= tracker.metrics[STEPS].keys()
+
+
+@pytest.mark.parametrize(("player", "other"), [("generator", "discriminator"), ("discriminator", "generator")])
+def test_gradients_reach_only_the_player_whose_turn_it_is(config, striped_images, player, other):
+    state = build_state(config, device=CPU)
+    state.step = config.train.discriminator_steps - 1  # a step at which both learn
+    seen = {}
+
+    def record(*_):
+        for name in (player, other):
+            weights = getattr(state, name).parameters()
+            seen[name] = any(weight.grad is not None and bool(weight.grad.any()) for weight in weights)
+
+    # The other one neither moves nor keeps what its own turn gave it.
+    getattr(state, f"{other}_optimizer").step = lambda: getattr(state, other).zero_grad(set_to_none=True)
+    getattr(state, f"{player}_optimizer").step = record
+    take_steps(state, config, striped_images)
+    assert seen == {player: True, other: False}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_restored_variant_goes_on_to_the_same_bytes(config, striped_images, precision):
+    config = changed(config, {"train.precision": precision})
+    straight = build_state(config, device=CPU)
+    take_steps(straight, config, striped_images, 3)
+    restored = copied(straight, config)
+    assert restored.step == 3
+    for state in (straight, restored):
+        take_steps(state, config, striped_images, 3)
+    assert differences(straight, restored) == []
