@@ -76,7 +76,13 @@ def damage_object(path: Path, *, position: int = -1) -> None:
 
 def in_shell(folder: Path, command: str) -> Ended:
     """Type a command in `folder`."""
-    options = {"cwd": folder, "env": shell_environment(), "capture_output": True, "text": True}
+    options = {
+        "cwd": folder,
+        "env": shell_environment(),
+        "stdin": subprocess.DEVNULL,
+        "capture_output": True,
+        "text": True,
+    }
     done = subprocess.run(command, shell=True, check=False, **options)
     return Ended(done.returncode, done.stdout, done.stderr)
 

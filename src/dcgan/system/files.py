@@ -38,7 +38,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         StorageError: the disk is full or failed.
         OSError: raised by `write` about another file, which it reads.
     """
-    # Not by the tempfile module, whose files nobody else may read; not by the pid, which two containers can share.
+    # The tempfile module would make it unreadable for other users, and two containers can share a pid.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

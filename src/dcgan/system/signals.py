@@ -18,7 +18,7 @@ class StopRequest:
     """Whether this process is to stop; calling it answers.
 
     A signal asks for it, and so does the end of the DVC that runs this process as a stage: a signal to `dvc repro`
-    alone would leave a training behind that nobody waits for, and whose outputs the next `dvc repro` deletes.
+    alone would leave an orphaned training behind, whose outputs the next `dvc repro` deletes.
     """
 
     def __init__(self) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dcgan.commands.doctor.cache import examine_cache
+from dcgan.commands.doctor.cache import examine_cache, examine_outs, restore_cache
 from dcgan.commands.doctor.finding import Finding
 from dcgan.commands.doctor.locks import examine_dvc_lock, examine_rwlock, running
 from dcgan.commands.doctor.unfinished import examine_checkpoints, examine_dataset
@@ -33,12 +33,13 @@ def run_doctor(
     for process in at_work:
         print(f"note: {process} is running: what it has not finished may look changed or missing")
     findings = _examine(repo, is_busy=bool(at_work))
-    remaining = _repair(findings) if repair else findings
-    for finding in remaining:
+    if repair:
+        _repair(findings)
+        findings = _examine(_open_repo(), is_busy=False)
+    for finding in findings:
         print(finding)
-    if damaged := sum(finding.is_damage for finding in remaining):
-        also = "" if repair else ", or dcgan doctor --repair"
-        raise BadDataError(f"{damaged} found damaged; above is what to run{also}")
+    if damaged := sum(finding.is_damage for finding in findings):
+        raise BadDataError(f"{damaged} found damaged; above is what to run")
     if not findings:
         print("no findings: what dvc.lock lists, DVC's copies of it, checkpoints and locks are whole")
 
@@ -58,7 +59,7 @@ def _open_repo() -> Any:
 
 def _examine(repo: Any, *, is_busy: bool) -> list[Finding]:
     """Everything found in the current folder; where somebody `is_busy`, checkpoints may be half written."""
-    outs = list(examine_dvc_lock(repo)) or list(examine_cache(repo))
+    outs = list(examine_dvc_lock(repo)) or list(examine_cache(repo)) or list(examine_outs(repo))
     return [
         *examine_rwlock(repo),  # with a broken one, no command of DVC's that a later line names would work
         *outs,
@@ -67,13 +68,10 @@ def _examine(repo: Any, *, is_busy: bool) -> list[Finding]:
     ]
 
 
-def _repair(findings: Sequence[Finding]) -> list[Finding]:
-    """Repair what can be, say so and what is left to run; returns the other findings."""
-    repaired = [finding for finding in findings if finding.delete or finding.restore]
-    for finding in repaired:
-        finding.repair()
-        did = [f"deleted {path}" for path in finding.delete] + ["stored anew"] * bool(finding.restore)
-        print(f"repaired: {finding.path}: {', '.join(did)}")
-    for command in sorted({finding.then for finding in repaired if finding.then}):
-        print(f"left to run: `{command}`")
-    return [finding for finding in findings if finding not in repaired]
+def _repair(findings: Sequence[Finding]) -> None:
+    """Delete what is damaged, put into the cache what it lacks, and say so."""
+    for path in (path for finding in findings for path in finding.delete):
+        path.unlink(missing_ok=True)
+        print(f"repaired: {path}: deleted")
+    for out in restore_cache(_open_repo()):
+        print(f"repaired: {out}: stored in DVC's cache")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dcgan.commands.doctor.cache import LOCK, OID
-from dcgan.commands.doctor.finding import Finding
+from dcgan.commands.doctor.finding import Finding, removing
 from dcgan.config.workspace import CHECKPOINTS
 from dcgan.system.errors import BadDataError
 from dcgan.system.locks import holder_of
@@ -45,9 +45,9 @@ def examine_dvc_lock(repo: Any) -> Iterator[Finding]:
         if LOCK.name not in problem:
             raise BadDataError(f"{problem}; correct it, or get it back with `git checkout`") from error
     if problem and is_tracked:
-        yield Finding(path=LOCK, problem=problem, then=f"git checkout {LOCK}")
+        yield Finding(path=LOCK, problem=problem, command=f"git checkout {LOCK}")
     elif problem:
-        yield Finding(path=LOCK, problem=problem, delete=(LOCK,), then="dvc repro")
+        yield Finding(path=LOCK, problem=problem, command=removing(LOCK, then="dvc repro"), delete=(LOCK,))
 
 
 def examine_rwlock(repo: Any) -> Iterator[Finding]:
@@ -59,7 +59,7 @@ def examine_rwlock(repo: Any) -> Iterator[Finding]:
     except BadDataError as error:
         problem = str(error)
     if problem:
-        yield Finding(path=path, problem=problem, delete=(path,))
+        yield Finding(path=path, problem=problem, command=removing(path), delete=(path,))
 
 
 def _holders(rwlock: Path) -> Iterator[tuple[int, bool]]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dcgan.checkpoints.file import checkpoints_in
-from dcgan.commands.doctor.finding import Finding
+from dcgan.commands.doctor.finding import Finding, removing
 from dcgan.config.workspace import CHECKPOINTS, DATASET, VALIDATION
 from dcgan.system.errors import BadDataError
 from dcgan.system.files import read_json, sha256_of
@@ -19,11 +19,11 @@ def examine_dataset() -> Iterator[Finding]:
     try:
         expected = read_json(VALIDATION, made_by="validate").get("dataset_sha256")
     except BadDataError:
-        yield Finding(path=VALIDATION, problem="not valid JSON", then=command)
+        yield Finding(path=VALIDATION, problem="not valid JSON", command=command)
         return
     if expected and (found := sha256_of(DATASET)) != expected:
         problem = f"sha256 expected {expected} by {VALIDATION}, found {found}"
-        yield Finding(path=DATASET, problem=problem, then=command)
+        yield Finding(path=DATASET, problem=problem, command=command)
 
 
 def examine_checkpoints() -> Iterator[Finding]:
@@ -32,11 +32,12 @@ def examine_checkpoints() -> Iterator[Finding]:
         problems = {path: _problem(path) for path in checkpoints_in(folder)}
         for path, problem in problems.items():
             if problem:
-                yield Finding(path=path, problem=problem, delete=(path,), then="dvc repro")
+                command = removing(path, then="dvc repro")
+                yield Finding(path=path, problem=problem, command=command, delete=(path,))
         whole = [path.stem for path, problem in problems.items() if not problem]
         stopped = f"stopped after {whole[0]}" if whole else "stopped before its first checkpoint"
         problem = f"a training that {stopped}; it goes on unless its parameters or data have changed"
-        yield Finding(path=folder, problem=problem, then="dvc repro", is_damage=False)
+        yield Finding(path=folder, problem=problem, command="dvc repro", is_damage=False)
 
 
 def _problem(checkpoint: Path) -> str | None:
