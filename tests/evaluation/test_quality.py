@@ -16,7 +16,7 @@ from dcgan.evaluation.numbers import numbers_in
 from dcgan.evaluation.quality import Quality, measure_quality
 from dcgan.evaluation.report import headline_metrics, summary_line
 from dcgan.system.errors import BadDataError, UsageError
-from dcgan.tracking.gates import Judgement, apply_gates
+from dcgan.tracking.gates import EvaluationFigures, apply_gates
 from tiny_sampler import sampler
 
 CONFIG = EvaluateConfig(num_samples=200, num_seeds=2, num_train_on_fake=400, num_neighbour_queries=200)
@@ -108,8 +108,9 @@ def test_one_image_a_digit_fails_the_gate_of_recall(measure, dataset, quality):
     gates = GatesConfig(fcd_over_floor=None, label_accuracy=0.9, precision_over_floor=0.5, recall_over_floor=0.5)
     collapsed = measure(painter(dataset, variety=1))
     for measured, failing in ((quality, []), (collapsed, ["recall_over_floor"])):
-        judgement = Judgement.from_report(measured.report | {"classifier_sha256": "c" * 64}, path="evaluation.json")
-        assert [gate.name for gate in apply_gates(gates, judgement) if not gate.holds] == failing
+        report = measured.report | {"classifier_sha256": "c" * 64}
+        figures = EvaluationFigures.from_report(report, path="evaluation.json")
+        assert [gate.name for gate in apply_gates(gates, figures) if not gate.passed] == failing
 
 
 def test_the_report_has_the_metrics_of_the_classifiers_features(quality, classifier, dataset):

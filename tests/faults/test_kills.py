@@ -59,6 +59,7 @@ def test_a_stage_whose_dvc_was_killed_saves_and_ends(tmp_path):
     workspace = new_workspace(tmp_path, train={"epochs": 500, "checkpoint_every": 10, "max_steps": 5000})
     stage = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["train"]
     kept = {key: stage[key] for key in ("cmd", "params", "outs")}
+    (workspace / "pipeline").symlink_to(ROOT / "pipeline")
     (workspace / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"train": kept}}))
     environment = stage_environment(workspace) | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

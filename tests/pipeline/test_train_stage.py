@@ -114,8 +114,8 @@ def test_a_second_trainer_is_told_who_is_at_work(tmp_path):
         ({"model": {"architecture": "dcgna"}}, 64, "model.architecture: expected one of dcgan, "),
         ({"loss": {"name": "hing"}}, 64, "did you mean hinge?"),
         ({"model": {"architecture": "infogan"}}, 64, "model.conditional: infogan finds classes by itself"),
-        ({"penalties": {"gradient_penalty": 10}}, 64, "set model.discriminator_normalization layer"),
-        ({"train": {"stop_when": {"metric": "train/fdc", "below": 1.0}}}, 64, "did you mean train/quick_fcd?"),
+        ({"penalties": {"gradient_penalty": 10}}, 64, "penalties.gradient_penalty"),
+        ({"train": {"stop_when": {"metric": "train/fdc", "below": 1.0}}}, 64, "train.stop_when.metric"),
         ({"train": {"stop_when": {"metric": "train/quick_fcd"}}}, 64, "missing parameter train.stop_when.below"),
     ],
 )

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from dcgan.system.errors import CannotCreateError, UsageError
 CHECKOUT = Path(dcgan.__file__).parents[2]
 COPIED = ("dvc.yaml", ".dvcignore", ".gitignore")
 LINKED = ("pipeline", "src")
+DVC = (sys.executable, "-m", "dvc")
 COMMIT = ("-c", "user.name=dcgan", "-c", "user.email=dcgan@localhost", "commit", "--quiet", "--message")
 
 
@@ -61,18 +63,16 @@ def new_workspace(
 
 
 def _init_repositories(folder: Path) -> None:
-    from dvc.repo import Repo
-
     has_git = shutil.which("git") is not None
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
 
-    def git(*arguments: str) -> None:
-        subprocess.run(["git", *arguments], cwd=folder, env=environment, check=True)  # noqa: S603, S607 our own words
+    def run(*command: str) -> None:
+        subprocess.run(command, cwd=folder, env=environment, check=True)  # noqa: S603 our own words
 
     if has_git:
-        git("init", "--quiet")
-    with Repo.init(str(folder), no_scm=not has_git) as repo, repo.config.edit("repo") as config:
-        config["core"] = {"analytics": False} | ({} if has_git else {"no_scm": True})
+        run("git", "init", "--quiet")
+    run(*DVC, "init", "--quiet", *([] if has_git else ["--no-scm"]))
+    run(*DVC, "config", "core.analytics", "false")
     if has_git:
-        git("add", "--all")
-        git(*COMMIT, "A new workspace")
+        run("git", "add", "--all")
+        run("git", *COMMIT, "A new workspace")

@@ -59,10 +59,15 @@ def _find_or_create_run(client: "MlflowClient", experiment_id: str, record: RunR
 
 
 def _send_description(client: "MlflowClient", run: "Run", record: RunRecord) -> None:
-    """Send parameters, of which MLflow keeps the first, tags, and the data set."""
+    """Send parameters, of which MLflow keeps the first, tags, and the data set.
+
+    A restored model, which does not know its training, replaces no tag of the run that does.
+    """
     from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
 
-    tags = [RunTag(key, value) for key, value in record.tags.items() if run.data.tags.get(key) != value]
+    kept = run.data.tags if TRAINING_ID not in record.tags else {}
+    changed = record.tags.items() - run.data.tags.items()
+    tags = [RunTag(key, value) for key, value in sorted(changed) if key not in kept]
     params = [Param(key, value) for key, value in record.params.items() if key not in run.data.params]
     if tags or params:
         client.log_batch(run.info.run_id, params=params, tags=tags)
