@@ -35,6 +35,8 @@ demo: $(READY)  ## the whole pipeline on digits that ship with scikit-learn, off
 	@test -d demo/run || dcgan new demo/run --params demo/params.yaml
 	@cp dvc.yaml demo/run/
 	cd demo/run && dvc repro
+	@cd demo/run && if [ -d .git ]; then git add --all && { git diff --cached --quiet || git -c user.name=dcgan \
+	  -c user.email=dcgan@localhost commit --quiet --message "make demo"; }; fi
 	@echo "digits: demo/run/reports/evaluation/samples.png; runs: cd demo/run && mlflow ui"
 
 repro: $(READY)  ## the whole pipeline on the data set of params.yaml; unchanged stages do not run
