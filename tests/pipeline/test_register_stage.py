@@ -222,7 +222,7 @@ def test_an_alias_leads_to_the_model_that_has_it_now_byte_for_byte(register):
     tracked.write_exported_model(b"better", fcd=0.05)
     register()
     for address in (CHAMPION, f"models:/{NAME}/2"):
-        assert load_generator(address).metadata["weights"] == "better"
+        assert load_generator(address).info.metadata["weights"] == "better"
 
 
 def test_what_the_registry_does_not_have_or_has_damaged_is_65_and_one_that_is_away_69(folder, register, monkeypatch):
