@@ -59,16 +59,13 @@ def _find_or_create_run(client: "MlflowClient", experiment_id: str, record: RunR
 
 
 def _send_description(client: "MlflowClient", run: "Run", record: RunRecord) -> None:
-    """Send parameters, of which MLflow keeps the first, tags, and the data set.
-
-    A restored model, which does not know its training, replaces no tag of the run that does.
-    """
+    """Send parameters, of which MLflow keeps the first, the data set, and tags; a restored model's replace none."""
     from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
 
-    kept = run.data.tags if TRAINING_ID not in record.tags else {}
-    changed = record.tags.items() - run.data.tags.items()
-    tags = [RunTag(key, value) for key, value in sorted(changed) if key not in kept]
-    params = [Param(key, value) for key, value in record.params.items() if key not in run.data.params]
+    has_tags, has_params, is_restored = run.data.tags, run.data.params, TRAINING_ID not in record.tags
+    wanted = {key: value for key, value in record.tags.items() if not (is_restored and key in has_tags)}
+    tags = [RunTag(key, value) for key, value in wanted.items() if has_tags.get(key) != value]
+    params = [Param(key, value) for key, value in record.params.items() if key not in has_params]
     if tags or params:
         client.log_batch(run.info.run_id, params=params, tags=tags)
     if record.dataset and not (run.inputs and run.inputs.dataset_inputs):
