@@ -9,7 +9,7 @@ from dcgan.config.schema import GanConfig, ModelConfig
 from dcgan.data.dataset import LabelledImages
 from running_service import Running
 from service_client import Service
-from small_gan import CONFIG, changed
+from small_gan import CONFIG
 from small_gan import striped_images as new_striped_images
 from tiny_onnx import write_model
 
@@ -22,11 +22,6 @@ def gan_config() -> GanConfig:
 @pytest.fixture(scope="session")
 def model_config() -> ModelConfig:
     return CONFIG.model
-
-
-@pytest.fixture(scope="session")
-def unconditional_config() -> GanConfig:
-    return changed(CONFIG, {"model.conditional": False})
 
 
 @pytest.fixture(scope="session")

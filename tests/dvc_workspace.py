@@ -13,8 +13,8 @@ from typing import NamedTuple
 import yaml
 
 from damage import flip_bit
+from support import ROOT
 
-ROOT = Path(__file__).parents[1]
 CONFIG = "[core]\n    analytics = false\n    no_scm = true\n"
 REMAKE = """
 import pathlib, shutil, sys

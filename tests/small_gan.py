@@ -15,8 +15,8 @@ from dcgan.gan.state import GanState, build_state
 from dcgan.gan.step import gan_step
 from dcgan.gan.tracker import is_kept
 from dcgan.gan.training import train
+from support import CPU
 
-CPU = torch.device("cpu")
 END = 12
 """Steps of a run by `CONFIG` on `striped_images`: 100 images in batches of 16 are 6 steps an epoch."""
 CONFIG = GanConfig(

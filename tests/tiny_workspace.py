@@ -16,9 +16,9 @@ from dcgan.classifier.network import Classifier
 from dcgan.config.schema import Params
 from dcgan.data.dataset_file import save_dataset
 from dcgan.system.files import write_json
+from support import ROOT
 from tiny_data import tiny_arrays
 
-ROOT = Path(__file__).parents[1]
 TINY = {
     "data": {"name": "digits"},
     "model": {"latent_dim": 16, "generator_channels": 8, "discriminator_channels": 8},

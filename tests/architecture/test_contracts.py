@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from support import ROOT
+
 STAGES = sorted((ROOT / "pipeline").glob("*.py"))
 
 

@@ -8,7 +8,8 @@ import grimp
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[2]
+from support import ROOT
+
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 NEVER_LISTED = {"system", "checkpoints", "tracking", "cli"}
 """Rooms that change nothing of what a stage writes; neither does what only they reach."""

@@ -9,8 +9,8 @@ from dcgan.classifier.training import build_classifier_state, one_cycle, train_c
 from dcgan.config.schema import ClassifierConfig
 from dcgan.data.batches import to_images
 from dcgan.system.errors import BadDataError, DivergedError
+from support import CPU
 
-CPU = torch.device("cpu")
 CONFIG = ClassifierConfig(epochs=8, batch_size=20)
 
 

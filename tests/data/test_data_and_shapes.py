@@ -14,10 +14,10 @@ from dcgan.gan.networks import ARCHITECTURES
 from dcgan.gan.state import build_state
 from dcgan.gan.step import gan_step
 from dcgan.system.errors import UsageError
+from support import CPU
 from tiny_data import tiny_arrays
 from tiny_workspace import write_params
 
-CPU = torch.device("cpu")
 REFUSED = [("acgan", False), ("infogan", True), ("began", True)]
 """Architectures that are not, or not un-, conditional."""
 SHAPES = sorted(set(itertools.product(ARCHITECTURES, (True, False))) - set(REFUSED))

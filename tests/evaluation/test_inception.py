@@ -9,8 +9,7 @@ import torch
 
 from dcgan.evaluation.inception import load_inception, measure_fid
 from dcgan.system.errors import BadDataError
-
-CPU = torch.device("cpu")
+from support import CPU
 
 
 @pytest.fixture(scope="module")

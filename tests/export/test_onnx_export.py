@@ -24,8 +24,8 @@ from dcgan.gan.networks import build_generator
 from dcgan.inference.checksum import BLANK, KEY, add_checksum
 from dcgan.inference.generator import Generator
 from dcgan.system.errors import BadDataError
+from support import ROOT
 
-ROOT = Path(__file__).parents[2]
 ORIGIN = {"dataset": "mnist", "dataset_sha256": "d" * 64, "params_sha256": "e" * 64, "generator_sha256": "f" * 64}
 
 

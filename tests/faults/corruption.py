@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
-import torch
-
 from dcgan.checkpoints.folder import CheckpointFolder
 from dcgan.checkpoints.weights import load_weights, save_weights
 from dcgan.classifier.network import load_classifier
@@ -19,11 +17,11 @@ from dcgan.gan.state import build_state
 from dcgan.inference.model_file import read_model
 from dcgan.system.errors import BadDataError
 from dvc_workspace import in_shell, object_of, record
+from support import CPU
 from tiny_data import files_with_hashes, tiny_arrays, write_files
 from tiny_onnx import write_model
 from tiny_workspace import new_workspace
 
-CPU = torch.device("cpu")
 DATASET, CLASSIFIER = Path("data/dataset.safetensors"), Path("models/classifier.safetensors")
 GENERATOR, ONNX = Path("models/generator.safetensors"), Path("models/generator.onnx")
 

@@ -26,7 +26,6 @@ def packed(*numbers: int, magic: bytes = b"\0\0\x08\x03", body: bytes = PIXELS.t
 
 
 WHOLE = packed(*SHAPE)
-NOT_GZIP = (b"<html>", WHOLE[:1], WHOLE[:-1], WHOLE[:-8])
 
 
 @pytest.fixture

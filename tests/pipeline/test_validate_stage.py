@@ -14,11 +14,11 @@ from dcgan.config.workspace import DATA_DOCS, DATASET, RAW, VALIDATION
 from dcgan.data.dataset_file import load_dataset
 from dcgan.data.files.idx import read_idx, write_idx
 from dcgan.system.errors import BadDataError
+from support import ROOT
 
 # Great Expectations imports them.
 pytestmark = pytest.mark.filterwarnings("ignore:module 'sre_(constants|parse)' is deprecated:DeprecationWarning")
 
-ROOT = Path(__file__).parents[2]
 LABELS, IMAGES = RAW / "train-labels-idx1-ubyte.gz", RAW / "train-images-idx3-ubyte.gz"
 
 

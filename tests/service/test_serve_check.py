@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from running_service import Running
+from support import ROOT
 from tiny_onnx import write_model
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
-ROOT = Path(__file__).parents[2]
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 
 

@@ -12,7 +12,8 @@ import typer
 import dcgan
 from dcgan.config.params_file import load_params
 from dcgan.config.workspace import PARAMS
-from dcgan.system.errors import CannotCreateError, UsageError
+from dcgan.system.errors import UsageError
+from dcgan.system.files import storage_error
 
 CHECKOUT = Path(dcgan.__file__).parents[2]
 COPIED = ("dvc.yaml", ".dvcignore", ".gitignore")
@@ -39,7 +40,7 @@ def new_workspace(
 
     Raises:
         UsageError: the folder is not empty, `params` is not as it should be, or there is no checkout.
-        CannotCreateError: the folder cannot be written.
+        CannotCreateError, StorageError: the folder cannot be written.
     """
     if not (CHECKOUT / "dvc.yaml").is_file():
         raise UsageError(f"{CHECKOUT}: no dvc.yaml; `dcgan new` needs the repository, installed by `make setup`")
@@ -55,9 +56,7 @@ def new_workspace(
         for name in LINKED:
             (folder / name).symlink_to(CHECKOUT / name)
     except OSError as error:
-        raise CannotCreateError(
-            f"{folder}: cannot be written ({error.strerror}); check the folder and its rights"
-        ) from error
+        raise storage_error(error, folder) from error
     _init_repositories(folder)
     print(f"{folder}: a new workspace; `cd {folder}`, then `dvc repro`")
 
