@@ -3,7 +3,7 @@
 import dataclasses
 
 from dcgan.config.params_file import load_params
-from dcgan.config.workspace import CHECKPOINTS, PARAMS, REGISTRATION
+from dcgan.config.workspace import LOCK, PARAMS, REGISTRATION
 from dcgan.system.exit import run_stage
 from dcgan.system.files import write_json
 from dcgan.system.locks import exclusive
@@ -18,7 +18,7 @@ def main() -> None:
     """Register models/generator.onnx and decide on its alias by the gates; write reports/registration.json."""
     params = load_params(PARAMS)
     name = params.tracking.registered_model
-    with exclusive(CHECKPOINTS / "lock"):
+    with exclusive(LOCK):
         candidate, record = read_candidate(params), read_model(params)
         with open_store() as client:
             run_id, _ = sync_run(client, record, experiment=params.tracking.experiment)

@@ -24,7 +24,6 @@ from dcgan.tracking.live import track_training
 from dcgan.tracking.provenance import note_weights
 
 ROOMS = ("config", "data", "classifier", "gan")
-INPUTS = (workspace.DATASET, workspace.CLASSIFIER)
 
 
 def main() -> None:
@@ -38,8 +37,8 @@ def main() -> None:
     end = total_steps(config.train, steps_per_epoch=batches.steps_per_epoch)
     require_writable(workspace.MODELS, workspace.REPORTS, workspace.CHECKPOINTS)
 
-    with exclusive(workspace.CHECKPOINTS / "lock"), stop_on_signals() as stop:
-        fingerprint = fingerprint_of("train", config, INPUTS, rooms=ROOMS, device=device)
+    with exclusive(workspace.LOCK), stop_on_signals() as stop:
+        fingerprint = fingerprint_of("train", config, workspace.TRAINING_INPUTS, rooms=ROOMS, device=device)
         folder = CheckpointFolder(workspace.CHECKPOINTS, fingerprint)
         state = folder.restore(build_state(config, device=device))
         with track_training(folder.path, params=params, config=config, step=state.step, end=end) as tracker:

@@ -24,7 +24,7 @@ def main() -> None:
     config, device = params.classifier, prepare_device(params.train)
     dataset = load_dataset(workspace.DATASET, report_path=workspace.VALIDATION)
     require_writable(workspace.MODELS, workspace.CHECKPOINTS)
-    with exclusive(workspace.CHECKPOINTS / "lock"), stop_on_signals() as stop:
+    with exclusive(workspace.LOCK), stop_on_signals() as stop:
         inputs = [workspace.DATASET]
         fingerprint = fingerprint_of("train_classifier", config, inputs, rooms=ROOMS, device=device)
         folder = CheckpointFolder(workspace.CHECKPOINTS, fingerprint)

@@ -68,7 +68,7 @@ def test_an_interrupted_training_is_killed_in_mlflow_and_an_older_model_is_sent_
 
 def test_while_another_sends_from_this_workspace_it_is_75():
     tracked.write_training()
-    with exclusive(workspace.CHECKPOINTS / "lock"), pytest.raises(BusyError):
+    with exclusive(workspace.LOCK), pytest.raises(BusyError):
         sync_workspace()
     assert tracked.runs_in() == []
 

@@ -161,7 +161,7 @@ def test_only_a_clearly_better_model_takes_over(register, figures, expected):
 
 
 def test_without_mlflow_or_its_server_it_is_69_and_while_another_sends_75(register, monkeypatch):
-    with exclusive(workspace.CHECKPOINTS / "lock"), pytest.raises(BusyError):
+    with exclusive(workspace.LOCK), pytest.raises(BusyError):
         register()
     assert tracked.runs_in() == []
     with monkeypatch.context() as patch:

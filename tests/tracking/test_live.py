@@ -156,6 +156,16 @@ def test_importing_mlflow_and_creating_the_store_are_no_waiting_for_it(monkeypat
     assert capsys.readouterr().err == ""
 
 
+def test_a_training_that_is_stopped_waits_for_neither(monkeypatch):
+    released = threading.Event()
+    monkeypatch.setattr(live, "prepare", lambda _: released.wait(60))
+    started = time.monotonic()
+    with pytest.raises(Interrupted):
+        train(patience=0.3, error=Interrupted("stopped"))
+    assert time.monotonic() < started + 2
+    released.set()
+
+
 def test_a_server_that_comes_back_gets_everything_while_the_training_runs(monkeypatch, capsys):
     attempts = []
 

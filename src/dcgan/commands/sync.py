@@ -1,7 +1,7 @@
 """`dcgan sync`: MLflow gets what it lacks of this workspace, its registry included."""
 
 from dcgan.config.params_file import load_params
-from dcgan.config.workspace import CHECKPOINTS, GENERATOR, ONNX_GENERATOR, PARAMS
+from dcgan.config.workspace import GENERATOR, LOCK, ONNX_GENERATOR, PARAMS
 from dcgan.system.errors import BadDataError
 from dcgan.system.locks import exclusive
 from dcgan.system.redaction import redacted
@@ -22,7 +22,7 @@ def sync_workspace() -> None:
     """
     params = load_params(PARAMS)
     name = params.tracking.registered_model
-    with exclusive(CHECKPOINTS / "lock"):
+    with exclusive(LOCK):
         records = [*unfinished_trainings(), *([read_model(params)] if GENERATOR.is_file() else [])]
         if not records:
             raise BadDataError(f"{GENERATOR}: missing, so there is nothing to send; run `dvc repro train` first")

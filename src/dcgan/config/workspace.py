@@ -9,6 +9,7 @@ DATASET = Path("data/dataset.safetensors")
 
 MODELS = Path("models")
 CLASSIFIER = MODELS / "classifier.safetensors"
+TRAINING_INPUTS = (DATASET, CLASSIFIER)
 GENERATOR = MODELS / "generator.safetensors"
 DISCRIMINATOR = MODELS / "discriminator.safetensors"
 ONNX_GENERATOR = MODELS / "generator.onnx"
@@ -26,5 +27,7 @@ REGISTRATION = REPORTS / "registration.json"
 
 # Known to git's ignore list, not to DVC: unfinished trainings, and what differs from run to run.
 CHECKPOINTS = Path(".checkpoints")
+LOCK = CHECKPOINTS / "lock"
+"""Held by whoever trains or sends to MLflow; two at once would delete or repeat each other's work."""
 DATA_DOCS = REPORTS / "data_docs"
 TIMINGS = REPORTS / "timings.jsonl"

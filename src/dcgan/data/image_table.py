@@ -1,4 +1,4 @@
-"""A table with one row per image, for everything that judges data by its numbers."""
+"""A table with one row per image, of the quantities that the expectations bound."""
 
 import hashlib
 from collections.abc import Mapping

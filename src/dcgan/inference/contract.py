@@ -30,7 +30,7 @@ class Contract:
 
     @property
     def conditional(self) -> bool:
-        """Whether the generator is told which digit to draw."""
+        """Whether the generator takes labels."""
         return self.num_classes > 0
 
     @property

@@ -1,4 +1,4 @@
-"""What Prometheus is told."""
+"""The service's metrics for Prometheus."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 

@@ -19,8 +19,9 @@ from dcgan.tracking.record import Status, read_training
 from dcgan.tracking.store import open_store, prepare, tracking_uri
 from dcgan.tracking.sync import sync_run
 
-PATIENCE, INTERVAL = 7.0, 10.0
-"""Seconds that a training waits for MLflow at its end (a stop has to be over in ten), and between two syncs."""
+PATIENCE, STOP_PATIENCE, INTERVAL = 7.0, 5.0, 10.0
+"""Seconds that a training waits for MLflow at its end, that one which is stopped waits (a stop has to be over in ten,
+imports and all), and between two syncs."""
 LATER = "the training goes on without it; `dcgan sync` or the stage `register` sends what is missing"
 
 
@@ -50,7 +51,8 @@ class LiveSync:
     """Syncs the record of a running training every few seconds, and once more when the block ends, saying how.
 
     It never raises: the first failure prints a warning, and the next sync tries again. Importing MLflow and creating
-    a local store are work, not waiting, and do not count against `patience`.
+    a local store are work, not waiting, and do not count against `patience`; a training that is stopped waits for
+    neither longer than `STOP_PATIENCE`.
     """
 
     def __init__(self, folder: Path, *, experiment: str, patience: float = PATIENCE, interval: float = INTERVAL):
@@ -72,9 +74,11 @@ class LiveSync:
         is_killed = isinstance(error, Interrupted | KeyboardInterrupt)
         self._status = "FINISHED" if error is None else "KILLED" if is_killed else "FAILED"
         self._ending.set()
-        self._prepared.wait()
-        if not self._ended.wait(self._patience):
-            self._warn(f"MLflow is too slow: gave up after {self._patience:.0f} s")
+        patience = min(self._patience, STOP_PATIENCE) if is_killed else self._patience
+        if not is_killed:
+            self._prepared.wait()
+        if not self._ended.wait(patience):
+            self._warn(f"MLflow is too slow: gave up after {patience:.0f} s")
 
     def _run(self) -> None:
         with suppress(Exception):  # the sync meets it again, and tells

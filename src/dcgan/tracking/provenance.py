@@ -26,7 +26,6 @@ RUN = "run.json"
 TRAINING_ID, GENERATOR_SHA256 = "training_id", "generator_sha256"
 """The tags that a run is found by; the first one because a training that runs has no weights to be named by."""
 DATASET_SHA256, HISTORY_SHA256 = "dataset_sha256", "history_sha256"
-INPUTS = (workspace.DATASET, workspace.CLASSIFIER)
 Run = Mapping[str, Mapping[str, str]]
 """The `tags` and `params` of a run; neither the store's address, which may hold secrets, nor the run's id there."""
 
@@ -56,7 +55,7 @@ def describe_training(folder: Path, *, params: Params, config: GanConfig) -> Non
         TRAINING_ID: before["tags"][TRAINING_ID] if before else uuid.uuid4().hex,
         **_page_tags(params, name=folder.name, note=config.summary),
         **source_tags(REPOSITORY),
-        **input_tags(INPUTS),
+        **input_tags(workspace.TRAINING_INPUTS),
         **version_tags(),
         **machine_tags(device=config.train.device, threads=torch.get_num_threads()),
         "precision": config.train.precision,
@@ -88,7 +87,7 @@ def run_of_model(params: Params, sha256: str) -> Run:
     if run and run["tags"].get(GENERATOR_SHA256) == sha256:
         return run
     note = "Restored from DVC's cache: it was trained earlier, or on another machine."
-    inputs = input_tags(path for path in INPUTS if path.is_file())
+    inputs = input_tags(path for path in workspace.TRAINING_INPUTS if path.is_file())
     tags = {GENERATOR_SHA256: sha256, **_page_tags(params, name=sha256, note=note), **inputs}
     return {"tags": tags, "params": _as_text(params)}
 

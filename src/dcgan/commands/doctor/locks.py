@@ -10,7 +10,7 @@ from typing import Any
 
 from dcgan.commands.doctor.cache import LOCK, OID
 from dcgan.commands.doctor.finding import Finding, removing
-from dcgan.config.workspace import CHECKPOINTS
+from dcgan.config import workspace
 from dcgan.system.errors import BadDataError
 from dcgan.system.locks import holder_of
 from dcgan.system.signals import is_dvc
@@ -19,7 +19,7 @@ from dcgan.system.signals import is_dvc
 def running(repo: Any) -> list[str]:
     """The training and the commands of DVC that are at work in this folder."""
     temporary = Path(repo.tmp_dir)
-    found = {holder_of(CHECKPOINTS / "lock"): "training", holder_of(temporary / "lock"): "DVC"}
+    found = {holder_of(workspace.LOCK): "training", holder_of(temporary / "lock"): "DVC"}
     with contextlib.suppress(BadDataError):  # of which `examine_rwlock` tells
         found |= {str(pid): "DVC" for pid, is_at_work in _holders(temporary / "rwlock") if is_at_work}
     return [f"{name}, pid {pid}," for pid, name in found.items() if pid]

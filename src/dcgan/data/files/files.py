@@ -79,7 +79,7 @@ def download_files(
         name: any data set but `digits`, which no mirror has.
         folder: is created.
         mirrors: folders or base URLs, tried in order after the one in MNIST_MIRROR; None: torchvision's own.
-        report: is told in one line what happened to each file, and of each source that failed before another delivered.
+        report: gets a line for each file, and for each source that failed before another delivered.
 
     Raises:
         UsageError: MNIST_MIRROR is neither a folder nor a URL.
