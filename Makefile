@@ -43,7 +43,7 @@ repro: $(READY)  ## the whole pipeline on the data set of params.yaml; unchanged
 	dvc repro
 
 test: $(READY)  ## the test suite, on two processes
-	OMP_NUM_THREADS=1 pytest -m "not slow" --numprocesses 2 --dist loadfile
+	OMP_NUM_THREADS=1 pytest -m "not slow" --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 gpu-check: $(READY)  ## the tests that need a CUDA device; skipped without one
 	pytest -m gpu tests

@@ -11,6 +11,7 @@ from running_service import Running
 from service_client import Service
 from small_gan import CONFIG
 from small_gan import striped_images as new_striped_images
+from stage_server import StageServer
 from tiny_onnx import write_model
 
 
@@ -27,6 +28,13 @@ def model_config() -> ModelConfig:
 @pytest.fixture(scope="session")
 def striped_images() -> LabelledImages:
     return new_striped_images()
+
+
+@pytest.fixture(scope="session")
+def stages() -> Iterator[StageServer]:
+    """Runs stages and commands without waiting for their imports, and without MLflow."""
+    with StageServer() as server:
+        yield server
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
-"""Stage scripts as processes that start at once: forked from one that has imported what they import.
+"""Stage scripts and commands as processes that start at once: forked from one that has imported what they import.
 
 Importing PyTorch takes seconds, in which a fault would hit nothing of ours. A forked stage is a process of its own, in
 a session of its own: it is killed, stopped and waited for like any other. What it prints goes to files beside its
-folder, which may be a full disk.
+folder, which may be a full disk. Without `with_mlflow` it finds no MLflow, whose import takes longer than all others.
 
     server = StageServer()
     stage = server.start("train", folder)
@@ -19,12 +19,19 @@ import sys
 import traceback
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Self
 
 TESTS = Path(__file__).parent
 PIPELINE = TESTS.parent / "pipeline"
-PRELOADED = ("train", "train_classifier")
+STAGES = ("train", "train_classifier", "evaluate", "export")
+IMPORTED_LATE = (
+    "dcgan.commands.evaluate", "dcgan.commands.project", "matplotlib.pyplot", "onnxruntime", "onnxscript",
+    "sklearn.calibration", "sklearn.linear_model", "sklearn.metrics", "sklearn.pipeline", "torch._dynamo",
+    "torch.onnx._internal.exporter._compat",
+)  # fmt: skip
+"""What these stages, and commands, import within a function."""
 
 
 @dataclass
@@ -59,7 +66,7 @@ class RunningStage:
 
 
 class StageServer:
-    """Forks stages; `with_mlflow` imports MLflow beforehand, without it the stages find none."""
+    """Forks stages; `with_mlflow` imports MLflow beforehand."""
 
     def __init__(self, *, with_mlflow: bool = False) -> None:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
@@ -86,20 +93,21 @@ class StageServer:
         self._process.stdin.flush()
         return int(self._process.stdout.readline())
 
-    def start(self, stage: str, folder: Path, *, planted: str = "") -> RunningStage:
-        """Start a stage script in `folder`; `planted` is code that runs in its process first."""
-        return RunningStage(self, self.ask({"stage": stage, "folder": str(folder), "planted": planted}), folder)
+    def start(self, name: str, folder: Path, *arguments: object, planted: str = "") -> RunningStage:
+        """Start a stage, a script or `dcgan` in `folder`; `planted` is code that runs in its process first."""
+        argv = [name, *map(str, arguments)]
+        return RunningStage(self, self.ask({"argv": argv, "folder": str(folder), "planted": planted}), folder)
 
-    def run(self, stage: str, folder: Path, *, planted: str = "") -> Ended:
-        """Run a stage script in `folder` to its end."""
-        return self.start(stage, folder, planted=planted).wait()
+    def run(self, name: str, folder: Path, *arguments: object, planted: str = "") -> Ended:
+        """Run it to its end."""
+        return self.start(name, folder, *arguments, planted=planted).wait()
 
 
 def _serve(*, with_mlflow: bool) -> None:
-    for stage in PRELOADED:
+    for stage in STAGES:
         runpy.run_path(str(PIPELINE / f"{stage}.py"), run_name="preloaded")
-    import matplotlib.pyplot  # noqa: F401 imported late by the figures
-
+    for module in IMPORTED_LATE:
+        import_module(module)
     if with_mlflow:
         import mlflow
         import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
@@ -114,8 +122,8 @@ def _serve(*, with_mlflow: bool) -> None:
         print(answer, flush=True)
 
 
-def _run(stage: str, folder: str, planted: str) -> None:
-    """Be the stage, and never return."""
+def _run(argv: list[str], folder: str, planted: str) -> None:
+    """Be the stage or command, and never return."""
     code = 1
     try:
         os.setsid()
@@ -124,9 +132,14 @@ def _run(stage: str, folder: str, planted: str) -> None:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         for number, name in ((1, "stdout"), (2, "stderr")):
             os.dup2(os.open(f"{folder}.{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), number)
-        sys.argv = [stage]
+        sys.argv = argv
         exec(planted, {})
-        runpy.run_path(str(PIPELINE / f"{stage}.py"), run_name="__main__")
+        if argv[0] == "dcgan":
+            runpy.run_module("dcgan.cli", run_name="__main__")
+        else:
+            script = Path(argv[0]) if argv[0].endswith(".py") else PIPELINE / f"{argv[0]}.py"
+            sys.path.insert(0, str(script.parent))
+            runpy.run_path(str(script), run_name="__main__")
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:

@@ -1,8 +1,8 @@
 """`dcgan project`, as typed, in a workspace with a generator that has learnt nothing."""
 
 import json
-import subprocess
-import sys
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from dcgan.data.batches import to_pixels
 from dcgan.gan.inversion import project
 from dcgan.gan.networks import build_generator
 from dcgan.gan.sampling import sample_from_seed
+from stage_server import Ended
 from tiny_workspace import new_workspace
 
 
@@ -34,9 +35,10 @@ def workspace(tmp_path):
     return folder
 
 
-def dcgan(folder, *arguments):
-    command = [sys.executable, "-c", "from dcgan.cli import main; main()", "project", *map(str, arguments)]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+@pytest.fixture
+def run(stages, workspace) -> Callable[..., Ended]:
+    """Runs the command in that workspace."""
+    return partial(stages.run, "dcgan", workspace, "project")
 
 
 def size_of(path):
@@ -44,10 +46,10 @@ def size_of(path):
         return picture.size
 
 
-def test_a_folder_of_pictures_leaves_latents_figures_and_pictures_in_place_of_earlier_ones(workspace):
+def test_a_folder_of_pictures_leaves_latents_figures_and_pictures_in_place_of_earlier_ones(run, workspace):
     (workspace / "found").mkdir()
     (workspace / "found/interpolation.png").write_bytes(b"of another pair")
-    done = dcgan(workspace, "--image", "pictures", "--out", "found", "--steps", 60, "--restarts", 1)
+    done = run("--image", "pictures", "--out", "found", "--steps", 60, "--restarts", 1)
     assert done.returncode == 0, done.stderr
     found = workspace / "found"
     rows = json.loads((found / "projections.json").read_text())["projections"]
@@ -62,9 +64,9 @@ def test_a_folder_of_pictures_leaves_latents_figures_and_pictures_in_place_of_ea
     assert not (found / "interpolation.png").exists()
 
 
-def test_two_pictures_have_an_interpolation_between_them(workspace):
+def test_two_pictures_have_an_interpolation_between_them(run, workspace):
     pictures = ("--image", "pictures/0.png", "--image", "pictures/1.png")
-    done = dcgan(workspace, *pictures, "--out", "found", "--steps", 5, "--restarts", 1, "--digit", 4, "--digit", 5)
+    done = run(*pictures, "--out", "found", "--steps", 5, "--restarts", 1, "--digit", 4, "--digit", 5)
     assert done.returncode == 0, done.stderr
     assert size_of(workspace / "found/interpolation.png") == (3 * (12 * 30 + 2), 3 * (30 + 2))
 
@@ -84,8 +86,8 @@ def test_an_interpolation_begins_and_ends_at_the_images_found(workspace):
         assert np.abs(cell.astype(int) - drawn.astype(int)).max() <= 1
 
 
-def test_a_folder_that_cannot_be_created_is_told_before_the_search(workspace):
-    done = dcgan(workspace, "--image", "pictures", "--out", "params.yaml")
+def test_a_folder_that_cannot_be_created_is_told_before_the_search(run, workspace):
+    done = run("--image", "pictures", "--out", "params.yaml")
     assert done.returncode == 73
     assert "params.yaml" in done.stderr
     assert "PSNR" not in done.stdout
@@ -113,14 +115,14 @@ def test_a_picture_in_greys_is_read_whatever_its_mode(tmp_path):
         (["--image", "pictures", "--digit", 11], 64, "11"),
     ],
 )
-def test_mistakes_are_told_in_one_line_and_leave_nothing(workspace, arguments, exit_code, message):
+def test_mistakes_are_told_in_one_line_and_leave_nothing(run, workspace, arguments, exit_code, message):
     (workspace / "empty").mkdir()
     Image.new("L", (30, 28)).save(workspace / "wide.png")
     Image.new("RGB", (28, 28), (200, 10, 10)).save(workspace / "colour.png")
     Image.new("RGB", (28, 28), (200, 10, 10)).quantize().save(workspace / "colours.png")
     Image.new("LA", (28, 28)).save(workspace / "clear.png")
     (workspace / "text.png").write_text("no picture")
-    done = dcgan(workspace, *arguments, "--out", "found")
+    done = run(*arguments, "--out", "found")
     assert done.returncode == exit_code, done.stderr
     assert message in done.stderr
     assert done.stderr.count("\n") == 1

@@ -1,8 +1,5 @@
 """The zoo and the ablation: what they list, and a run of each on a tiny workspace."""
 
-import subprocess
-import sys
-
 import pytest
 import yaml
 
@@ -11,14 +8,16 @@ from dcgan.config.schema import Params, flatten
 from dcgan.system.errors import DcganError
 from support import ROOT
 from sweep import load_sweep, params_of, read_rows, run_sweep
-from tiny_workspace import new_workspace, stage_environment
+from tiny_workspace import new_workspace
 from zoo import page
 
 EXPERIMENTS = ROOT / "experiments"
 ABLATION, ZOO = (load_sweep(EXPERIMENTS / f"{name}.yaml", None) for name in ("ablation", "zoo"))
 SMALL = {
     "data.name": "digits",
+    "classifier.batch_size": 10,
     "evaluate.num_samples": 100,
+    "evaluate.num_seeds": 1,
     "model.latent_dim": 16,
     "model.generator_channels": 8,
     "model.discriminator_channels": 8,
@@ -72,15 +71,8 @@ def workspace(tmp_path):
     return tmp_path
 
 
-def run(name, folder, *variants) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, f"experiments/{name}.py", *variants]
-    return subprocess.run(
-        command, cwd=folder, env=stage_environment(folder), capture_output=True, text=True, check=False
-    )
-
-
-def test_the_ablation_adds_a_row_for_each_variant_that_its_table_lacks(workspace, monkeypatch):
-    done = run("ablation", workspace, "small")
+def test_the_ablation_adds_a_row_for_each_variant_that_its_table_lacks(stages, workspace, monkeypatch):
+    done = stages.run("experiments/ablation.py", workspace, "small")
     assert done.returncode == 0, done.stderr
     results = workspace / "experiments/ablation.csv"
     (row,) = read_rows(results)
@@ -95,8 +87,8 @@ def test_the_ablation_adds_a_row_for_each_variant_that_its_table_lacks(workspace
     assert results.read_bytes() == before
 
 
-def test_the_zoo_writes_its_page_and_records_what_diverges_without_figures(workspace):
-    done = run("zoo", workspace)
+def test_the_zoo_writes_its_page_and_records_what_diverges_without_figures(stages, workspace):
+    done = stages.run("experiments/zoo.py", workspace)
     assert done.returncode == 0, done.stderr
     rows = {row["variant"]: row for row in read_rows(workspace / "experiments/zoo.csv")}
     assert rows["small"]["fcd"]

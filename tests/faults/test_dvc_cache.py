@@ -8,7 +8,7 @@ from dcgan.checkpoints.weights import save_weights
 from dcgan.config.params_file import load_params
 from dcgan.config.workspace import CHECKPOINTS, CLASSIFIER, DATASET, GENERATOR
 from dcgan.gan.networks import build_generator
-from tiny_workspace import new_workspace, run_stage, weights_in
+from tiny_workspace import new_workspace, weights_in
 
 slow = pytest.mark.slow
 
@@ -23,13 +23,13 @@ slow = pytest.mark.slow
         pytest.param(DATASET, "evaluate", marks=slow),
     ],
 )
-def test_no_stage_reads_what_dvc_restored_damaged(tmp_path, out, stage):
+def test_no_stage_reads_what_dvc_restored_damaged(stages, tmp_path, out, stage):
     folder = new_workspace(tmp_path)
     with torch.random.fork_rng():
         save_weights(folder / "models", generator=build_generator(load_params(folder / "params.yaml").model))
     flip_bit(folder / out, -1)
     before = weights_in(folder)
-    done = run_stage(stage, folder, absent=["mlflow"])
+    done = stages.run(stage, folder)
     assert done.returncode == 65, done.stderr
     assert done.stderr.startswith(f"error: {out}: ")
     assert done.stderr.count("\n") == 1

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,10 @@ from dcgan.commands.evaluate import sampler_from
 from dcgan.config import workspace as files
 from dcgan.evaluation.samples import generate_samples
 from dcgan.inference.generator import Generator
+from stage_server import Ended
 from tiny_onnx import FOREIGN, LATENT_DIM, build_model, write_model
-from tiny_workspace import new_workspace, run_stage, stage_environment, write_params
+from tiny_workspace import new_workspace, write_params
 
-ABSENT = ["mlflow"]
 TRAINING = {"epochs": 5, "max_steps": 20, "report_every": 10}
 HISTORY = [{"step": 10, "discriminator/loss": 1.0}, {"step": 12, "train/quick_fcd": 3.0, "train/quick_fcd_floor": 0.1}]
 PICTURES = {
@@ -27,7 +28,7 @@ TABLES = {"calibration", "confusion", "quick_fcd", "roc", "training"}
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory) -> Path:
+def trained(stages, tmp_path_factory) -> Path:
     """A workspace in which everything up to `export` has run."""
     workspace = new_workspace(tmp_path_factory.mktemp("trained"), train=TRAINING)
     for stage in ("train_classifier", "train", "evaluate", "export"):
@@ -35,9 +36,15 @@ def trained(tmp_path_factory) -> Path:
             history = workspace / files.HISTORY
             history.parent.mkdir(parents=True, exist_ok=True)
             history.write_text("".join(f"{json.dumps(row)}\n" for row in HISTORY))
-        done = run_stage(stage, workspace, absent=ABSENT)
+        done = stages.run(stage, workspace)
         assert done.returncode == 0, done.stderr
     return workspace
+
+
+@pytest.fixture
+def evaluate(stages) -> Callable[..., Ended]:
+    """Runs the command in a folder."""
+    return lambda folder, *arguments: stages.run("dcgan", folder, "evaluate", *arguments)
 
 
 @pytest.fixture
@@ -46,13 +53,7 @@ def workspace(trained, tmp_path) -> Path:
     return Path(shutil.copytree(trained, tmp_path / "copy"))
 
 
-def evaluate(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "dcgan.cli", "evaluate", *map(str, arguments)]
-    environment = stage_environment(folder)
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-
-
-def assert_refused(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
+def assert_refused(done: Ended | subprocess.CompletedProcess[str], code: int, *words: str) -> None:
     assert done.returncode == code, done.stderr
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert all(word in line for word in words), line
@@ -75,8 +76,8 @@ def test_the_stage_writes_report_headlines_and_figures(trained):
     assert (names_in(trained, ".png"), names_in(trained, ".csv")) == (PICTURES, TABLES)
 
 
-def test_equal_inputs_give_equal_bytes_and_progress_is_on_stderr(trained, workspace):
-    done = run_stage("evaluate", workspace, absent=ABSENT)
+def test_equal_inputs_give_equal_bytes_and_progress_is_on_stderr(stages, trained, workspace):
+    done = stages.run("evaluate", workspace)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("evaluate: ") > 5
     assert done.stdout.count("\n") == 1
@@ -85,9 +86,9 @@ def test_equal_inputs_give_equal_bytes_and_progress_is_on_stderr(trained, worksp
             assert path.read_bytes() == (workspace / path.relative_to(trained)).read_bytes(), path
 
 
-def test_a_loss_without_probabilities_has_no_calibration_and_no_stale_picture_of_it(workspace):
+def test_a_loss_without_probabilities_has_no_calibration_and_no_stale_picture_of_it(stages, workspace):
     write_params(workspace, train=TRAINING, loss={"name": "relativistic"})
-    done = run_stage("evaluate", workspace, absent=ABSENT)
+    done = stages.run("evaluate", workspace)
     assert done.returncode == 0, done.stderr
     discriminator = json.loads((workspace / files.EVALUATION).read_text())["discriminator"]
     assert [discriminator[name] for name in ("accuracy", "calibration_error", "brier_score")] == [None] * 3
@@ -95,7 +96,7 @@ def test_a_loss_without_probabilities_has_no_calibration_and_no_stale_picture_of
     assert (workspace / files.EVALUATION_FIGURES / "calibration.csv").read_text() == "confidence,share_real\n"
 
 
-def test_the_exported_file_is_measured_as_its_network_was_without_its_training(trained, workspace):
+def test_the_exported_file_is_measured_as_its_network_was_without_its_training(evaluate, trained, workspace):
     """The same latents through ONNX Runtime: rounding moves a grey level here and there, and nothing else."""
     for name in (files.GENERATOR, files.DISCRIMINATOR, files.HISTORY):
         (workspace / name).unlink()
@@ -117,26 +118,26 @@ def test_a_generator_from_elsewhere_is_sampled(tmp_path):
     assert samples.labels.tolist() == list(range(10)) * 10
 
 
-def test_a_model_of_another_shape_is_refused(workspace):
+def test_a_model_of_another_shape_is_refused(evaluate, workspace):
     other = workspace / "other.onnx"
     write_model(other, build_model(names=("noise", "labels", "images", "pixels")))
     assert_refused(evaluate(workspace, "--model", other), 65, "other.onnx", "noise")
 
 
-def test_a_constant_model_is_refused(workspace):
+def test_a_constant_model_is_refused(evaluate, workspace):
     constant = workspace / "constant.onnx"
     weight = np.zeros((LATENT_DIM, 784), np.float32)
     write_model(constant, build_model(conditional=False, weight=weight, num_classes="0"))
     assert_refused(evaluate(workspace, "--model", constant), 65, "constant.onnx", "same image 100 times")
 
 
-def test_a_damaged_classifier_is_refused(workspace):
+def test_a_damaged_classifier_is_refused(evaluate, workspace):
     classifier = workspace / files.CLASSIFIER
     classifier.write_bytes(classifier.read_bytes()[:-5])
     assert_refused(evaluate(workspace), 65, "classifier.safetensors", "dvc repro --force train_classifier")
 
 
-def test_an_error_in_reading_names_the_file_that_was_read(workspace):
+def test_an_error_in_reading_names_the_file_that_was_read(evaluate, workspace):
     (workspace / "params.yaml").unlink()
     (workspace / "params.yaml").mkdir()
     done = evaluate(workspace, "--out", "found.json")
@@ -146,13 +147,13 @@ def test_an_error_in_reading_names_the_file_that_was_read(workspace):
 
 
 @pytest.mark.parametrize("out", ["reports", "params.yaml/found.json"])
-def test_an_output_that_cannot_be_written_is_refused_before_the_work(trained, out):
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(evaluate, trained, out):
     done = evaluate(trained, "--out", out)
     assert_refused(done, 73, out.partition("/")[0])
     assert "evaluate: " not in done.stderr
 
 
-def test_outside_a_workspace_it_says_so(trained, tmp_path):
+def test_outside_a_workspace_it_says_so(evaluate, trained, tmp_path):
     done = evaluate(tmp_path, "--model", trained / files.ONNX_GENERATOR)
     assert_refused(done, 64, "params.yaml: missing")
 
@@ -165,9 +166,9 @@ def test_outside_a_workspace_it_says_so(trained, tmp_path):
         ({"evaluate": {"inception_weights": "nowhere.pth"}}, 65, ["nowhere.pth: missing"]),
     ],
 )
-def test_parameters_that_do_not_fit_are_refused_before_the_work(workspace, changes, code, words):
+def test_parameters_that_do_not_fit_are_refused_before_the_work(stages, workspace, changes, code, words):
     write_params(workspace, train=TRAINING, **changes)
-    done = run_stage("evaluate", workspace, absent=ABSENT)
+    done = stages.run("evaluate", workspace)
     assert_refused(done, code, *words)
     assert "evaluate: samples" not in done.stderr
 

@@ -2,45 +2,41 @@
 
 import json
 import signal
-import subprocess
 import time
 
 import pytest
 
 from dcgan.system.locks import exclusive
-from tiny_workspace import new_workspace, run_stage, stage_command, stage_environment, weights_in
+from stage_server import RunningStage, StageServer
+from tiny_workspace import new_workspace, weights_in
 
-LONG = {"epochs": 500, "batch_size": 16, "checkpoint_every": 10, "report_every": 10, "max_steps": 5000}
+LONG = {
+    "epochs": 500,
+    "batch_size": 16,
+    "checkpoint_every": 10,
+    "report_every": 10,
+    "evaluate_every": 100,
+    "max_steps": 5000,
+}
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(stages, tmp_path_factory):
     workspace = new_workspace(tmp_path_factory.mktemp("trained"))
-    done = train_in(workspace)
+    done = stages.run("train", workspace)
     assert done.returncode == 0, done.stderr
     return workspace
 
 
-def train_in(workspace) -> subprocess.CompletedProcess[str]:
-    """A training to its end, without MLflow, whose import takes longer."""
-    return run_stage("train", workspace, absent=["mlflow"])
-
-
-def start_training(workspace) -> subprocess.Popen:
+def start_training(stages: StageServer, workspace) -> RunningStage:
     """A long training that has saved at least one checkpoint."""
-    process = subprocess.Popen(
-        stage_command("train", absent=["mlflow"]),
-        cwd=workspace,
-        env=stage_environment(workspace),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    training = stages.start("train", workspace)
     deadline = time.monotonic() + 60
     while not list(workspace.glob(".checkpoints/*/step-*.safetensors")):
-        assert process.poll() is None, process.stderr.read()
+        assert not training.has_ended(), training.wait()
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    return process
+    return training
 
 
 def test_it_leaves_what_dvc_yaml_declares_and_no_checkpoints(trained):
@@ -54,23 +50,23 @@ def test_it_leaves_what_dvc_yaml_declares_and_no_checkpoints(trained):
     assert [row["step"] for row in history if "train/quick_fcd" in row] == [0, 12, 24]
 
 
-def test_equal_params_give_equal_bytes_in_another_folder(trained, tmp_path):
+def test_equal_params_give_equal_bytes_in_another_folder(stages, trained, tmp_path):
     workspace = new_workspace(tmp_path)
-    assert train_in(workspace).returncode == 0
+    assert stages.run("train", workspace).returncode == 0
     assert weights_in(workspace) == weights_in(trained)
 
 
-def test_a_killed_training_goes_on_to_the_same_bytes(tmp_path):
+def test_a_killed_training_goes_on_to_the_same_bytes(stages, tmp_path):
     straight, killed = tmp_path / "straight", tmp_path / "killed"
     sections = {"train": LONG | {"max_steps": 200}}
     for workspace in (straight, killed):
         workspace.mkdir()
         new_workspace(workspace, **sections)
-    assert train_in(straight).returncode == 0
-    process = start_training(killed)
-    process.kill()
-    process.communicate()
-    done = train_in(killed)
+    assert stages.run("train", straight).returncode == 0
+    training = start_training(stages, killed)
+    training.kill()
+    assert training.wait().returncode == -signal.SIGKILL
+    done = stages.run("train", killed)
     assert done.returncode == 0, done.stderr
     assert "going on after step" in done.stdout
     assert weights_in(killed) == weights_in(straight)
@@ -82,23 +78,23 @@ def test_a_killed_training_goes_on_to_the_same_bytes(tmp_path):
 
 
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_polite_stop_saves_and_says_how_to_go_on(tmp_path, number, exit_code):
+def test_a_polite_stop_saves_and_says_how_to_go_on(stages, tmp_path, number, exit_code):
     workspace = new_workspace(tmp_path, train=LONG)
-    process = start_training(workspace)
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=20)
-    assert process.returncode == exit_code
-    assert "error: train: stopped and saved after step" in errors
-    assert "Traceback" not in errors
-    step = int(errors.partition("after step ")[2].split()[0])
+    training = start_training(stages, workspace)
+    training.kill(number)
+    done = training.wait()
+    assert done.returncode == exit_code
+    assert "error: train: stopped and saved after step" in done.stderr
+    assert "Traceback" not in done.stderr
+    step = int(done.stderr.partition("after step ")[2].split()[0])
     assert list(workspace.glob(f".checkpoints/*/step-{step:08d}.safetensors"))
     assert not (workspace / "models/generator.safetensors").exists()
 
 
-def test_a_second_trainer_is_told_who_is_at_work(tmp_path):
+def test_a_second_trainer_is_told_who_is_at_work(stages, tmp_path):
     workspace = new_workspace(tmp_path)
     with exclusive(workspace / ".checkpoints/lock"):
-        done = train_in(workspace)
+        done = stages.run("train", workspace)
     assert done.returncode == 75
     assert "locked by pid" in done.stderr
     assert not (workspace / "reports/run.json").exists()
@@ -119,21 +115,21 @@ def test_a_second_trainer_is_told_who_is_at_work(tmp_path):
         ({"train": {"stop_when": {"metric": "train/quick_fcd"}}}, 64, "missing parameter train.stop_when.below"),
     ],
 )
-def test_a_users_mistake_is_one_line_with_its_exit_code(tmp_path, sections, exit_code, message):
-    done = train_in(new_workspace(tmp_path, **sections))
+def test_a_users_mistake_is_one_line_with_its_exit_code(stages, tmp_path, sections, exit_code, message):
+    done = stages.run("train", new_workspace(tmp_path, **sections))
     assert done.returncode == exit_code, done.stderr
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "models/generator.safetensors").exists()
 
 
-def test_what_is_kept_is_the_last_or_the_best_as_asked(tmp_path):
+def test_what_is_kept_is_the_last_or_the_best_as_asked(stages, tmp_path):
     """At such a rate the samples get worse again."""
     kept = {}
     for keep in ("last", "best"):
         (tmp_path / keep).mkdir()
         workspace = new_workspace(tmp_path / keep, train={"keep": keep, "epochs": 6, "generator_learning_rate": 2.0})
-        assert train_in(workspace).returncode == 0
+        assert stages.run("train", workspace).returncode == 0
         kept[keep] = weights_in(workspace)["generator.safetensors"]
         history = [json.loads(line) for line in (workspace / "reports/training/history.jsonl").read_text().splitlines()]
     judged = {row["step"]: row["train/quick_fcd"] for row in history if "train/quick_fcd" in row}
@@ -142,20 +138,20 @@ def test_what_is_kept_is_the_last_or_the_best_as_asked(tmp_path):
     assert kept["last"] != kept["best"]
 
 
-def test_a_missing_classifier_is_told_with_the_stage_that_makes_it(tmp_path):
+def test_a_missing_classifier_is_told_with_the_stage_that_makes_it(stages, tmp_path):
     workspace = new_workspace(tmp_path)
     (workspace / "models/classifier.safetensors").unlink()
-    done = train_in(workspace)
+    done = stages.run("train", workspace)
     assert done.returncode == 65
     assert "dvc repro train_classifier" in done.stderr
 
 
-def test_a_changed_data_set_is_never_trained_on(tmp_path):
+def test_a_changed_data_set_is_never_trained_on(stages, tmp_path):
     workspace = new_workspace(tmp_path)
     path = workspace / "data/dataset.safetensors"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    done = train_in(workspace)
+    done = stages.run("train", workspace)
     assert done.returncode == 65
     assert "data/dataset.safetensors: damaged" in done.stderr
