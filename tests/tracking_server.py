@@ -50,7 +50,7 @@ class TrackingServer:
                 stderr=log,
                 start_new_session=True,
             )
-        wait_for_answer(f"{self.url}/health", self._process)
+        self._wait_for_answer()
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to all its processes; returns when the kill is over."""
@@ -65,32 +65,31 @@ class TrackingServer:
         if self._process is not None:
             self.send(signal.SIGKILL)
 
-
-def wait_for_answer(url: str, process: subprocess.Popen[bytes]) -> None:
-    """Wait until a server that was just started answers."""
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            urllib.request.urlopen(url, timeout=5).close()
-            return
-        except OSError:
-            assert process.poll() is None, f"{url}: the server has ended"
-            assert time.monotonic() < deadline, f"{url}: no answer"
-            time.sleep(0.2)
+    def _wait_for_answer(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                urllib.request.urlopen(f"{self.url}/health", timeout=5).close()
+                return
+            except OSError:
+                assert self._process.poll() is None, "the server has ended"
+                assert time.monotonic() < deadline, "the server does not answer"
+                time.sleep(0.2)
 
 
 class Proxy(ThreadingHTTPServer):
-    """Hands requests on to a server; with a `status`, answers them so itself.
-
-    The answers to requests whose path holds `slow`, all if it is empty, come after `delay` seconds.
-    """
+    """Hands requests on to a server, or behaves worse."""
 
     daemon_threads = True
 
     def __init__(self, port: int) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.url, self.behind = f"http://127.0.0.1:{self.server_port}", port
-        self.delay, self.slow, self.status = 0.0, "", None
+        self.behave()
+
+    def behave(self, *, status: int | None = None, delay: float = 0.0, slow: str = "") -> None:
+        """With a `status`, answer all requests with half a page; let those wait whose path holds `slow`."""
+        self.status, self.delay, self.slow = status, delay, slow
 
     def handle_error(self, *_: object) -> None:
         """Say nothing of clients that went away."""
@@ -103,7 +102,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         time.sleep(self.server.delay if self.server.slow in self.path else 0)
-        status, headers, content = self.server.status, {}, b""
+        status, headers, content = self.server.status, {"Retry-After": "3600"}, b"<html>"
         if status is None:
             behind = http.client.HTTPConnection("127.0.0.1", self.server.behind, timeout=60)
             with contextlib.closing(behind):
