@@ -15,9 +15,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from tracking_store import empty_store
+from tracking_store import empty_store, wait_for
 
-START_SECONDS = 120
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host"}
 
 
@@ -50,7 +49,7 @@ class TrackingServer:
                 stderr=log,
                 start_new_session=True,
             )
-        self._wait_for_answer()
+        wait_for(self._answers)
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to all its processes; returns when the kill is over."""
@@ -65,16 +64,12 @@ class TrackingServer:
         if self._process is not None:
             self.send(signal.SIGKILL)
 
-    def _wait_for_answer(self) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                urllib.request.urlopen(f"{self.url}/health", timeout=5).close()
-                return
-            except OSError:
-                assert self._process.poll() is None, "the server has ended"
-                assert time.monotonic() < deadline, "the server does not answer"
-                time.sleep(0.2)
+    def _answers(self) -> bool:
+        assert self._process.poll() is None, "the server has ended"
+        with contextlib.suppress(OSError):
+            urllib.request.urlopen(f"{self.url}/health", timeout=5).close()
+            return True
+        return False
 
 
 class Proxy(ThreadingHTTPServer):

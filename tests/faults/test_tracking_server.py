@@ -38,10 +38,8 @@ def timed(function):
     def wrapper(*arguments):
         global waited
         waited -= time.monotonic()
-        try:
-            return function(*arguments)
-        finally:
-            waited += time.monotonic()
+        function(*arguments)
+        waited += time.monotonic()
     return wrapper
 
 def rest(self, pixels, *, step):

@@ -99,10 +99,17 @@ def test_a_store_that_cannot_be_used_is_given_up_at_once(tmp_path, monkeypatch, 
         assert_completed_later()
 
 
-def test_a_sync_that_does_not_end_is_waited_for_until_patience_ends_and_no_longer(monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("hanging", "error"),
+    [("sync_run", None), ("sync_run", Interrupted("stopped")), ("prepare", Interrupted("stopped"))],
+)
+def test_what_does_not_end_is_waited_for_until_patience_ends_and_no_longer(monkeypatch, capsys, hanging, error):
     released = threading.Event()
-    monkeypatch.setattr(live, "sync_run", lambda *_, **__: released.wait(60))
-    assert 0.3 <= train(patience=0.3) < 2
+    monkeypatch.setattr(live, hanging, lambda *_, **__: released.wait(60))
+    started = time.monotonic()
+    with pytest.raises(Interrupted) if error else nullcontext():
+        train(patience=0.3, error=error)
+    assert 0.3 <= time.monotonic() - started < 2
     released.set()
     assert "too slow" in the_warning(capsys)
 
@@ -113,16 +120,6 @@ def test_importing_mlflow_and_creating_the_store_are_no_waiting_for_it(monkeypat
     monkeypatch.setattr(live, "sync_run", lambda *_, **__: None)
     assert train(patience=1.2) > 1.4
     assert capsys.readouterr().err == ""
-
-
-def test_a_training_that_is_stopped_waits_for_neither(monkeypatch):
-    released = threading.Event()
-    monkeypatch.setattr(live, "prepare", lambda _: released.wait(60))
-    started = time.monotonic()
-    with pytest.raises(Interrupted):
-        train(patience=0.3, error=Interrupted("stopped"))
-    assert time.monotonic() < started + 2
-    released.set()
 
 
 def test_a_server_that_comes_back_gets_everything_while_the_training_runs(monkeypatch, capsys):
