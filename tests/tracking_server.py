@@ -10,11 +10,11 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Self
 
+from tiny_workspace import stage_environment
 from tracking_store import empty_store, wait_for
 
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host"}
@@ -39,12 +39,12 @@ class TrackingServer:
             *("--backend-store-uri", f"sqlite:///{self._folder / 'mlflow.db'}"),
             *("--artifacts-destination", str(self._folder / "artifacts")),
         ]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+        options = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
         with (self._folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
                 command,
                 cwd=self._folder,
-                env=environment | {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+                env=stage_environment(self._folder) | options,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -73,7 +73,7 @@ class TrackingServer:
 
 
 class Proxy(ThreadingHTTPServer):
-    """Hands requests on to a server, or behaves worse."""
+    """Hands requests on to the server on `port` while its block lasts, or behaves worse."""
 
     daemon_threads = True
 
@@ -82,8 +82,16 @@ class Proxy(ThreadingHTTPServer):
         self.url, self.behind = f"http://127.0.0.1:{self.server_port}", port
         self.behave()
 
+    def __enter__(self) -> Self:
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self.server_close()
+
     def behave(self, *, status: int | None = None, delay: float = 0.0, slow: str = "") -> None:
-        """With a `status`, answer all requests with half a page; let those wait whose path holds `slow`."""
+        """Answer with a `status` and half a page; wait `delay` seconds where the path holds `slow`, all if it is empty."""
         self.status, self.delay, self.slow = status, delay, slow
 
     def handle_error(self, *_: object) -> None:
@@ -118,12 +126,3 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _passed_on(headers: object) -> dict[str, str]:
     return {name: value for name, value in headers if name.lower() not in HOP_BY_HOP}
-
-
-@contextmanager
-def proxy_for(port: int) -> Iterator[Proxy]:
-    """A proxy before the server on `port`, at work while the block lasts."""
-    with Proxy(port) as proxy:
-        threading.Thread(target=proxy.serve_forever, daemon=True).start()
-        yield proxy
-        proxy.shutdown()

@@ -1,6 +1,5 @@
 """Processes that find no MLflow store yet, many at once or one after another that was killed while it created it."""
 
-import os
 import sqlite3
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from dcgan.tracking import store
+from tiny_workspace import stage_environment
 
 KILLS = 50
 PREAMBLE = """
@@ -67,11 +67,10 @@ print(killed, broken)
 
 def run_script(script: str, folder: Path, *arguments: int) -> subprocess.CompletedProcess[str]:
     """Run it in `folder`."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
     return subprocess.run(
         [sys.executable, "-c", PREAMBLE + script, *map(str, arguments)],
         cwd=folder,
-        env=inherited | store.SETTINGS,
+        env=stage_environment(folder) | store.SETTINGS,
         capture_output=True,
         text=True,
         check=False,

@@ -19,7 +19,7 @@ from dcgan.config import workspace as files
 from dcgan.system.files import sha256_of
 from dcgan.tracking.store import tracking_uri
 from tiny_workspace import new_workspace, run_stage, stage_command, stage_environment, weights_in, write_params
-from tracking_server import Proxy, TrackingServer, proxy_for
+from tracking_server import Proxy, TrackingServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -148,7 +148,7 @@ def test_whatever_the_server_does_the_training_is_as_without_it_and_its_run_is_c
     weights, workspace, server, monkeypatch, fault
 ):
     before, middle, after = FAULTS[fault]
-    with proxy_for(server.port) as proxy:
+    with Proxy(server.port) as proxy:
         is_between = any(isinstance(act, dict) for act in before + middle)
         monkeypatch.setenv("MLFLOW_TRACKING_URI", proxy.url if is_between else server.url)
         do(before, server, proxy)

@@ -18,7 +18,7 @@ from dcgan.tracking.jsonl import JsonlTracker
 from dcgan.tracking.live import LiveSync
 from dcgan.tracking.record import read_training
 from dcgan.tracking.sync import sync_run
-from tracking_server import proxy_for
+from tracking_server import Proxy
 
 LONGEST_BLOCK = 10.0
 
@@ -73,7 +73,7 @@ def test_no_run_is_left_running_however_a_training_ends(capsys, error, status):
 
 @pytest.mark.parametrize(("status", "delay"), [(None, 0), (200, 60), (500, 0), (429, 0), (404, 0), (200, 0)])
 def test_a_server_that_fails_costs_one_line_in_ten_seconds_and_nothing_is_lost(monkeypatch, capsys, status, delay):
-    with proxy_for(9) as proxy, monkeypatch.context() as patch:
+    with Proxy(9) as proxy, monkeypatch.context() as patch:
         proxy.behave(status=status, delay=delay)
         address = f"127.0.0.1:{proxy.server_port if status else proxy.behind}"
         patch.setenv("MLFLOW_TRACKING_URI", f"http://somebody:hunter%402@{address}")
