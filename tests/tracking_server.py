@@ -91,7 +91,7 @@ class Proxy(ThreadingHTTPServer):
         self.server_close()
 
     def behave(self, *, status: int | None = None, delay: float = 0.0, slow: str = "") -> None:
-        """Answer with a `status` and half a page; wait `delay` seconds where the path holds `slow`, all if it is empty."""
+        """Answer with a `status` and half a page; wait `delay` seconds where the path holds `slow`, empty for all."""
         self.status, self.delay, self.slow = status, delay, slow
 
     def handle_error(self, *_: object) -> None:
