@@ -1,4 +1,4 @@
-"""What every test may need: a small configuration, a data set learnt in seconds, a tiny generator and its service."""
+"""What every test may need: a small configuration, tiny data, a tiny generator and its service, a tracked folder."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +13,8 @@ from small_gan import CONFIG
 from small_gan import striped_images as new_striped_images
 from stage_server import StageServer
 from tiny_onnx import write_model
+from tiny_workspace import write_dataset, write_params
+from tracking_store import use_new_store
 
 
 @pytest.fixture(scope="session")
@@ -53,3 +55,12 @@ def running(tmp_path: Path, model: Path) -> Iterator[Running]:
     """`dcgan serve` with that generator, in a process of its own."""
     with Running(tmp_path, model) as service:
         yield service
+
+
+@pytest.fixture
+def tracked_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with parameters, a data set and an empty MLflow store."""
+    use_new_store(tmp_path, monkeypatch)
+    write_params(tmp_path)
+    write_dataset(tmp_path, per_class=2)
+    return tmp_path

@@ -10,14 +10,13 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Self
 
-from tracking_store import empty_store
+from tiny_workspace import stage_environment
+from tracking_store import empty_store, wait_for
 
-START_SECONDS = 120
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host"}
 
 
@@ -40,17 +39,17 @@ class TrackingServer:
             *("--backend-store-uri", f"sqlite:///{self._folder / 'mlflow.db'}"),
             *("--artifacts-destination", str(self._folder / "artifacts")),
         ]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+        options = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
         with (self._folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
                 command,
                 cwd=self._folder,
-                env=environment | {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+                env=stage_environment(self._folder) | options,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
-        wait_for_answer(f"{self.url}/health", self._process)
+        wait_for(self._answers)
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to all its processes; returns when the kill is over."""
@@ -65,32 +64,35 @@ class TrackingServer:
         if self._process is not None:
             self.send(signal.SIGKILL)
 
-
-def wait_for_answer(url: str, process: subprocess.Popen[bytes]) -> None:
-    """Wait until a server that was just started answers."""
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            urllib.request.urlopen(url, timeout=5).close()
-            return
-        except OSError:
-            assert process.poll() is None, f"{url}: the server has ended"
-            assert time.monotonic() < deadline, f"{url}: no answer"
-            time.sleep(0.2)
+    def _answers(self) -> bool:
+        assert self._process.poll() is None, "the server has ended"
+        with contextlib.suppress(OSError):
+            urllib.request.urlopen(f"{self.url}/health", timeout=5).close()
+            return True
+        return False
 
 
 class Proxy(ThreadingHTTPServer):
-    """Hands requests on to a server; with a `status`, answers them so itself.
-
-    The answers to requests whose path holds `slow`, all if it is empty, come after `delay` seconds.
-    """
+    """Hands requests on to the server on `port` while its block lasts, or behaves worse."""
 
     daemon_threads = True
 
     def __init__(self, port: int) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.url, self.behind = f"http://127.0.0.1:{self.server_port}", port
-        self.delay, self.slow, self.status = 0.0, "", None
+        self.behave()
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self.server_close()
+
+    def behave(self, *, status: int | None = None, delay: float = 0.0, slow: str = "") -> None:
+        """Answer with a `status` and half a page; wait `delay` seconds where the path holds `slow`, empty for all."""
+        self.status, self.delay, self.slow = status, delay, slow
 
     def handle_error(self, *_: object) -> None:
         """Say nothing of clients that went away."""
@@ -103,7 +105,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         time.sleep(self.server.delay if self.server.slow in self.path else 0)
-        status, headers, content = self.server.status, {}, b""
+        status, headers, content = self.server.status, {"Retry-After": "3600"}, b"<html>"
         if status is None:
             behind = http.client.HTTPConnection("127.0.0.1", self.server.behind, timeout=60)
             with contextlib.closing(behind):
@@ -124,12 +126,3 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _passed_on(headers: object) -> dict[str, str]:
     return {name: value for name, value in headers if name.lower() not in HOP_BY_HOP}
-
-
-@contextmanager
-def proxy_for(port: int) -> Iterator[Proxy]:
-    """A proxy before the server on `port`, at work while the block lasts."""
-    with Proxy(port) as proxy:
-        threading.Thread(target=proxy.serve_forever, daemon=True).start()
-        yield proxy
-        proxy.shutdown()

@@ -1,28 +1,30 @@
 """MLflow stores for tests, copies of one that is created once, and the files that stages leave for them."""
 
+import io
 import re
+import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from dcgan.commands.sync import sync_workspace
 from dcgan.config import workspace
 from dcgan.config.params_file import load_params
+from dcgan.system.errors import UnavailableError
 from dcgan.system.files import sha256_of, write_bytes, write_json
 from dcgan.tracking.jsonl import JsonlTracker, step_of
 from dcgan.tracking.provenance import describe_training, note_weights
-from dcgan.tracking.record import RunRecord
-from dcgan.tracking.store import SETTINGS, create_store, tracking_uri
+from dcgan.tracking.record import RunRecord, read_model
+from dcgan.tracking.store import SETTINGS, create_store, open_store, tracking_uri
+from dcgan.tracking.sync import sync_run
 from tiny_onnx import build_model, write_model
 
-MLFLOW_WARNINGS = [
-    "ignore:The ``noload`` loader strategy is deprecated",  # SQLAlchemy, of MLflow's tables
-    "ignore:.*Any type hint is inferred as AnyType",  # MLflow, of its own chat models
-]
 WEIGHTS = b"weights"
 EVALUATION = {
     "fcd": 0.12, "fcd_floor": 0.04, "fcd_spread": 0.01, "precision": 0.75, "precision_floor": 0.8, "recall": 0.85,
@@ -34,12 +36,10 @@ TRAINING = workspace.CHECKPOINTS / "0123456789abcdef"
 GRID = np.tile(np.arange(56, dtype=np.uint8), (28, 1))
 
 
-def use_new_store(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make `folder` the current folder and DVC's root, with an empty MLflow store; returns the store's file."""
+def use_new_store(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make `folder` the current folder and DVC's root, with an empty MLflow store."""
     use_folder(folder, monkeypatch)
-    database = folder / "mlflow.db"
-    database.write_bytes(empty_store())
-    return database
+    (folder / "mlflow.db").write_bytes(empty_store())
 
 
 def use_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,44 +59,89 @@ def empty_store() -> bytes:
         return Path(folder, "mlflow.db").read_bytes()
 
 
-def client(uri: str | None = None):
-    """MLflow's own, of the store that the code finds by itself, or of another one."""
+def client():
+    """MLflow's own, of the store that the code finds by itself."""
     from mlflow import MlflowClient
 
-    return MlflowClient(uri or tracking_uri(), uri or tracking_uri())
+    return MlflowClient(tracking_uri(), tracking_uri())
 
 
-def runs_in(uri: str | None = None) -> list:
-    found = client(uri).get_experiment_by_name("tiny")
-    return list(client(uri).search_runs([found.experiment_id])) if found else []
+def runs() -> list:
+    found = client().get_experiment_by_name("tiny")
+    return list(client().search_runs([found.experiment_id])) if found else []
 
 
-def points(run, key: str, uri: str | None = None) -> list[tuple[int, float]]:
+def points(run, key: str) -> list[tuple[int, float]]:
     """Step and value of everything that is there, sorted."""
-    return sorted((point.step, point.value) for point in client(uri).get_metric_history(run.info.run_id, key))
+    return sorted((point.step, point.value) for point in client().get_metric_history(run.info.run_id, key))
 
 
-def artifacts(run, folder: str, uri: str | None = None) -> list[str]:
-    return sorted(Path(each.path).name for each in client(uri).list_artifacts(run.info.run_id, folder))
+def has_points() -> bool:
+    """Whether the first points have come."""
+    return any(points(run, "generator/loss") for run in runs())
 
 
-def assert_holds(record: RunRecord, uri: str | None = None):
+def artifacts(run, folder: str) -> list[str]:
+    return sorted(Path(each.path).name for each in client().list_artifacts(run.info.run_id, folder))
+
+
+def model() -> RunRecord:
+    """The record of the model in the current folder."""
+    return read_model(load_params(workspace.PARAMS))
+
+
+def sync(record: RunRecord) -> dict[str, int]:
+    """What was sent."""
+    with open_store() as mlflow:
+        _, sent = sync_run(mlflow, record, experiment="tiny")
+    return {kind: count for kind, count in sent.items() if count}
+
+
+def dcgan_sync() -> list[str]:
+    """The lines that `dcgan sync` prints."""
+    with redirect_stdout(io.StringIO()) as printed:
+        sync_workspace()
+    return printed.getvalue().splitlines()
+
+
+@contextmanager
+def dying(call: str, *, good_calls: int = 0, is_carried_out: bool = False) -> Iterator[None]:
+    """The store dies at a call of MLflow's client, after some good ones; the request may be carried out nonetheless."""
+    import mlflow
+
+    genuine, calls = getattr(mlflow.MlflowClient, call), []
+
+    def die(*arguments: object, **options: object) -> object:
+        calls.append(call)
+        is_good = len(calls) <= good_calls
+        answer = genuine(*arguments, **options) if is_good or is_carried_out else None
+        if not is_good:
+            raise ConnectionResetError("the server died")
+        return answer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mlflow.MlflowClient, call, die)
+        with pytest.raises(UnavailableError, match="the server died"):
+            yield
+
+
+def assert_holds(record: RunRecord):
     """The store's only run holds the record, each point, grid and figure once; returns the run."""
-    (run,) = runs_in(uri)
+    (run,) = runs()
     assert run.info.status == record.status
     assert run.data.tags.items() >= record.tags.items()
     assert run.data.params == record.params
     assert len(run.inputs.dataset_inputs) == bool(record.dataset)
     for key in {point.key for point in record.points}:
         expected = sorted((point.step, point.value) for point in record.points if point.key == key)
-        assert points(run, key, uri) == expected, key
+        assert points(run, key) == expected, key
     for key, value in record.figures.items():
-        assert points(run, key, uri) == [(record.last_step, value)], key
-    names = [name for name in artifacts(run, "images", uri) if name.endswith(".png")]
+        assert points(run, key) == [(record.last_step, value)], key
+    names = [name for name in artifacts(run, "images") if name.endswith(".png")]
     steps = sorted(int(re.search(r"\+step\+(\d+)\+", name)[1]) for name in names)
     assert steps == [step_of(path) for path in record.grids]
     for folder, paths in record.files.items():
-        assert artifacts(run, folder, uri) == sorted(path.name for path in paths)
+        assert artifacts(run, folder) == sorted(path.name for path in paths)
     return run
 
 
@@ -107,12 +152,11 @@ def wait_for(condition: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
-def start_training(folder: Path = TRAINING) -> None:
+def start_training() -> None:
     """What `train` leaves before its first step, in a workspace of `tiny_workspace`."""
     params = load_params(workspace.PARAMS)
-    if not workspace.CLASSIFIER.exists():
-        write_bytes(workspace.CLASSIFIER, b"classifier")
-    describe_training(folder, params=params, config=params.gan)
+    write_bytes(workspace.CLASSIFIER, b"classifier")
+    describe_training(TRAINING, params=params, config=params.gan)
 
 
 def write_training(steps: Sequence[int] = (10, 20, 30), *, weights: bytes | None = WEIGHTS) -> None:
@@ -126,8 +170,7 @@ def write_training(steps: Sequence[int] = (10, 20, 30), *, weights: bytes | None
     if weights is not None:
         write_bytes(workspace.GENERATOR, weights)
         note_weights(TRAINING)
-        for path in (*TRAINING.rglob("*.*"), TRAINING / "training/samples", TRAINING / "training", TRAINING):
-            path.unlink() if path.is_file() else path.rmdir()
+        shutil.rmtree(TRAINING)
 
 
 def write_reports(**figures: object) -> None:

@@ -1,23 +1,19 @@
 """Processes that find no MLflow store yet, many at once or one after another that was killed while it created it."""
 
-import os
 import sqlite3
 import subprocess
 import sys
-import time
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from dcgan.tracking import store
+from tiny_workspace import stage_environment
 
-ROUNDS, PROCESSES = 20, 16
 KILLS = 50
-
 PREAMBLE = """
 import os, sys, time
-from pathlib import Path
 import mlflow.store.tracking.sqlalchemy_store  # once, before the processes part: it takes seconds
 from dcgan.tracking.record import RunRecord
 from dcgan.tracking.store import open_store
@@ -29,7 +25,9 @@ def start_training(number):
     with open_store() as client:
         sync_run(client, record, experiment="digits")
 
-def part(number):
+def part(number, folder):
+    os.makedirs(folder, exist_ok=True)
+    os.environ["DVC_ROOT"] = folder
     child = os.fork()
     if child == 0:
         try:
@@ -41,7 +39,7 @@ def part(number):
     return child
 """
 TOGETHER = """
-children = [part(number) for number in range(int(sys.argv[1]))]
+children = [part(number, os.getcwd()) for number in range(int(sys.argv[1]))]
 sys.exit(sum(os.waitpid(child, 0)[1] != 0 for child in children))
 """
 KILLED = """
@@ -51,35 +49,28 @@ rng = random.Random(0)
 def wait_for(child):
     return os.waitpid(child, 0)[1]
 
-os.mkdir("untroubled")
-os.chdir("untroubled")
-os.environ["DVC_ROOT"] = os.getcwd()
 started = time.monotonic()
-assert wait_for(part(0)) == 0
+assert wait_for(part(0, os.path.abspath("untroubled"))) == 0
 longest = time.monotonic() - started
 
 killed = broken = 0
 for trial in range(int(sys.argv[1])):
-    folder = Path(f"../{trial}")
-    folder.mkdir()
-    os.chdir(folder)
-    os.environ["DVC_ROOT"] = os.getcwd()
-    child = part(0)
+    folder = os.path.abspath(str(trial))
+    child = part(0, folder)
     time.sleep(rng.uniform(0, longest))
     os.kill(child, signal.SIGKILL)
     killed += wait_for(child) == signal.SIGKILL
-    broken += wait_for(part(1)) != 0
+    broken += wait_for(part(1, folder)) != 0
 print(killed, broken)
 """
 
 
 def run_script(script: str, folder: Path, *arguments: int) -> subprocess.CompletedProcess[str]:
-    """Run it in `folder`, for a store in `folder`."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    """Run it in `folder`."""
     return subprocess.run(
         [sys.executable, "-c", PREAMBLE + script, *map(str, arguments)],
         cwd=folder,
-        env=inherited | store.SETTINGS | {"DVC_ROOT": str(folder)},
+        env=stage_environment(folder) | store.SETTINGS,
         capture_output=True,
         text=True,
         check=False,
@@ -97,25 +88,16 @@ def assert_sound(database: Path, *, runs: set[str]) -> None:
         assert connection.execute("SELECT count(*) FROM experiments WHERE name = 'digits'").fetchone() == (1,)
 
 
-def start_together(folder: Path, *, processes: int) -> None:
-    folder.mkdir()
-    done = run_script(TOGETHER, folder, processes)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert_sound(folder / "mlflow.db", runs={str(number) for number in range(processes)})
-    assert not list(folder.glob("mlflow.db.new*"))
-
-
-def test_trainings_that_start_together_all_get_their_run(tmp_path):
-    start_together(tmp_path / "store", processes=4)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(3600)
-def test_many_trainings_that_start_together_all_get_their_run_every_time(tmp_path):
-    for number in range(ROUNDS):
-        started = time.monotonic()
-        start_together(tmp_path / str(number), processes=PROCESSES)
-        print(f"round {number}: {PROCESSES} of {PROCESSES} in {time.monotonic() - started:.1f} s")
+@pytest.mark.parametrize(
+    ("rounds", "processes"), [(1, 4), pytest.param(20, 16, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])]
+)
+def test_trainings_that_start_together_all_get_their_run_every_time(tmp_path, rounds, processes):
+    for folder in (tmp_path / str(number) for number in range(rounds)):
+        folder.mkdir()
+        done = run_script(TOGETHER, folder, processes)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert_sound(folder / "mlflow.db", runs={str(number) for number in range(processes)})
+        assert not list(folder.glob("mlflow.db.new*"))
 
 
 @pytest.mark.slow

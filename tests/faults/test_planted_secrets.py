@@ -21,9 +21,7 @@ from dcgan.system.redaction import holds_secret, redacted
 from dcgan.tracking.store import describe_failure, open_store
 from tiny_data import NAMES, files_with_hashes, tiny_arrays, write_files
 from tiny_workspace import run_stage, stage_environment, write_params
-from tracking_store import MLFLOW_WARNINGS, use_folder
-
-pytestmark = [pytest.mark.filterwarnings(warning) for warning in MLFLOW_WARNINGS]
+from tracking_store import use_folder
 
 # Cases are counted, not named: pytest puts a name into the environment, where its secret would be found and hidden.
 PASSWORD = "hunter2-0042"

@@ -4,31 +4,24 @@ Whatever it does, the training ends well with the bytes of an untracked one, hav
 and `dcgan sync` makes the run complete afterwards.
 """
 
-import io
 import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 import tracking_store as tracked
 from dcgan.commands.model_source import load_generator
-from dcgan.commands.sync import sync_workspace
 from dcgan.config import workspace as files
-from dcgan.config.params_file import load_params
 from dcgan.system.files import sha256_of
-from dcgan.tracking.record import read_model
-from tiny_workspace import new_workspace, run_stage, stage_command, stage_environment, weights_in
-from tracking_server import Proxy, TrackingServer, proxy_for
+from dcgan.tracking.store import tracking_uri
+from tiny_workspace import new_workspace, run_stage, stage_command, stage_environment, weights_in, write_params
+from tracking_server import Proxy, TrackingServer
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.timeout(900),
-    *(pytest.mark.filterwarnings(warning) for warning in tracked.MLFLOW_WARNINGS),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 LONGEST_BLOCK = 10.0
 MIDDLE = 60
@@ -45,10 +38,8 @@ def timed(function):
     def wrapper(*arguments):
         global waited
         waited -= time.monotonic()
-        try:
-            return function(*arguments)
-        finally:
-            waited += time.monotonic()
+        function(*arguments)
+        waited += time.monotonic()
     return wrapper
 
 def rest(self, pixels, *, step):
@@ -62,7 +53,9 @@ atexit.register(lambda: pathlib.Path("waited.txt").write_text(str(waited)))
 """
 """Goes before the stage's script: it rests in its middle, and tells how long it waits for tracking."""
 
-START, KILL, STOP, GO_ON, FAIL, DAWDLE, DAWDLE_CREATING, HEAL = range(8)
+START = "start"
+KILL, STOP, GO_ON = signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT
+FAIL, DAWDLE, DAWDLE_CREATING, HEAL = {"status": 500}, {"delay": 3.5}, {"delay": 6.0, "slow": "runs/create"}, {}
 FAULTS = {
     "none": ([START], [], []),
     "down from the start": ([], [], [START]),
@@ -88,8 +81,10 @@ def weights(tmp_path_factory) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def workspace(tmp_path: Path) -> Path:
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, in which a training can begin."""
     (tmp_path / "workspace").mkdir()
+    tracked.use_folder(tmp_path / "workspace", monkeypatch)
     return new_workspace(tmp_path / "workspace", train=TRAINING)
 
 
@@ -101,24 +96,22 @@ def server(tmp_path: Path) -> Iterator[TrackingServer]:
     server.end()
 
 
-def do(acts: list[int], server: TrackingServer, proxy: Proxy) -> None:
+def do(acts: list[str | signal.Signals | dict], server: TrackingServer, proxy: Proxy) -> None:
     for act in acts:
         if act == START:
             server.start()
-        elif act in {KILL, STOP, GO_ON}:
-            server.send({KILL: signal.SIGKILL, STOP: signal.SIGSTOP, GO_ON: signal.SIGCONT}[act])
+        elif isinstance(act, signal.Signals):
+            server.send(act)
         else:
             time.sleep(proxy.delay)  # what is on its way arrives
-            proxy.status = 500 if act == FAIL else None
-            proxy.delay = {DAWDLE: 3.5, DAWDLE_CREATING: 6.0}.get(act, 0.0)
-            proxy.slow = "runs/create" if act == DAWDLE_CREATING else ""
+            proxy.behave(**act)
 
 
 @contextmanager
-def training(workspace: Path, uri: str) -> Iterator[subprocess.Popen[str]]:
+def training(workspace: Path) -> Iterator[subprocess.Popen[str]]:
     """A training in its middle; it is killed if it still runs at the end of the block."""
     python, option, script = stage_command("train")
-    environment = stage_environment(workspace) | {"MLFLOW_TRACKING_URI": uri}
+    environment = stage_environment(workspace) | {"MLFLOW_TRACKING_URI": tracking_uri()}
     process = subprocess.Popen(
         [python, option, PLANTED + script], cwd=workspace, env=environment, stderr=subprocess.PIPE, text=True
     )
@@ -143,48 +136,40 @@ def end_training(process: subprocess.Popen[str], workspace: Path, weights: dict[
     return [line for line in errors.splitlines() if line.startswith("warning: MLflow")]
 
 
-def wait_until_tracked(uri: str) -> None:
-    """Until the first points have come."""
-    tracked.wait_for(lambda: [run for run in tracked.runs_in(uri) if tracked.points(run, "generator/loss", uri)])
-
-
-def dcgan_sync(workspace: Path, uri: str) -> list[str]:
+def complete_by_sync() -> list[str]:
     """The lines that `dcgan sync` prints; afterwards there is one run, and it holds all that was recorded."""
-    printed = io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
-        tracked.use_folder(workspace, patch)
-        patch.setenv("MLFLOW_TRACKING_URI", uri)
-        sync_workspace()
-        tracked.assert_holds(read_model(load_params(files.PARAMS)), uri)
-    assert "secret" not in printed.getvalue()
-    return printed.getvalue().splitlines()
+    lines = tracked.dcgan_sync()
+    tracked.assert_holds(tracked.model())
+    return lines
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_whatever_the_server_does_the_training_is_as_without_it_and_its_run_is_completed(
-    weights, workspace, server, fault
+    weights, workspace, server, monkeypatch, fault
 ):
     before, middle, after = FAULTS[fault]
-    with proxy_for(server.port) as proxy:
-        uri = proxy.url if {FAIL, DAWDLE, DAWDLE_CREATING} & {*before, *middle} else server.url
+    with Proxy(server.port) as proxy:
+        is_between = any(isinstance(act, dict) for act in before + middle)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", proxy.url if is_between else server.url)
         do(before, server, proxy)
-        with training(workspace, uri) as process:
+        with training(workspace) as process:
             if middle:
-                wait_until_tracked(uri)
+                tracked.wait_for(tracked.has_points)
             do(middle, server, proxy)
             warnings = end_training(process, workspace, weights)
         do(after, server, proxy)
-        (sent,) = dcgan_sync(workspace, uri)
+        (sent,) = complete_by_sync()
         assert len(warnings) == bool(after) or fault.startswith("killed, and")
         if fault == "none":
             assert sent.startswith("sent 0 points, 0 grids and 1 artifacts"), "the report of the validation"
-        assert dcgan_sync(workspace, uri)[0].startswith(NOTHING)
+        assert complete_by_sync()[0].startswith(NOTHING)
 
 
-def test_a_polite_stop_is_over_in_ten_seconds_though_the_server_hangs(weights, workspace, server):
+def test_a_polite_stop_is_over_in_ten_seconds_though_the_server_hangs(weights, workspace, server, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
     server.start()
-    with training(workspace, server.url) as process:
-        wait_until_tracked(server.url)
+    with training(workspace) as process:
+        tracked.wait_for(tracked.has_points)
         server.send(signal.SIGSTOP)
         process.terminate()
         started = time.monotonic()
@@ -195,23 +180,15 @@ def test_a_polite_stop_is_over_in_ten_seconds_though_the_server_hangs(weights, w
     assert process.returncode == 143
     assert "train: stopped and saved after step" in errors
     server.send(signal.SIGCONT)
-    with training(workspace, server.url) as process:
+    with training(workspace) as process:
         assert end_training(process, workspace, weights) == []
-    dcgan_sync(workspace, server.url)
+    complete_by_sync()
 
 
-def test_a_store_that_is_read_only_is_given_up_and_told_later(weights, workspace, tmp_path, monkeypatch):
-    with monkeypatch.context() as patch:
-        database = tracked.use_new_store(tmp_path, patch)
-    with training(workspace, f"sqlite:///file:{database}?mode=ro&uri=true") as process:
-        (warning,) = end_training(process, workspace, weights)
-    assert "readonly database" in warning
-    dcgan_sync(workspace, f"sqlite:///{database}")
-
-
-def test_an_outage_that_lasts_over_all_stages_is_made_up_for_by_one_sync(tmp_path, server, monkeypatch):
-    workspace = new_workspace(tmp_path, train={"max_steps": 60, "epochs": 10, "report_every": 10})
+def test_an_outage_that_lasts_over_all_stages_is_made_up_for_by_one_sync(workspace, server, monkeypatch):
+    write_params(workspace, train={"max_steps": 60, "epochs": 10, "report_every": 10})
     uri, shown = (server.url.replace("://", f"://{user}@") for user in ("me:secret", "***"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     for stage, code in {"train": 0, "evaluate": 0, "export": 0, "register": 69}.items():
         environment = stage_environment(workspace) | {"MLFLOW_TRACKING_URI": uri}
         options = {"cwd": workspace, "env": environment, "capture_output": True, "text": True}
@@ -220,11 +197,11 @@ def test_an_outage_that_lasts_over_all_stages_is_made_up_for_by_one_sync(tmp_pat
         assert "secret" not in done.stdout + done.stderr
     server.start()
     for is_sent in (True, False):
-        sent, registered = dcgan_sync(workspace, uri)
+        sent, registered = complete_by_sync()
         assert sent.startswith(NOTHING) != is_sent
         assert sent.endswith(f" at {shown}")
         assert registered.startswith("tiny-generator version 1 is challenger")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        assert "secret" not in registered
     model = load_generator("models:/tiny-generator@challenger")
     assert model.info.sha256 == sha256_of(workspace / files.ONNX_GENERATOR)
-    assert not any(b"me:secret" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert not any(b"me:secret" in path.read_bytes() for path in workspace.parent.rglob("*") if path.is_file())

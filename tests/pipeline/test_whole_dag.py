@@ -12,9 +12,8 @@ import pytest
 from dcgan.commands.new import new_workspace
 from dcgan.config import workspace as files
 from tiny_workspace import stage_environment, write_params
-from tracking_store import MLFLOW_WARNINGS
 
-pytestmark = [pytest.mark.timeout(600), *(pytest.mark.filterwarnings(warning) for warning in MLFLOW_WARNINGS)]
+pytestmark = pytest.mark.timeout(600)
 STAGES = ["download", "validate", "train_classifier", "train", "evaluate", "export", "register"]
 OUTPUTS = [
     files.DATASET, files.CLASSIFIER, files.GENERATOR, files.DISCRIMINATOR, files.ONNX_GENERATOR,

@@ -2,44 +2,32 @@
 
 import os
 import re
-import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 
 import tracking_store as tracked
-from dcgan.config import workspace
-from dcgan.config.params_file import load_params
 from dcgan.system.errors import DivergedError, Interrupted
 from dcgan.tracking import live
 from dcgan.tracking.jsonl import JsonlTracker
 from dcgan.tracking.live import LiveSync
-from dcgan.tracking.record import read_model, read_training
-from dcgan.tracking.store import open_store
+from dcgan.tracking.record import read_training
 from dcgan.tracking.sync import sync_run
-from tiny_workspace import write_dataset, write_params
-
-pytestmark = [pytest.mark.filterwarnings(warning) for warning in tracked.MLFLOW_WARNINGS]
+from tracking_server import Proxy
 
 LONGEST_BLOCK = 10.0
 
 
 @pytest.fixture(autouse=True)
-def database(tmp_path, monkeypatch) -> Path:
-    """The file of an empty store; a training has just begun in the current folder."""
+def _training(tracked_workspace) -> None:
+    """One that has just begun in the current folder."""
     pytest.importorskip("mlflow")  # its import is no waiting for a server
-    file = tracked.use_new_store(tmp_path, monkeypatch)
-    write_params(tmp_path)
-    write_dataset(tmp_path, per_class=2)
     tracked.start_training()
-    return file
 
 
 def train(
@@ -62,10 +50,8 @@ def train(
 def assert_completed_later() -> None:
     """What a training leaves that ended without MLflow is whole after the next sync."""
     tracked.write_training()
-    model = read_model(load_params(workspace.PARAMS))
-    with open_store() as client:
-        sync_run(client, model, experiment="tiny")
-    tracked.assert_holds(model)
+    tracked.sync(tracked.model())
+    tracked.assert_holds(tracked.model())
 
 
 def the_warning(capsys: pytest.CaptureFixture[str]) -> str:
@@ -80,46 +66,16 @@ def the_warning(capsys: pytest.CaptureFixture[str]) -> str:
 )  # fmt: skip
 def test_no_run_is_left_running_however_a_training_ends(capsys, error, status):
     with pytest.raises(type(error)) if error else nullcontext():
-        train(until=lambda: [run for run in tracked.runs_in() if tracked.points(run, "generator/loss")], error=error)
+        train(until=tracked.has_points, error=error)
     tracked.assert_holds(read_training(tracked.TRAINING, status=status))
     assert capsys.readouterr().err == ""
 
 
-class Answer(BaseHTTPRequestHandler):
-    """Answers every request with one status and half a page."""
-
-    def do_GET(self) -> None:
-        self.send_response(self.server.status)
-        self.send_header("Retry-After", "3600")
-        self.send_header("Content-Length", "6")
-        self.end_headers()
-        self.wfile.write(b"<html>")
-
-    do_POST = do_GET  # noqa: N815 the name is the standard library's
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture
-def address(request) -> Iterator[str]:
-    """Of a server that is `closed`, is `silent`, or answers with a status."""
-    if request.param == "closed":
-        yield "127.0.0.1:9"
-    elif request.param == "silent":
-        with socket.create_server(("127.0.0.1", 0), backlog=50) as server:
-            yield f"127.0.0.1:{server.getsockname()[1]}"
-    else:
-        with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
-            server.status = request.param
-            threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-            yield f"127.0.0.1:{server.server_port}"
-            server.shutdown()
-
-
-@pytest.mark.parametrize("address", ["closed", "silent", 500, 429, 404, 200], indirect=True)
-def test_a_server_that_fails_costs_one_line_in_ten_seconds_and_nothing_is_lost(address, monkeypatch, capsys):
-    with monkeypatch.context() as patch:
+@pytest.mark.parametrize(("status", "delay"), [(None, 0), (200, 60), (500, 0), (429, 0), (404, 0), (200, 0)])
+def test_a_server_that_fails_costs_one_line_in_ten_seconds_and_nothing_is_lost(monkeypatch, capsys, status, delay):
+    with Proxy(9) as proxy, monkeypatch.context() as patch:
+        proxy.behave(status=status, delay=delay)
+        address = f"127.0.0.1:{proxy.server_port if status else proxy.behind}"
         patch.setenv("MLFLOW_TRACKING_URI", f"http://somebody:hunter%402@{address}")
         assert train() < LONGEST_BLOCK
     warning = the_warning(capsys)
@@ -129,7 +85,8 @@ def test_a_server_that_fails_costs_one_line_in_ten_seconds_and_nothing_is_lost(a
 
 
 @pytest.mark.parametrize("kind", ["damaged", "folder", "read-only"])
-def test_a_store_that_cannot_be_used_is_given_up_at_once(database, monkeypatch, capsys, kind):
+def test_a_store_that_cannot_be_used_is_given_up_at_once(tmp_path, monkeypatch, capsys, kind):
+    database = tmp_path / "mlflow.db"
     with monkeypatch.context() as patch:
         if kind == "read-only":
             patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///file:{database}?mode=ro&uri=true")
@@ -138,12 +95,21 @@ def test_a_store_that_cannot_be_used_is_given_up_at_once(database, monkeypatch, 
             database.write_bytes(b"no database" * 1000) if kind == "damaged" else database.mkdir()
         assert train() < LONGEST_BLOCK
     assert re.search("DatabaseError: file is not|OperationalError|readonly database", the_warning(capsys))
+    if kind == "read-only":
+        assert_completed_later()
 
 
-def test_a_sync_that_does_not_end_is_waited_for_until_patience_ends_and_no_longer(monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("hanging", "error"),
+    [("sync_run", None), ("sync_run", Interrupted("stopped")), ("prepare", Interrupted("stopped"))],
+)
+def test_what_does_not_end_is_waited_for_until_patience_ends_and_no_longer(monkeypatch, capsys, hanging, error):
     released = threading.Event()
-    monkeypatch.setattr(live, "sync_run", lambda *_, **__: released.wait(60))
-    assert 0.3 <= train(patience=0.3) < 2
+    monkeypatch.setattr(live, hanging, lambda *_, **__: released.wait(60))
+    started = time.monotonic()
+    with pytest.raises(Interrupted) if error else nullcontext():
+        train(patience=0.3, error=error)
+    assert 0.3 <= time.monotonic() - started < 2
     released.set()
     assert "too slow" in the_warning(capsys)
 
@@ -154,16 +120,6 @@ def test_importing_mlflow_and_creating_the_store_are_no_waiting_for_it(monkeypat
     monkeypatch.setattr(live, "sync_run", lambda *_, **__: None)
     assert train(patience=1.2) > 1.4
     assert capsys.readouterr().err == ""
-
-
-def test_a_training_that_is_stopped_waits_for_neither(monkeypatch):
-    released = threading.Event()
-    monkeypatch.setattr(live, "prepare", lambda _: released.wait(60))
-    started = time.monotonic()
-    with pytest.raises(Interrupted):
-        train(patience=0.3, error=Interrupted("stopped"))
-    assert time.monotonic() < started + 2
-    released.set()
 
 
 def test_a_server_that_comes_back_gets_everything_while_the_training_runs(monkeypatch, capsys):
@@ -208,17 +164,15 @@ print("ended")
 """
 
 
-@pytest.mark.parametrize("is_killed", [True, False])
-def test_a_sync_that_does_not_end_keeps_no_process_alive_and_the_next_start_ends_the_run(tmp_path, is_killed):
-    environment = os.environ | {"DVC_ROOT": str(tmp_path)}
-    options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(tracked.TRAINING)], env=environment, **options)
-    tracked.wait_for(tracked.runs_in)
-    if is_killed:
-        process.kill()
+def test_a_sync_that_does_not_end_keeps_no_process_alive_and_the_next_start_ends_the_run(tmp_path):
+    command = [sys.executable, "-c", SCRIPT, str(tracked.TRAINING)]
+    options = {"env": os.environ | {"DVC_ROOT": str(tmp_path)}, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **options)
+    tracked.wait_for(tracked.runs)
     printed, warning = process.communicate(timeout=60)
-    assert is_killed or (process.returncode == 0 and printed == "ended\n" and "too slow" in warning)
-    (before,) = tracked.runs_in()
+    assert (process.returncode, printed) == (0, "ended\n")
+    assert "too slow" in warning
+    (before,) = tracked.runs()
     assert before.info.status == "RUNNING"
     train()
     assert tracked.assert_holds(read_training(tracked.TRAINING, status="FINISHED")).info.run_id == before.info.run_id

@@ -12,8 +12,6 @@ import tracking_store as tracked
 from dcgan.tracking import store
 from dcgan.tracking.store import find_or_create_experiment, open_store
 
-pytestmark = [pytest.mark.filterwarnings(warning) for warning in tracked.MLFLOW_WARNINGS]
-
 
 def store_a_file(content: str) -> str:
     """The id of a new run that has it as an artifact."""

@@ -11,35 +11,13 @@ import tracking_store as tracked
 from dcgan.config import workspace
 from dcgan.config.params_file import load_params
 from dcgan.config.schema import flatten
-from dcgan.system.errors import UnavailableError
 from dcgan.system.files import write_bytes
 from dcgan.tracking.jsonl import Point
 from dcgan.tracking.provenance import load_run
-from dcgan.tracking.record import RunRecord, read_model, read_training, unfinished_trainings
-from dcgan.tracking.store import open_store
-from dcgan.tracking.sync import sync_run
-from tiny_workspace import write_dataset, write_params
+from dcgan.tracking.record import read_training, unfinished_trainings
+from tracking_store import dying, model, sync
 
-pytestmark = [pytest.mark.filterwarnings(warning) for warning in tracked.MLFLOW_WARNINGS]
-
-
-@pytest.fixture(autouse=True)
-def _workspace(tmp_path, monkeypatch) -> None:
-    """The current folder, with a data set and an empty store."""
-    tracked.use_new_store(tmp_path, monkeypatch)
-    write_params(tmp_path)
-    write_dataset(tmp_path, per_class=2)
-
-
-def sync(record: RunRecord) -> dict[str, int]:
-    """What was sent."""
-    with open_store() as mlflow:
-        _, sent = sync_run(mlflow, record, experiment="tiny")
-    return {kind: count for kind, count in sent.items() if count}
-
-
-def model() -> RunRecord:
-    return read_model(load_params(workspace.PARAMS))
+pytestmark = pytest.mark.usefixtures("tracked_workspace")
 
 
 def test_a_run_holds_all_that_the_stages_left_and_gets_nothing_twice(monkeypatch):
@@ -52,7 +30,6 @@ def test_a_run_holds_all_that_the_stages_left_and_gets_nothing_twice(monkeypatch
     params = load_params(workspace.PARAMS)
     assert run.data.params == {key: str(value) for key, value in flatten(params).items()}
     assert run.info.run_name == "digits-012345"
-    assert {"source_revision", "md5.data/dataset.safetensors", "mlflow.note.content"} <= run.data.tags.keys()
     expected = {"name": "digits", "sha256": model().tags["dataset_sha256"], "images": 20}
     assert json.loads(run.inputs.dataset_inputs[0].dataset.profile) == expected
     assert tracked.points(run, "generator/loss") == [(10, 1.0), (20, 2.0), (30, 3.0)]
@@ -80,7 +57,7 @@ def test_an_attempt_that_was_given_up_keeps_its_points():
     record = read_training(tracked.TRAINING, status="RUNNING")
     sync(replace(record, points=[point._replace(value=77.0) for point in record.points if point.step == 20]))
     sync(record)
-    assert tracked.points(tracked.runs_in()[0], "generator/loss") == [(10, 1.0), (20, 77.0)]
+    assert tracked.points(tracked.runs()[0], "generator/loss") == [(10, 1.0), (20, 77.0)]
 
 
 @pytest.mark.parametrize(
@@ -95,7 +72,7 @@ def test_a_run_says_how_it_ended_and_keeps_its_word(statuses, shown):
     tracked.start_training()
     for status in statuses:
         sync(read_training(tracked.TRAINING, status=status))
-    assert [run.info.status for run in tracked.runs_in()] == [shown]
+    assert [run.info.status for run in tracked.runs()] == [shown]
 
 
 def test_a_history_longer_than_a_batch_arrives_whole():
@@ -112,27 +89,12 @@ def test_a_history_longer_than_a_batch_arrives_whole():
     [("create_run", 0), ("log_batch", 0), ("log_batch", 1), ("log_inputs", 0), ("log_image", 1), ("log_artifact", 2),
      ("log_artifact", 8), ("set_tag", 0), ("set_terminated", 0)],
 )  # fmt: skip
-def test_a_store_that_dies_at_any_call_is_brought_up_to_date_by_the_next_sync(
-    monkeypatch, call, good_calls, is_carried_out
-):
+def test_a_store_that_dies_at_any_call_is_brought_up_to_date_by_the_next_sync(call, good_calls, is_carried_out):
     """Whether the request was carried out or not: nobody can tell from outside."""
-    import mlflow
-
     tracked.write_training()
     tracked.write_reports()
-    genuine, calls = getattr(mlflow.MlflowClient, call), []
-
-    def die(self, *arguments, **options):
-        calls.append(arguments)
-        answer = genuine(self, *arguments, **options) if len(calls) <= good_calls or is_carried_out else None
-        if len(calls) > good_calls:
-            raise ConnectionResetError("the server died")
-        return answer
-
-    with monkeypatch.context() as patch:
-        patch.setattr(mlflow.MlflowClient, call, die)
-        with pytest.raises(UnavailableError, match="the server died"):
-            sync(model())
+    with dying(call, good_calls=good_calls, is_carried_out=is_carried_out):
+        sync(model())
     sync(model())
     tracked.assert_holds(model())
     assert sync(model()) == {}
@@ -152,19 +114,10 @@ def test_a_figure_and_a_file_that_have_changed_are_sent_and_shown():
     for fcd, sent in ((0.5, 33), (0.25, 1), (0.5, 1)):
         tracked.write_reports(fcd=fcd)
         assert sync(model())["points"] == sent
-        (run,) = tracked.runs_in()
+        (run,) = tracked.runs()
         assert run.data.metrics["evaluation/fcd"] == fcd
     stored = Path(tracked.client().download_artifacts(run.info.run_id, "evaluation/evaluation.json"))
     assert stored.read_bytes() == workspace.EVALUATION.read_bytes()
-
-
-def test_reports_on_other_weights_and_a_data_set_that_was_replaced_are_left_out(tmp_path):
-    tracked.write_training()
-    tracked.write_reports()
-    tracked.write_training(weights=b"retrained, but not evaluated yet")
-    write_dataset(tmp_path, per_class=3)
-    assert sync(model()) == {"points": 9, "grids": 3}
-    tracked.assert_holds(model())
 
 
 def test_a_model_restored_from_the_cache_has_its_own_run_in_whichever_store_is_asked(tmp_path, monkeypatch):
@@ -173,12 +126,12 @@ def test_a_model_restored_from_the_cache_has_its_own_run_in_whichever_store_is_a
     shutil.copytree(workspace.TRAINING_REPORTS, tmp_path / "first")
     tracked.write_training([10, 20], weights=b"another model, trained later")
     sync(model())
-    assert len(tracked.runs_in()) == 2
+    assert len(tracked.runs()) == 2
 
     shutil.copytree(tmp_path / "first", workspace.TRAINING_REPORTS, dirs_exist_ok=True)
     write_bytes(workspace.GENERATOR, tracked.WEIGHTS)
     assert sync(model()) == {}, "the store knows it by its weights"
-    assert not any("Restored" in run.data.tags["mlflow.note.content"] for run in tracked.runs_in())
+    assert not any("Restored" in run.data.tags["mlflow.note.content"] for run in tracked.runs())
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///other.db")
     for sent in ({"points": 6, "grids": 3, "artifacts": 1}, {}):
         assert sync(model()) == sent
@@ -194,8 +147,8 @@ def test_a_second_training_with_the_same_weights_is_a_run_of_its_own_and_a_delet
         sync(read_training(tracked.TRAINING, status="RUNNING"))
         tracked.write_training()
         sync(model())
-    assert [run.info.status for run in tracked.runs_in()] == ["FINISHED"] * 2
-    for run in tracked.runs_in():
+    assert [run.info.status for run in tracked.runs()] == ["FINISHED"] * 2
+    for run in tracked.runs():
         tracked.client().delete_run(run.info.run_id)
     sync(model())
     tracked.assert_holds(model())

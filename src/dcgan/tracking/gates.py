@@ -105,22 +105,21 @@ def apply_gates(config: GatesConfig, figures: EvaluationFigures) -> list[GateRes
 
     A model whose training ended in a collapse fails the gate `collapse`, which has no parameter.
     """
+    values = {
+        "fcd_over_floor": figures.fcd / figures.fcd_floor,
+        "precision_over_floor": figures.precision / figures.precision_floor,
+        "recall_over_floor": figures.recall / figures.recall_floor,
+        "label_accuracy": figures.label_accuracy,
+        "min_class_share": min(figures.class_shares),
+    }
     results = []
     if figures.collapse is not None:
         results.append(GateResult(name="collapse", value=1, bound=0, passed=False))
-    if config.fcd_over_floor is not None:
-        ratio = figures.fcd / figures.fcd_floor
-        results.append(_at_most("fcd_over_floor", ratio, config.fcd_over_floor))
-    if config.precision_over_floor is not None:
-        ratio = figures.precision / figures.precision_floor
-        results.append(_at_least("precision_over_floor", ratio, config.precision_over_floor))
-    if config.recall_over_floor is not None:
-        ratio = figures.recall / figures.recall_floor
-        results.append(_at_least("recall_over_floor", ratio, config.recall_over_floor))
-    if config.label_accuracy is not None and figures.label_accuracy is not None:
-        results.append(_at_least("label_accuracy", figures.label_accuracy, config.label_accuracy))
-    if config.min_class_share is not None:
-        results.append(_at_least("min_class_share", min(figures.class_shares), config.min_class_share))
+    for name, value in values.items():
+        bound = getattr(config, name)
+        if bound is not None and value is not None:
+            passed = value <= bound if name == "fcd_over_floor" else value >= bound
+            results.append(GateResult(name=name, value=value, bound=bound, passed=passed))
     return results
 
 
@@ -159,11 +158,3 @@ def _compare(figures: EvaluationFigures, champion: Champion) -> Decision:
     if figures.fcd >= champion.fcd:
         bound = "not lower"
     return Decision(alias="champion" if is_better else "challenger", reason=f"{compared}: {bound}")
-
-
-def _at_most(name: str, value: float, bound: float) -> GateResult:
-    return GateResult(name=name, value=value, bound=bound, passed=value <= bound)
-
-
-def _at_least(name: str, value: float, bound: float) -> GateResult:
-    return GateResult(name=name, value=value, bound=bound, passed=value >= bound)

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -29,9 +28,7 @@ class ProgressBar:
         """Show the bar."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Leave the bar as it is, and end its line: whoever wrote above it has brought it up."""
         self._bar.delay = 0
         self._bar.close()

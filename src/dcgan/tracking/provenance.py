@@ -101,29 +101,22 @@ def validated_dataset() -> dict[str, Any]:
     return {"name": report["dataset"], "sha256": report["dataset_sha256"], "images": images}
 
 
-def source_revision(root: Path) -> str:
+def source_tags(root: Path) -> dict[str, str]:
     """The commit that the sources under `root` are at, with `-dirty` if any of SOURCES differs from it.
 
     `unknown` where that cannot be told: no git, no commit yet, or `root` is not the top of a work tree (an unpacked
-    archive inside somebody else's repository).
+    archive inside somebody else's repository). MLflow's pages have their own name for the commit.
     """
     top = _git(root, "rev-parse", "--show-toplevel")
-    if top is None or Path(top).resolve() != root.resolve():
-        return UNKNOWN
     commit = _git(root, "rev-parse", "--verify", "HEAD")
     changes = _git(root, "status", "--porcelain", "--untracked-files=all", "--", *SOURCES)
-    if commit is None or changes is None:
-        return UNKNOWN
-    return f"{commit}-dirty" if changes else commit
-
-
-def source_tags(root: Path) -> dict[str, str]:
-    """`source_revision`, whether it is dirty (true, false or unknown), and the commit as MLflow's pages name it."""
-    revision = source_revision(root)
-    if revision == UNKNOWN:
+    if top is None or Path(top).resolve() != root.resolve() or commit is None or changes is None:
         return {"source_revision": UNKNOWN, "source_dirty": UNKNOWN}
-    dirty, commit = str(revision.endswith("-dirty")).lower(), revision.removesuffix("-dirty")
-    return {"source_revision": revision, "source_dirty": dirty, "mlflow.source.git.commit": commit}
+    return {
+        "source_revision": f"{commit}-dirty" if changes else commit,
+        "source_dirty": str(bool(changes)).lower(),
+        "mlflow.source.git.commit": commit,
+    }
 
 
 def input_tags(paths: Iterable[Path]) -> dict[str, str]:
@@ -154,7 +147,7 @@ def machine_tags(*, device: str, threads: int) -> dict[str, str]:
     """
     return {
         "device": device,
-        "device_name": _cuda_name(device) if device.startswith("cuda") else _processor_name(),
+        "device_name": _device_name(device),
         "threads": str(threads),
         "platform": platform.platform(),
     }
@@ -202,16 +195,14 @@ def _md5(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def _cuda_name(device: str) -> str:
-    import torch
+def _device_name(device: str) -> str:
+    """The graphics card, or the processor's model where Linux tells it, else its architecture."""
+    if device.startswith("cuda"):
+        import torch
 
-    return torch.cuda.get_device_name(device)
-
-
-def _processor_name() -> str:
-    """The processor's model where Linux tells it, else its architecture."""
+        return torch.cuda.get_device_name(device)
     information = Path("/proc/cpuinfo")
-    if sys.platform == "linux" and information.is_file():
+    if information.is_file():
         for line in information.read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
