@@ -14,23 +14,18 @@ import numpy as np
 import pytest
 
 from damage import flip_bit
-from dcgan import cli
 from dcgan.system.locks import exclusive
 from dcgan.system.tensors_file import save_arrays
 from dvc_workspace import CONFIG, Ended, commands_in, damage_object, in_shell, object_of, record
 
-DATASET, REPORT, MODEL, FOLDER = (
-    "data/dataset.safetensors",
-    "reports/validation.json",
-    "models/generator.safetensors",
-    "data/raw",
-)
+DATASET, REPORT = "data/dataset.safetensors", "reports/validation.json"
+MODEL, FOLDER = "models/generator.safetensors", "data/raw"
 NESTED = f"{FOLDER}/deeper/labels.gz"
 CONTENTS = {f"{FOLDER}/images.gz": "raw images", NESTED: "raw labels", DATASET: "images" * 10, MODEL: "weights" * 10}
 CONTENTS[REPORT] = json.dumps({"dataset_sha256": hashlib.sha256(CONTENTS[DATASET].encode()).hexdigest()})
 STAGES = {"download": [FOLDER], "validate": [DATASET, REPORT], "train": [MODEL]}
 HEALTHY = "no findings: what dvc.lock lists, DVC's copies of it, checkpoints and locks are whole\n"
-RWLOCK, HERE, STRAY = Path(".dvc/tmp/rwlock"), Path(), f".dvc/cache/files/md5/{'00/':0<33}"
+RWLOCK, HERE, STRAY = ".dvc/tmp/rwlock", Path(), f".dvc/cache/files/md5/{'00/':0<33}"
 Doctor = Callable[..., Ended]
 
 
@@ -53,16 +48,8 @@ def workspace(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.fixture
-def doctor(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Doctor:
-    """Run `dcgan doctor` in this process."""
-
-    def run(*arguments: str) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["dcgan", "doctor", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return Ended(ended.value.code, *capfd.readouterr())
-
-    return run
+def doctor(dcgan: Doctor) -> Doctor:
+    return partial(dcgan, "doctor")
 
 
 def damaged_paths(ended: Ended) -> list[str]:
@@ -118,12 +105,8 @@ def write_checkpoint(step: int) -> Path:
     return path
 
 
-def broken_lock(content: str) -> tuple[object, ...]:
-    return (lambda: Path("dvc.lock").write_text(content)), ["dvc.lock"], "rm -rf dvc.lock && dvc repro"
-
-
-def broken_rwlock(content: str) -> tuple[object, ...]:
-    return (lambda: RWLOCK.write_text(content)), [str(RWLOCK)], f"rm -rf {RWLOCK}"
+def write(path: str, content: str) -> Callable[[], object]:
+    return lambda: Path(path).write_text(content)
 
 
 CASES = {
@@ -133,38 +116,49 @@ CASES = {
         for here in ("whole", "restored", "missing", "new")
         if (out, here) != (FOLDER, "restored")  # of a damaged listing, DVC makes nothing
     },
-    "object of no out": (
-        lambda: shutil.copyfile(object_of(HERE, MODEL), STRAY),
-        [STRAY],
-        "dcgan doctor --repair",
-    ),
-    "objects lost": (lambda: delete(".dvc/cache"), [], "dcgan doctor --repair"),
-    "outs missing": (lambda: delete("data", "models"), [], "dvc checkout"),
-    "outs and objects missing": (lambda: delete("data", "models", "reports", ".dvc/cache"), [], "dvc repro"),
-    "file changed unseen": (lambda: change_unseen(MODEL), [MODEL], f"rm -rf {MODEL} && dvc checkout {MODEL}"),
-    "file in a folder changed unseen": (
-        lambda: change_unseen(NESTED),
-        [NESTED],
-        f"rm -rf {NESTED} && dvc checkout {NESTED}",
-    ),
+    "object of no out": (lambda: shutil.copyfile(object_of(HERE, MODEL), STRAY), [STRAY], "dcgan doctor --repair"),
+    "objects lost": (partial(delete, ".dvc/cache"), [], "dcgan doctor --repair"),
+    "outs missing": (partial(delete, "data", "models"), [], "dvc checkout"),
+    "outs and objects missing": (partial(delete, "data", "models", "reports", ".dvc/cache"), [], "dvc repro"),
+    **{
+        f"{name} changed unseen": (partial(change_unseen, name), [name], f"rm -rf {name} && dvc checkout {name}")
+        for name in (MODEL, NESTED)
+    },
     "data set changed": (lambda: flip_bit(Path(DATASET), 5), [DATASET], "dvc repro"),
-    "report changed": (lambda: Path(REPORT).write_text("{"), [REPORT], "dvc repro"),
-    "lock empty": broken_lock(""),
-    "lock zeros": broken_lock("\0\0\0"),
-    "lock no mapping": broken_lock("- 1"),
-    "lock cut in a hash": (lambda: cut_lock("md5: ", more=15), ["dvc.lock"], "rm -rf dvc.lock && dvc repro"),
-    "lock cut in a key": (lambda: cut_lock("pat", more=0), ["dvc.lock"], "rm -rf dvc.lock && dvc repro"),
-    "rwlock empty": broken_rwlock(""),
-    "rwlock cut": broken_rwlock('{"write": {'),
-    "rwlock no DVC's": broken_rwlock('{"read": {"a": [{"pid": "x"}]}}'),
-    "rwlock of another program": broken_rwlock(json.dumps({"write": {"a": {"pid": 1, "cmd": "dvc repro"}}})),
+    "report changed": (write(REPORT, "{"), [REPORT], "dvc repro"),
+    **{
+        f"lock {name}": (spoil, ["dvc.lock"], "rm -rf dvc.lock && dvc repro")
+        for name, spoil in {
+            "empty": write("dvc.lock", ""),
+            "zeros": write("dvc.lock", "\0\0\0"),
+            "no mapping": write("dvc.lock", "- 1"),
+            "cut in a hash": partial(cut_lock, "md5: ", more=15),
+            "cut in a key": partial(cut_lock, "pat", more=0),
+        }.items()
+    },
+    **{
+        f"rwlock {name}": (write(RWLOCK, content), [RWLOCK], f"rm -rf {RWLOCK}")
+        for name, content in {
+            "empty": "",
+            "cut": '{"write": {',
+            "no DVC's": '{"read": {"a": [{"pid": "x"}]}}',
+            "of another program": json.dumps({"write": {"a": {"pid": 1, "cmd": "dvc repro"}}}),
+        }.items()
+    },
 }
 
 
-@pytest.mark.parametrize(("spoil", "damaged", "command"), CASES.values(), ids=CASES)
-def test_what_is_wrong_is_found_and_repairing_it_loses_nothing(workspace, doctor, spoil, damaged, command):
+@pytest.fixture(params=CASES.values(), ids=CASES)
+def spoilt(request: pytest.FixtureRequest, workspace: Path) -> tuple[list[str], str]:
+    """What is damaged, in a workspace where it is, and the first command that is printed."""
     Path(STRAY).parent.mkdir()
+    spoil, damaged, command = request.param
     spoil()
+    return damaged, command
+
+
+def test_what_is_wrong_is_found_and_repairing_it_loses_nothing(spoilt, doctor):
+    damaged, command = spoilt
     whole, ended = whole_files(), doctor()
     assert damaged_paths(ended) == damaged
     assert command in commands_in(ended.out)[0]
@@ -175,10 +169,7 @@ def test_what_is_wrong_is_found_and_repairing_it_loses_nothing(workspace, doctor
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("spoil", "damaged", "command"), CASES.values(), ids=CASES)
-def test_the_commands_work_as_they_are_printed(workspace, doctor, spoil, damaged, command):
-    Path(STRAY).parent.mkdir()
-    spoil()
+def test_the_commands_work_as_they_are_printed(spoilt, doctor):
     for _ in range(4):
         ended = doctor()
         for each in commands_in(ended.out):
@@ -210,7 +201,9 @@ def test_of_a_restored_file_only_what_was_made_of_the_damage_is_deleted(workspac
 def test_a_whole_workspace_has_no_findings_and_nothing_of_it_is_touched(workspace, doctor):
     Path(".checkpoints").mkdir()
     Path(".checkpoints/lock").write_text("99999999")  # as a finished training leaves it
-    RWLOCK.write_text(json.dumps({"write": {"a": {"pid": 99999999, "cmd": "dvc repro"}}}))  # which DVC passes over
+    Path(RWLOCK).write_text(
+        json.dumps({"write": {"a": {"pid": 99999999, "cmd": "dvc repro"}}})
+    )  # which DVC passes over
 
     def times() -> dict[Path, int]:
         return {path: path.stat().st_mtime_ns for path in workspace.rglob("*") if ".dvc/tmp" not in str(path)}
@@ -282,7 +275,7 @@ def test_nothing_is_repaired_while_dvc_runs(workspace, doctor, command):
     script = "import time; print(flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", script, *command.split()], stdout=subprocess.PIPE) as process:
         process.stdout.readline()  # until then it has its parent's arguments
-        RWLOCK.write_text(json.dumps({"write": {"a": {"pid": process.pid, "cmd": command}}}))
+        Path(RWLOCK).write_text(json.dumps({"write": {"a": {"pid": process.pid, "cmd": command}}}))
         path = damage_cached(MODEL, "whole")
         damaged = path.read_bytes()
         assert f"note: DVC, pid {process.pid}, is running" in doctor().out
@@ -290,7 +283,7 @@ def test_nothing_is_repaired_while_dvc_runs(workspace, doctor, command):
         process.kill()
     assert ended.exit_code == 75
     assert str(process.pid) in ended.err
-    assert (path.read_bytes(), RWLOCK.exists()) == (damaged, True)
+    assert (path.read_bytes(), Path(RWLOCK).exists()) == (damaged, True)
 
 
 def test_nothing_is_repaired_while_dvc_holds_its_main_lock_or_a_training_runs(workspace, doctor):

@@ -197,9 +197,9 @@ PLACE_FOR_IT = r"data\.mirrors: an address with .*; give it in MNIST_MIRROR"
         (f"data: {{mirrors: ['http://host/mnist', '{NO_SERVER}']}}", PLACE_FOR_IT),
         (f"data: {{mirrors: ['https://host/mnist?sig={PASSWORD}']}}", PLACE_FOR_IT),
         (f"data: {{mirrors: ['http://{PASSWORD}@host']}}", PLACE_FOR_IT),
-        (f"data: {{name: mnist, mirrors: {NO_SERVER}}}", ""),
-        (f"data: {{mirrors: ['{NO_SERVER}'", ""),
-        (f"{NO_SERVER}: 1", ""),
+        (f"data: {{name: mnist, mirrors: {NO_SERVER}}}", None),
+        (f"data: {{mirrors: ['{NO_SERVER}'", None),
+        (f"{NO_SERVER}: 1", None),
     ],
     ids=count(),
 )
