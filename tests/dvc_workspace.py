@@ -47,8 +47,7 @@ def record(folder: Path, stages: Mapping[str, Sequence[str]]) -> Path:
         for stage, outs in stages.items()
     }
     write_pipeline(folder, definitions)
-    ended = in_shell(folder, "dvc repro --quiet")
-    assert ended.exit_code == 0, ended.err
+    type_in(folder, "dvc repro --quiet")
     (folder / "runs.txt").unlink()
     return folder
 
@@ -85,6 +84,12 @@ def in_shell(folder: Path, command: str) -> Ended:
     options = {"cwd": folder, "env": shell_environment(), "stdin": subprocess.DEVNULL}
     done = subprocess.run(command, shell=True, check=False, capture_output=True, text=True, **options)
     return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def type_in(folder: Path, command: str) -> None:
+    """Type a command that is to succeed."""
+    ended = in_shell(folder, command)
+    assert ended.exit_code == 0, (command, ended)
 
 
 def shell_environment() -> dict[str, str]:

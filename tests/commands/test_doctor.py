@@ -16,7 +16,7 @@ import pytest
 from damage import flip_bit
 from dcgan.system.locks import exclusive
 from dcgan.system.tensors_file import save_arrays
-from dvc_workspace import CONFIG, Ended, commands_in, damage_object, in_shell, object_of, record
+from dvc_workspace import CONFIG, Ended, commands_in, damage_object, in_shell, object_of, record, type_in
 
 DATASET, REPORT = "data/dataset.safetensors", "reports/validation.json"
 MODEL, FOLDER = "models/generator.safetensors", "data/raw"
@@ -73,7 +73,7 @@ def damage_cached(out: str, here: str) -> Path:
     damage_object(path)
     if here == "restored":
         Path(out).unlink()
-        assert in_shell(HERE, "dvc checkout").exit_code == 0, "DVC hands out the damage without a word"
+        type_in(HERE, "dvc checkout")  # DVC hands out the damage without a word
     elif here == "missing":
         shutil.rmtree(out) if Path(out).is_dir() else Path(out).unlink()
     elif here == "new":
@@ -88,7 +88,7 @@ def cut_lock(upto: str, *, more: int) -> None:
 
 def change_unseen(name: str) -> None:
     """Change a file, but not its time, after DVC has looked at it."""
-    assert in_shell(HERE, "dvc status --quiet").exit_code == 0
+    type_in(HERE, "dvc status --quiet")
     before = Path(name).stat()
     flip_bit(Path(name), 0)
     os.utime(name, ns=(before.st_atime_ns, before.st_mtime_ns))
@@ -173,8 +173,7 @@ def test_the_commands_work_as_they_are_printed(spoilt, doctor):
     for _ in range(4):
         ended = doctor()
         for each in commands_in(ended.out):
-            done = in_shell(HERE, each)
-            assert done.exit_code == 0, (each, done)
+            type_in(HERE, each)
     assert ended == (0, HEALTHY, "")
     assert whole_files() == set(CONTENTS)
     assert "up to date" in in_shell(HERE, "dvc status").out
@@ -234,11 +233,11 @@ def test_a_file_of_the_users_that_dvc_cannot_read_is_named(workspace, doctor, fi
 
 def test_a_dvc_lock_that_git_has_is_brought_back_from_there(workspace, doctor):
     Path(".dvc/config").write_text(CONFIG.replace("    no_scm = true\n", ""))
-    subprocess.run("git init -q && git add dvc.lock", shell=True, check=True)
-    for spoil in (lambda: Path("dvc.lock").write_text(""), lambda: Path("dvc.lock").unlink()):
+    type_in(HERE, "git init -q && git add dvc.lock")
+    for spoil in (write("dvc.lock", ""), Path("dvc.lock").unlink):
         spoil()
         (command,) = commands_in(doctor().out)
-        subprocess.run(command, shell=True, check=True, capture_output=True)
+        type_in(HERE, command)
         assert doctor() == (0, HEALTHY, "")
 
 
@@ -247,7 +246,7 @@ def test_what_is_of_another_commit_needs_dvc_checkout_and_what_is_of_a_new_run_d
     for name in (MODEL, DATASET):
         Path("good", name).write_text("of the second commit")
     Path("good", REPORT).write_text("{}")
-    assert in_shell(HERE, "dvc repro --quiet --force").exit_code == 0
+    type_in(HERE, "dvc repro --quiet --force")
     Path("dvc.lock").write_text(first)
     ended = doctor()
     assert damaged_paths(ended) == []
