@@ -175,10 +175,3 @@ def test_a_source_that_sends_too_much_is_cut_off(server, raw, monkeypatch):
     error = failure(raw, f"{server}/flood")
     assert isinstance(error, BadDataError)
     assert "sends more than 100,000 bytes" in str(error)
-
-
-def test_the_folder_of_the_environment_is_preferred_to_a_server(server, folder, raw, monkeypatch):
-    monkeypatch.setenv("MNIST_MIRROR", str(folder))
-    download_files("mnist", raw, mirrors=[f"{server}/ok"])
-    assert_whole(raw, folder)
-    assert not Mirror.requests
