@@ -35,8 +35,11 @@ class Ended(NamedTuple):
     err: str
 
 
-def record(folder: Path, stages: Mapping[str, Sequence[str]]) -> Path:
-    """Let DVC run stages that leave these files and folders, which are there."""
+def record(folder: Path, stages: Mapping[str, Sequence[str]], *, contents: Mapping[str, str] | None = None) -> Path:
+    """Let DVC run stages that leave these files and folders, which are there or in `contents`."""
+    for name, content in (contents or {}).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content)
     for out in chain.from_iterable(stages.values()):
         good = folder / "good" / out
         good.parent.mkdir(parents=True, exist_ok=True)

@@ -32,11 +32,7 @@ Doctor = Callable[..., Ended]
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace in which every stage has run."""
-    folder = tmp_path_factory.mktemp("finished")
-    for name, content in CONTENTS.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(content)
-    return record(folder, STAGES)
+    return record(tmp_path_factory.mktemp("finished"), STAGES, contents=CONTENTS)
 
 
 @pytest.fixture
@@ -105,6 +101,10 @@ def write_checkpoint(step: int) -> Path:
     return path
 
 
+def locked_by(pid: int, command: str = "dvc repro") -> str:
+    return json.dumps({"write": {"a": {"pid": pid, "cmd": command}}})
+
+
 def write(path: str, content: str) -> Callable[[], object]:
     return lambda: Path(path).write_text(content)
 
@@ -142,7 +142,7 @@ CASES = {
             "empty": "",
             "cut": '{"write": {',
             "no DVC's": '{"read": {"a": [{"pid": "x"}]}}',
-            "of another program": json.dumps({"write": {"a": {"pid": 1, "cmd": "dvc repro"}}}),
+            "of another program": locked_by(1),
         }.items()
     },
 }
@@ -200,9 +200,7 @@ def test_of_a_restored_file_only_what_was_made_of_the_damage_is_deleted(workspac
 def test_a_whole_workspace_has_no_findings_and_nothing_of_it_is_touched(workspace, doctor):
     Path(".checkpoints").mkdir()
     Path(".checkpoints/lock").write_text("99999999")  # as a finished training leaves it
-    Path(RWLOCK).write_text(
-        json.dumps({"write": {"a": {"pid": 99999999, "cmd": "dvc repro"}}})
-    )  # which DVC passes over
+    Path(RWLOCK).write_text(locked_by(99999999))  # which DVC passes over
 
     def times() -> dict[Path, int]:
         return {path: path.stat().st_mtime_ns for path in workspace.rglob("*") if ".dvc/tmp" not in str(path)}
@@ -274,7 +272,7 @@ def test_nothing_is_repaired_while_dvc_runs(workspace, doctor, command):
     script = "import time; print(flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", script, *command.split()], stdout=subprocess.PIPE) as process:
         process.stdout.readline()  # until then it has its parent's arguments
-        Path(RWLOCK).write_text(json.dumps({"write": {"a": {"pid": process.pid, "cmd": command}}}))
+        Path(RWLOCK).write_text(locked_by(process.pid, command))
         path = damage_cached(MODEL, "whole")
         damaged = path.read_bytes()
         assert f"note: DVC, pid {process.pid}, is running" in doctor().out

@@ -20,17 +20,14 @@ from dvc_workspace import (
 
 OUT, FOLDER = "models/generator.onnx", "reports/samples"
 HEALTHY = "no findings: "
-FILES = (OUT, f"{FOLDER}/one.png", f"{FOLDER}/deeper/two.png")
+CONTENTS = {name: f"content of {name}" for name in (OUT, f"{FOLDER}/one.png", f"{FOLDER}/deeper/two.png")}
 slow = pytest.mark.slow
 
 
 @pytest.fixture
 def workspace(tmp_path) -> Path:
     """A workspace in which two stages have run."""
-    for name in FILES:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(f"content of {name}")
-    return record(tmp_path, {"train": [FOLDER], "export": [OUT]})
+    return record(tmp_path, {"train": [FOLDER], "export": [OUT]}, contents=CONTENTS)
 
 
 def follow_doctor(folder: Path) -> None:
@@ -42,7 +39,7 @@ def follow_doctor(folder: Path) -> None:
         for command in commands_in(ended.out):
             type_in(folder, command)
     assert ended.out.startswith(HEALTHY), ended
-    assert [(folder / name).read_text() for name in FILES] == [f"content of {name}" for name in FILES]
+    assert {name: (folder / name).read_text() for name in CONTENTS} == CONTENTS
     assert "up to date" in in_shell(folder, "dvc status").out
 
 
@@ -68,7 +65,7 @@ def test_a_forced_run_does_not_replace_a_damaged_object_but_the_doctor_does(work
     """Which is why no message advises `dvc repro --force` alone."""
     damage_object(object_of(workspace, OUT))
     type_in(workspace, "dvc repro --force export")
-    assert (workspace / OUT).read_text() != f"content of {OUT}", "DVC put the damaged object in the new file's place"
+    assert (workspace / OUT).read_text() != CONTENTS[OUT], "DVC put the damaged object in the new file's place"
     follow_doctor(workspace)
 
 

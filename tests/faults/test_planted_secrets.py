@@ -173,10 +173,11 @@ def test_a_mirror_that_wants_a_token_delivers_and_the_token_is_not_shown(server,
     assert_hidden(bars, lines)
 
 
-def test_the_stage_download_shows_and_writes_no_password(tmp_path, monkeypatch):
+@pytest.mark.parametrize("mirror", [f"{NO_SERVER}/mnist", f"http://127.0.0.1:1/mnist?token={PASSWORD}"], ids=count())
+def test_the_stage_download_shows_and_writes_no_password(tmp_path, monkeypatch, mirror):
     """Not even where it tries again, which urllib3 would log with the whole query."""
     write_params(tmp_path, data={"name": "mnist", "mirrors": []})
-    monkeypatch.setenv("MNIST_MIRROR", f"{NO_SERVER}/mnist?token={PASSWORD}")
+    monkeypatch.setenv("MNIST_MIRROR", mirror)
     done = run_stage("download", tmp_path)
     assert done.returncode == 69
     assert "127.0.0.1:1/mnist" in done.stderr
@@ -185,7 +186,6 @@ def test_the_stage_download_shows_and_writes_no_password(tmp_path, monkeypatch):
 
 
 # The parameters, which git, DVC and MLflow keep
-
 
 PLACE_FOR_IT = r"data\.mirrors: an address with .*; give it in MNIST_MIRROR"
 
