@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler
 from itertools import count
 from pathlib import Path
@@ -24,7 +25,9 @@ from tracking_store import MLFLOW_WARNINGS, use_folder
 
 pytestmark = [pytest.mark.filterwarnings(warning) for warning in MLFLOW_WARNINGS]
 
-# Cases are counted, not named: pytest puts a name into the environment, where its secret would be found and hidden.
+parametrize = partial(pytest.mark.parametrize, ids=count())
+"""Cases are counted, not named: pytest puts a name into the environment, where its secret would be found and hidden."""
+
 PASSWORD = "hunter2-0042"
 LOGIN = f"somebody:{PASSWORD}"
 NO_SERVER = f"http://{LOGIN}@127.0.0.1:1"
@@ -72,7 +75,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 # The mask
 
 
-@pytest.mark.parametrize(
+@parametrize(
     ("text", "shown"),
     [
         ("http://me:secret@host:5000/a@b", "http://***@host:5000/a@b"),
@@ -95,14 +98,13 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
             )
         ),
     ],
-    ids=count(),
 )
 def test_a_secret_in_an_address_is_masked_and_the_host_and_all_else_stay(text, shown):
     assert redacted(text) == shown
     assert holds_secret(text) == (shown != text)
 
 
-@pytest.mark.parametrize(
+@parametrize(
     ("name", "value", "secret"),
     [
         ("MLFLOW_TRACKING_PASSWORD", PASSWORD, PASSWORD),
@@ -112,7 +114,6 @@ def test_a_secret_in_an_address_is_masked_and_the_host_and_all_else_stay(text, s
         ("MLFLOW_TRACKING_URI", "postgresql://me:hunter%4022@host/db", "hunter@22"),
         ("MNIST_MIRROR", "https://me:hunter 22@host", "hunter 22"),
     ],
-    ids=count(),
 )
 def test_a_secret_of_the_environment_is_hidden_wherever_it_is_a_whole_word(monkeypatch, name, value, secret):
     monkeypatch.setenv(name, value)
@@ -124,7 +125,7 @@ NO_SECRETS = dict.fromkeys(["CACHE_KEY", "CI_CACHE_KEY", "SORT_KEYS", "TOKENIZER
 TOO_SHORT = {"ACCESS_TOKEN": "normal"}  # to be told from a word
 
 
-@pytest.mark.parametrize(("name", "value"), (NO_SECRETS | TOO_SHORT).items(), ids=count())
+@parametrize(("name", "value"), (NO_SECRETS | TOO_SHORT).items())
 def test_no_other_value_of_the_environment_is_touched(monkeypatch, name, value):
     monkeypatch.setenv(name, value)
     for text in (value, f"models/generator.safetensors: {value} bytes", f"evaluate.num_samples = {value}"):
@@ -134,7 +135,7 @@ def test_no_other_value_of_the_environment_is_touched(monkeypatch, name, value):
 # The mirrors
 
 
-@pytest.mark.parametrize(
+@parametrize(
     "mirror",
     [
         NO_SERVER,
@@ -147,7 +148,6 @@ def test_no_other_value_of_the_environment_is_touched(monkeypatch, name, value):
         f"https:/{LOGIN}@127.0.0.1/",
         f"{LOGIN}@127.0.0.1/mnist",
     ],
-    ids=count(),
 )
 def test_no_message_about_a_mirror_that_fails_shows_its_password(tmp_path, monkeypatch, capfd, mirror):
     monkeypatch.setenv("MNIST_MIRROR", mirror)
@@ -173,7 +173,7 @@ def test_a_mirror_that_wants_a_token_delivers_and_the_token_is_not_shown(server,
     assert_hidden(bars, lines)
 
 
-@pytest.mark.parametrize("mirror", [f"{NO_SERVER}/mnist", f"http://127.0.0.1:1/mnist?token={PASSWORD}"], ids=count())
+@parametrize("mirror", [f"{NO_SERVER}/mnist", f"http://127.0.0.1:1/mnist?token={PASSWORD}"])
 def test_the_stage_download_shows_and_writes_no_password(tmp_path, monkeypatch, mirror):
     """Not even where it tries again, which urllib3 would log with the whole query."""
     write_params(tmp_path, data={"name": "mnist", "mirrors": []})
@@ -190,7 +190,7 @@ def test_the_stage_download_shows_and_writes_no_password(tmp_path, monkeypatch, 
 PLACE_FOR_IT = r"data\.mirrors: an address with .*; give it in MNIST_MIRROR"
 
 
-@pytest.mark.parametrize(
+@parametrize(
     ("text", "told"),
     [
         (f"data: {{mirrors: ['http://host/mnist', '{NO_SERVER}']}}", PLACE_FOR_IT),
@@ -200,7 +200,6 @@ PLACE_FOR_IT = r"data\.mirrors: an address with .*; give it in MNIST_MIRROR"
         (f"data: {{mirrors: ['{NO_SERVER}'", None),
         (f"{NO_SERVER}: 1", None),
     ],
-    ids=count(),
 )
 def test_a_secret_among_the_parameters_is_refused_and_not_quoted(tmp_path, text, told):
     (tmp_path / "params.yaml").write_text(text)
@@ -222,7 +221,7 @@ def message_about(uri: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> st
     return str(caught.value)
 
 
-@pytest.mark.parametrize(
+@parametrize(
     "uri",
     [
         NO_SERVER,
@@ -232,7 +231,6 @@ def message_about(uri: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> st
         f"mysql+nonsense://{LOGIN}@127.0.0.1:1/mlflow",
         f"postgresql://host/mlflow?password={PASSWORD}",
     ],
-    ids=count(),
 )
 def test_no_message_about_a_store_shows_its_password(tmp_path, monkeypatch, capfd, uri):
     assert_hidden(message_about(uri, tmp_path, monkeypatch), *capfd.readouterr())
@@ -283,9 +281,7 @@ def run_python(script: str, folder: Path, *arguments: str, **environment: str) -
     return subprocess.run(command, cwd=folder, env=inherited, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code"), [(["defect"], 1), (["defect", NO_SERVER], 64), (["unreadable"], 74)], ids=count()
-)
+@parametrize(("arguments", "code"), [(["defect"], 1), (["defect", NO_SERVER], 64), (["unreadable"], 74)])
 def test_no_end_of_a_process_shows_a_password(tmp_path, arguments, code):
     done = run_python(STAGE, tmp_path, *arguments)
     assert done.returncode == code
