@@ -73,7 +73,7 @@ class Tally:
 
     @property
     def is_whole(self) -> bool:
-        return self.tried == self.survived == self.equal and not self.unreadable
+        return self.tried == self.survived == self.equal and not self.unreadable and not self.failures
 
 
 @dataclass
@@ -283,9 +283,7 @@ def main() -> int:
         print(row, took, *tallies[-1].failures, sep="\n  ", file=sys.stderr, flush=True)
     kinds = damages(options.damages)
     print(*table(tallies), "", *damage_table(kinds), sep="\n")
-    lost = [each.name for each in tallies if not each.is_whole or each.failures]
-    unseen = [each.kind for each in kinds if each.silent or each.unnamed]
-    return 1 if lost or unseen else 0
+    return 0 if all(each.is_whole for each in (*tallies, *kinds)) else 1
 
 
 if __name__ == "__main__":

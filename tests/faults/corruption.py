@@ -40,6 +40,10 @@ class Corrupted:
     unnamed: int = 0
     """Refused, but without the file's name or a way out."""
 
+    @property
+    def is_whole(self) -> bool:
+        return not self.silent and not self.unnamed
+
     def try_to_read(self, path: Path, read: Callable[[], object]) -> None:
         self.damaged += 1
         try:
