@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import onnxruntime
 import pytest
 
 from dcgan.config.schema import GanConfig, ModelConfig
@@ -42,6 +43,12 @@ def stages() -> Iterator[StageServer]:
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     return write_model(tmp_path / "generator.onnx")
+
+
+@pytest.fixture
+def never_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail as soon as ONNX Runtime is given a model."""
+    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *_, **__: pytest.fail("ONNX Runtime saw the model"))
 
 
 @pytest.fixture

@@ -14,8 +14,13 @@ class Evil:
         return os.system, (f"touch {self.marker}",)
 
 
+def flipped(content: bytes, bit: int) -> bytes:
+    """The bytes with one bit changed; bits are counted from the lowest of the first byte."""
+    damaged = bytearray(content)
+    damaged[bit // 8] ^= 1 << bit % 8
+    return bytes(damaged)
+
+
 def flip_bit(path: Path, position: int) -> None:
     """Flip the lowest bit of the byte at `position`."""
-    content = bytearray(path.read_bytes())
-    content[position] ^= 1
-    path.write_bytes(content)
+    path.write_bytes(flipped(path.read_bytes(), 8 * position))

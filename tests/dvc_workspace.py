@@ -7,12 +7,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 import yaml
 
-from damage import flip_bit
+from damage import flipped
 from support import ROOT
 
 CONFIG = "[core]\n    analytics = false\n    no_scm = true\n"
@@ -34,9 +35,12 @@ class Ended(NamedTuple):
     err: str
 
 
-def record(folder: Path, stages: Mapping[str, Sequence[str]]) -> Path:
-    """Let DVC run stages that leave these files and folders, which are there."""
-    for out in (out for outs in stages.values() for out in outs):
+def record(folder: Path, stages: Mapping[str, Sequence[str]], *, contents: Mapping[str, str] | None = None) -> Path:
+    """Let DVC run stages that leave these files and folders, which are there or in `contents`."""
+    for name, content in (contents or {}).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content)
+    for out in chain.from_iterable(stages.values()):
         good = folder / "good" / out
         good.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(folder / out, good) if (folder / out).is_dir() else shutil.copyfile(folder / out, good)
@@ -46,8 +50,7 @@ def record(folder: Path, stages: Mapping[str, Sequence[str]]) -> Path:
         for stage, outs in stages.items()
     }
     write_pipeline(folder, definitions)
-    ended = in_shell(folder, "dvc repro --quiet")
-    assert ended.exit_code == 0, ended.err
+    type_in(folder, "dvc repro --quiet")
     (folder / "runs.txt").unlink()
     return folder
 
@@ -67,24 +70,29 @@ def object_of(folder: Path, out: str) -> Path:
     return folder / ".dvc/cache/files/md5" / oid[:2] / oid[2:]
 
 
-def damage_object(path: Path, *, position: int = -1) -> None:
-    """Flip a bit of an object, which stays as read-only as DVC made it."""
+def write_object(path: Path, content: bytes) -> None:
+    """Change an object, which stays as read-only as DVC made it."""
     path.chmod(0o644)
-    flip_bit(path, position)
+    path.write_bytes(content)
     path.chmod(0o444)
+
+
+def damage_object(path: Path) -> None:
+    """Flip the last bit of an object."""
+    write_object(path, flipped(path.read_bytes(), -8))
 
 
 def in_shell(folder: Path, command: str) -> Ended:
     """Type a command in `folder`."""
-    options = {
-        "cwd": folder,
-        "env": shell_environment(),
-        "stdin": subprocess.DEVNULL,
-        "capture_output": True,
-        "text": True,
-    }
-    done = subprocess.run(command, shell=True, check=False, **options)
+    options = {"cwd": folder, "env": shell_environment(), "stdin": subprocess.DEVNULL}
+    done = subprocess.run(command, shell=True, check=False, capture_output=True, text=True, **options)
     return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def type_in(folder: Path, command: str) -> None:
+    """Type a command that is to succeed."""
+    ended = in_shell(folder, command)
+    assert ended.exit_code == 0, (command, ended)
 
 
 def shell_environment() -> dict[str, str]:

@@ -6,7 +6,6 @@ import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -17,20 +16,14 @@ from dcgan import __version__, cli
 from dcgan.commands.model_source import PRETRAINED
 from dcgan.config.workspace import ONNX_GENERATOR
 from dcgan.inference.generator import Generator
+from dvc_workspace import Ended
+from support import ROOT
 from tiny_onnx import FOREIGN, METADATA, build_model, write_model
 
 MAIN = "from dcgan.cli import main; main()"
 
 
-class Outcome(NamedTuple):
-    """What a command left."""
-
-    exit_code: int
-    out: str
-    err: str
-
-
-Dcgan = Callable[..., Outcome]
+Dcgan = Callable[..., Ended]
 
 
 @pytest.fixture
@@ -38,19 +31,6 @@ def workspace(model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder, with nothing in it but the model."""
     monkeypatch.chdir(model.parent)
     return model.parent
-
-
-@pytest.fixture
-def dcgan(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Dcgan:
-    """Run `dcgan` in this process."""
-
-    def run(*arguments: object) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["dcgan", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return Outcome(ended.value.code, *capfd.readouterr())
-
-    return run
 
 
 def names_in(folder: Path) -> list[str]:
@@ -84,29 +64,30 @@ def test_an_unknown_command_is_64(dcgan: Dcgan) -> None:
     assert "genrate" in outcome.err
 
 
-def test_version_is_the_packages(dcgan: Dcgan) -> None:
-    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+def test_version_is_the_packages_and_in_the_changelog(dcgan: Dcgan) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert dcgan("--version") == (0, f"{__version__}\n", "")
     assert __version__ == project["version"]
+    assert f"## [{__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+PRODUCTION_LACKS = ["mlflow", "tqdm", "torch", "scipy", "matplotlib", "yaml", "safetensors", "onnx"]
 
 
 @pytest.mark.parametrize(
-    ("command", "absent", "extra"),
-    [("evaluate", "torch", "train"), ("serve", "uvicorn", "serve-cpu"), ("info", "onnxruntime", "serve-cpu")],
+    ("arguments", "absent", "told"),
+    [
+        (["evaluate"], ["torch"], "needs torch; install dcgan-mnist[train]"),
+        (["serve"], ["uvicorn"], "needs uvicorn; install dcgan-mnist[serve-cpu]"),
+        (["info"], ["onnxruntime"], "needs onnxruntime; install dcgan-mnist[serve-cpu]"),
+        (["serve", "--model", "models:/g@champion"], PRODUCTION_LACKS, "mlflow"),
+    ],
 )
-def test_a_package_that_is_missing_is_named_with_its_extra(command: str, absent: str, extra: str) -> None:
-    script = f"{hiding([absent])}\nsys.argv = ['dcgan', {command!r}]\n{MAIN}"
+def test_a_package_that_is_missing_is_named_in_one_line_with_its_extra(arguments, absent, told) -> None:
+    script = f"{hiding(absent)}\nsys.argv = ['dcgan', *{arguments!r}]\n{MAIN}"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (69, 1), done.stderr
-    assert f"needs {absent}; install dcgan-mnist[{extra}]" in done.stderr
-
-
-def test_an_address_of_the_registry_is_refused_in_one_line_where_only_production_is_installed() -> None:
-    absent = ["mlflow", "tqdm", "torch", "scipy", "matplotlib", "yaml", "safetensors", "onnx"]
-    script = f"{hiding(absent)}\nsys.argv = ['dcgan', 'serve', '--model', 'models:/g@champion']\n{MAIN}"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr.count("\n")) == (69, 1), done.stderr
-    assert "mlflow" in done.stderr
+    assert told in done.stderr
 
 
 def test_commands_import_no_more_than_they_need(model: Path) -> None:
@@ -177,20 +158,16 @@ def test_the_file_holds_what_was_asked_for(dcgan: Dcgan, model: Path, tmp_path: 
         (["--out", "generator.onnx/s.png"], 73, "generator.onnx"),
     ],
 )
-def test_mistakes_are_told_in_one_line_and_leave_nothing(
-    dcgan: Dcgan, workspace: Path, arguments: list, exit_code: int, named: str
-) -> None:
+@pytest.mark.usefixtures("workspace")
+def test_mistakes_are_told_in_one_line_before_the_work_and_leave_nothing(
+    dcgan, monkeypatch, arguments, exit_code, named
+):
+    monkeypatch.setattr(Generator, "draw", lambda *_: pytest.fail("the work was done first"))
     outcome = dcgan("generate", "--model", "generator.onnx", *arguments)
     assert (outcome.exit_code, outcome.err.count("\n")) == (exit_code, 1)
     assert outcome.err.startswith("error: ")
     assert named in outcome.err
-    assert names_in(workspace) == ["generator.onnx"]
-
-
-def test_an_output_that_cannot_be_created_is_told_before_the_work(dcgan: Dcgan, model: Path, monkeypatch) -> None:
-    monkeypatch.setattr(Generator, "draw", lambda *_: pytest.fail("the work was done first"))
-    outcome = dcgan("generate", "--model", model, "--out", model / "s.png")
-    assert (outcome.exit_code, outcome.err.count("\n")) == (73, 1)
+    assert names_in(Path()) == ["generator.onnx"]
 
 
 def test_a_failure_of_the_work_keeps_the_old_file_and_is_not_told_of_it(dcgan, model, tmp_path, monkeypatch) -> None:

@@ -14,34 +14,25 @@ import numpy as np
 import pytest
 
 from damage import flip_bit
-from dcgan import cli
 from dcgan.system.locks import exclusive
 from dcgan.system.tensors_file import save_arrays
-from dvc_workspace import CONFIG, Ended, commands_in, damage_object, in_shell, object_of, record
+from dvc_workspace import CONFIG, Ended, commands_in, damage_object, in_shell, object_of, record, type_in
 
-DATASET, REPORT, MODEL, FOLDER = (
-    "data/dataset.safetensors",
-    "reports/validation.json",
-    "models/generator.safetensors",
-    "data/raw",
-)
+DATASET, REPORT = "data/dataset.safetensors", "reports/validation.json"
+MODEL, FOLDER = "models/generator.safetensors", "data/raw"
 NESTED = f"{FOLDER}/deeper/labels.gz"
 CONTENTS = {f"{FOLDER}/images.gz": "raw images", NESTED: "raw labels", DATASET: "images" * 10, MODEL: "weights" * 10}
 CONTENTS[REPORT] = json.dumps({"dataset_sha256": hashlib.sha256(CONTENTS[DATASET].encode()).hexdigest()})
 STAGES = {"download": [FOLDER], "validate": [DATASET, REPORT], "train": [MODEL]}
 HEALTHY = "no findings: what dvc.lock lists, DVC's copies of it, checkpoints and locks are whole\n"
-RWLOCK, HERE, STRAY = Path(".dvc/tmp/rwlock"), Path(), f".dvc/cache/files/md5/{'00/':0<33}"
+RWLOCK, HERE, STRAY = ".dvc/tmp/rwlock", Path(), f".dvc/cache/files/md5/{'00/':0<33}"
 Doctor = Callable[..., Ended]
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace in which every stage has run."""
-    folder = tmp_path_factory.mktemp("finished")
-    for name, content in CONTENTS.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(content)
-    return record(folder, STAGES)
+    return record(tmp_path_factory.mktemp("finished"), STAGES, contents=CONTENTS)
 
 
 @pytest.fixture
@@ -53,16 +44,8 @@ def workspace(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.fixture
-def doctor(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Doctor:
-    """Run `dcgan doctor` in this process."""
-
-    def run(*arguments: str) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["dcgan", "doctor", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return Ended(ended.value.code, *capfd.readouterr())
-
-    return run
+def doctor(dcgan: Doctor) -> Doctor:
+    return partial(dcgan, "doctor")
 
 
 def damaged_paths(ended: Ended) -> list[str]:
@@ -86,7 +69,7 @@ def damage_cached(out: str, here: str) -> Path:
     damage_object(path)
     if here == "restored":
         Path(out).unlink()
-        assert in_shell(HERE, "dvc checkout").exit_code == 0, "DVC hands out the damage without a word"
+        type_in(HERE, "dvc checkout")  # DVC hands out the damage without a word
     elif here == "missing":
         shutil.rmtree(out) if Path(out).is_dir() else Path(out).unlink()
     elif here == "new":
@@ -101,7 +84,7 @@ def cut_lock(upto: str, *, more: int) -> None:
 
 def change_unseen(name: str) -> None:
     """Change a file, but not its time, after DVC has looked at it."""
-    assert in_shell(HERE, "dvc status --quiet").exit_code == 0
+    type_in(HERE, "dvc status --quiet")
     before = Path(name).stat()
     flip_bit(Path(name), 0)
     os.utime(name, ns=(before.st_atime_ns, before.st_mtime_ns))
@@ -118,12 +101,12 @@ def write_checkpoint(step: int) -> Path:
     return path
 
 
-def broken_lock(content: str) -> tuple[object, ...]:
-    return (lambda: Path("dvc.lock").write_text(content)), ["dvc.lock"], "rm -rf dvc.lock && dvc repro"
+def locked_by(pid: int, command: str = "dvc repro") -> str:
+    return json.dumps({"write": {"a": {"pid": pid, "cmd": command}}})
 
 
-def broken_rwlock(content: str) -> tuple[object, ...]:
-    return (lambda: RWLOCK.write_text(content)), [str(RWLOCK)], f"rm -rf {RWLOCK}"
+def write(path: str, content: str) -> Callable[[], object]:
+    return lambda: Path(path).write_text(content)
 
 
 CASES = {
@@ -133,38 +116,49 @@ CASES = {
         for here in ("whole", "restored", "missing", "new")
         if (out, here) != (FOLDER, "restored")  # of a damaged listing, DVC makes nothing
     },
-    "object of no out": (
-        lambda: shutil.copyfile(object_of(HERE, MODEL), STRAY),
-        [STRAY],
-        "dcgan doctor --repair",
-    ),
-    "objects lost": (lambda: delete(".dvc/cache"), [], "dcgan doctor --repair"),
-    "outs missing": (lambda: delete("data", "models"), [], "dvc checkout"),
-    "outs and objects missing": (lambda: delete("data", "models", "reports", ".dvc/cache"), [], "dvc repro"),
-    "file changed unseen": (lambda: change_unseen(MODEL), [MODEL], f"rm -rf {MODEL} && dvc checkout {MODEL}"),
-    "file in a folder changed unseen": (
-        lambda: change_unseen(NESTED),
-        [NESTED],
-        f"rm -rf {NESTED} && dvc checkout {NESTED}",
-    ),
+    "object of no out": (lambda: shutil.copyfile(object_of(HERE, MODEL), STRAY), [STRAY], "dcgan doctor --repair"),
+    "objects lost": (partial(delete, ".dvc/cache"), [], "dcgan doctor --repair"),
+    "outs missing": (partial(delete, "data", "models"), [], "dvc checkout"),
+    "outs and objects missing": (partial(delete, "data", "models", "reports", ".dvc/cache"), [], "dvc repro"),
+    **{
+        f"{name} changed unseen": (partial(change_unseen, name), [name], f"rm -rf {name} && dvc checkout {name}")
+        for name in (MODEL, NESTED)
+    },
     "data set changed": (lambda: flip_bit(Path(DATASET), 5), [DATASET], "dvc repro"),
-    "report changed": (lambda: Path(REPORT).write_text("{"), [REPORT], "dvc repro"),
-    "lock empty": broken_lock(""),
-    "lock zeros": broken_lock("\0\0\0"),
-    "lock no mapping": broken_lock("- 1"),
-    "lock cut in a hash": (lambda: cut_lock("md5: ", more=15), ["dvc.lock"], "rm -rf dvc.lock && dvc repro"),
-    "lock cut in a key": (lambda: cut_lock("pat", more=0), ["dvc.lock"], "rm -rf dvc.lock && dvc repro"),
-    "rwlock empty": broken_rwlock(""),
-    "rwlock cut": broken_rwlock('{"write": {'),
-    "rwlock no DVC's": broken_rwlock('{"read": {"a": [{"pid": "x"}]}}'),
-    "rwlock of another program": broken_rwlock(json.dumps({"write": {"a": {"pid": 1, "cmd": "dvc repro"}}})),
+    "report changed": (write(REPORT, "{"), [REPORT], "dvc repro"),
+    **{
+        f"lock {name}": (spoil, ["dvc.lock"], "rm -rf dvc.lock && dvc repro")
+        for name, spoil in {
+            "empty": write("dvc.lock", ""),
+            "zeros": write("dvc.lock", "\0\0\0"),
+            "no mapping": write("dvc.lock", "- 1"),
+            "cut in a hash": partial(cut_lock, "md5: ", more=15),
+            "cut in a key": partial(cut_lock, "pat", more=0),
+        }.items()
+    },
+    **{
+        f"rwlock {name}": (write(RWLOCK, content), [RWLOCK], f"rm -rf {RWLOCK}")
+        for name, content in {
+            "empty": "",
+            "cut": '{"write": {',
+            "no DVC's": '{"read": {"a": [{"pid": "x"}]}}',
+            "of another program": locked_by(1),
+        }.items()
+    },
 }
 
 
-@pytest.mark.parametrize(("spoil", "damaged", "command"), CASES.values(), ids=CASES)
-def test_what_is_wrong_is_found_and_repairing_it_loses_nothing(workspace, doctor, spoil, damaged, command):
+@pytest.fixture(params=CASES.values(), ids=CASES)
+def spoilt(request: pytest.FixtureRequest, workspace: Path) -> tuple[list[str], str]:
+    """What is damaged, in a workspace where it is, and the first command that is printed."""
     Path(STRAY).parent.mkdir()
+    spoil, damaged, command = request.param
     spoil()
+    return damaged, command
+
+
+def test_what_is_wrong_is_found_and_repairing_it_loses_nothing(spoilt, doctor):
+    damaged, command = spoilt
     whole, ended = whole_files(), doctor()
     assert damaged_paths(ended) == damaged
     assert command in commands_in(ended.out)[0]
@@ -175,15 +169,11 @@ def test_what_is_wrong_is_found_and_repairing_it_loses_nothing(workspace, doctor
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("spoil", "damaged", "command"), CASES.values(), ids=CASES)
-def test_the_commands_work_as_they_are_printed(workspace, doctor, spoil, damaged, command):
-    Path(STRAY).parent.mkdir()
-    spoil()
+def test_the_commands_work_as_they_are_printed(spoilt, doctor):
     for _ in range(4):
         ended = doctor()
         for each in commands_in(ended.out):
-            done = in_shell(HERE, each)
-            assert done.exit_code == 0, (each, done)
+            type_in(HERE, each)
     assert ended == (0, HEALTHY, "")
     assert whole_files() == set(CONTENTS)
     assert "up to date" in in_shell(HERE, "dvc status").out
@@ -210,7 +200,7 @@ def test_of_a_restored_file_only_what_was_made_of_the_damage_is_deleted(workspac
 def test_a_whole_workspace_has_no_findings_and_nothing_of_it_is_touched(workspace, doctor):
     Path(".checkpoints").mkdir()
     Path(".checkpoints/lock").write_text("99999999")  # as a finished training leaves it
-    RWLOCK.write_text(json.dumps({"write": {"a": {"pid": 99999999, "cmd": "dvc repro"}}}))  # which DVC passes over
+    Path(RWLOCK).write_text(locked_by(99999999))  # which DVC passes over
 
     def times() -> dict[Path, int]:
         return {path: path.stat().st_mtime_ns for path in workspace.rglob("*") if ".dvc/tmp" not in str(path)}
@@ -241,11 +231,11 @@ def test_a_file_of_the_users_that_dvc_cannot_read_is_named(workspace, doctor, fi
 
 def test_a_dvc_lock_that_git_has_is_brought_back_from_there(workspace, doctor):
     Path(".dvc/config").write_text(CONFIG.replace("    no_scm = true\n", ""))
-    subprocess.run("git init -q && git add dvc.lock", shell=True, check=True)
-    for spoil in (lambda: Path("dvc.lock").write_text(""), lambda: Path("dvc.lock").unlink()):
+    type_in(HERE, "git init -q && git add dvc.lock")
+    for spoil in (write("dvc.lock", ""), Path("dvc.lock").unlink):
         spoil()
         (command,) = commands_in(doctor().out)
-        subprocess.run(command, shell=True, check=True, capture_output=True)
+        type_in(HERE, command)
         assert doctor() == (0, HEALTHY, "")
 
 
@@ -254,7 +244,7 @@ def test_what_is_of_another_commit_needs_dvc_checkout_and_what_is_of_a_new_run_d
     for name in (MODEL, DATASET):
         Path("good", name).write_text("of the second commit")
     Path("good", REPORT).write_text("{}")
-    assert in_shell(HERE, "dvc repro --quiet --force").exit_code == 0
+    type_in(HERE, "dvc repro --quiet --force")
     Path("dvc.lock").write_text(first)
     ended = doctor()
     assert damaged_paths(ended) == []
@@ -282,7 +272,7 @@ def test_nothing_is_repaired_while_dvc_runs(workspace, doctor, command):
     script = "import time; print(flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", script, *command.split()], stdout=subprocess.PIPE) as process:
         process.stdout.readline()  # until then it has its parent's arguments
-        RWLOCK.write_text(json.dumps({"write": {"a": {"pid": process.pid, "cmd": command}}}))
+        Path(RWLOCK).write_text(locked_by(process.pid, command))
         path = damage_cached(MODEL, "whole")
         damaged = path.read_bytes()
         assert f"note: DVC, pid {process.pid}, is running" in doctor().out
@@ -290,7 +280,7 @@ def test_nothing_is_repaired_while_dvc_runs(workspace, doctor, command):
         process.kill()
     assert ended.exit_code == 75
     assert str(process.pid) in ended.err
-    assert (path.read_bytes(), RWLOCK.exists()) == (damaged, True)
+    assert (path.read_bytes(), Path(RWLOCK).exists()) == (damaged, True)
 
 
 def test_nothing_is_repaired_while_dvc_holds_its_main_lock_or_a_training_runs(workspace, doctor):

@@ -46,17 +46,14 @@ def test_without_git_dvc_goes_without(tmp_path, params, monkeypatch):
     assert "no_scm" in (tmp_path / "plain/.dvc/config").read_text()
 
 
-@pytest.mark.parametrize("occupied", ["file", "folder"])
+@pytest.mark.parametrize("occupied", ["target", "target/mine"])
 def test_what_is_there_is_left_alone(tmp_path, params, occupied):
-    target = tmp_path / "target"
-    if occupied == "file":
-        target.write_text("mine")
-    else:
-        target.mkdir()
-        (target / "mine").write_text("mine")
+    mine = tmp_path / occupied
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_text("mine")
     with pytest.raises(UsageError, match="target"):
-        new.new_workspace(target, params=params)
-    assert (target if occupied == "file" else target / "mine").read_text() == "mine"
+        new.new_workspace(tmp_path / "target", params=params)
+    assert mine.read_text() == "mine"
 
 
 def test_bad_parameters_are_refused_before_anything_is_made(tmp_path, params):

@@ -6,20 +6,20 @@ import torch
 from dcgan.config.params_file import changed
 from dcgan.config.rules import refuse_misfits
 from dcgan.config.schema import GanConfig, Params
-from dcgan.data.batches import Batches
 from dcgan.export.onnx_export import export_generator, prove_parity
 from dcgan.gan.losses import LOSSES
 from dcgan.gan.networks import ARCHITECTURES
 from dcgan.gan.state import build_state
-from dcgan.gan.step import gan_step
 from dcgan.inference.generator import Generator
 from dcgan.system.errors import UsageError
+from small_gan import take_steps
 from support import CPU
 from tiny_onnx import METADATA
 
 BEGAN = {"model.architecture": "began", "loss.name": "boundary_equilibrium", "model.conditional": False}
 REFUSED = {("acgan", False), ("infogan", True), ("began", True)}
 """Architectures that are not, or not un-, conditional."""
+SHAPES = list(itertools.product(ARCHITECTURES, [True, False], ["normal", "uniform"]))
 UNCONDITIONAL = {"model.conditional": False}
 CLIPPED = {"penalties.weight_clipping": 0.1}
 MISFITS = [
@@ -54,7 +54,7 @@ def test_what_does_not_go_together_is_refused_by_the_parameter_to_change(path, c
     "changes",
     [
         {"loss.name": "wasserstein"},
-        {"loss.name": "wasserstein", "penalties.weight_clipping": 0.1, "model.conditional": False},
+        {"loss.name": "wasserstein"} | CLIPPED | UNCONDITIONAL,
         {"penalties.gradient_penalty": 10.0, "model.discriminator_normalization": "layer"},
         {"penalties.gradient_penalty": 10.0, "model.architecture": "mlp"},
         {"penalties.spectral_norm": True, "model.discriminator_normalization": "none"},
@@ -76,50 +76,33 @@ def allowed(config: GanConfig) -> bool:
 def assert_it_steps(config: GanConfig, data) -> None:
     refuse_misfits(config)
     state = build_state(config, device=CPU)
-    before = {name: weight.clone() for name, weight in state.generator.named_parameters()}
-    batches, rng = Batches(data, batch_size=16, seed=0, device=CPU), torch.Generator()
-    for _ in range(2):
-        rng.manual_seed(state.step)
-        real, labels = batches.batch(state.step)
-        measured = gan_step(state, real, labels, rng=rng, config=config)
+    before = [weight.clone() for weight in state.generator.parameters()]
+    measured = take_steps(state, config, data, count=2)
     assert all(torch.isfinite(value) for value in measured.values())
-    assert any(not torch.equal(weight, before[name]) for name, weight in state.generator.named_parameters())
+    assert any(not torch.equal(*pair) for pair in zip(before, state.generator.parameters(), strict=True))
 
 
-@pytest.mark.parametrize(
-    ("architecture", "conditional", "distribution"),
-    list(itertools.product(ARCHITECTURES, [True, False], ["normal", "uniform"])),
-)
-def test_every_allowed_shape_steps_under_every_loss(
-    gan_config, striped_images, architecture, conditional, distribution
-):
-    shape = {
-        "model.architecture": architecture,
-        "model.conditional": conditional,
-        "model.latent_distribution": distribution,
-    }
-    variants = [changed(gan_config, shape | {"loss.name": name}) for name in LOSSES]
-    steppable = [config for config in variants if allowed(config)]
-    expected = 1 if architecture == "began" else len(LOSSES) - 1
-    expected *= (architecture, conditional) not in REFUSED
-    assert len(steppable) == expected
+def with_shape(config: GanConfig, shape: tuple[str, bool, str], loss: str) -> GanConfig:
+    names = ("model.architecture", "model.conditional", "model.latent_distribution", "loss.name")
+    return changed(config, dict(zip(names, (*shape, loss), strict=True)))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_allowed_shape_steps_under_every_loss(gan_config, striped_images, shape):
+    steppable = [each for name in LOSSES if allowed(each := with_shape(gan_config, shape, name))]
+    assert len(steppable) == (shape[:2] not in REFUSED) * (1 if shape[0] == "began" else len(LOSSES) - 1)
     for config in steppable:
         assert_it_steps(config, striped_images)
 
 
-EXPORTED = [(*shape, "normal") for shape in itertools.product(ARCHITECTURES, [True, False]) if shape not in REFUSED] + [
-    ("dcgan", True, "uniform"),
-    ("dcgan", False, "uniform"),
-]
-
-
-@pytest.mark.parametrize(("architecture", "conditional", "distribution"), EXPORTED)
-def test_every_allowed_generator_exports_with_the_same_contract(
-    gan_config, architecture, conditional, distribution, tmp_path
-):
+@pytest.mark.parametrize(
+    "shape",
+    [shape for shape in SHAPES if shape[:2] not in REFUSED and (shape[2] == "normal" or shape[0] == "dcgan")],
+)
+def test_every_allowed_generator_exports_with_the_same_contract(gan_config, shape, tmp_path):
+    architecture, conditional, distribution = shape
     loss = "boundary_equilibrium" if architecture == "began" else "non_saturating"
-    shape = {"model.architecture": architecture, "model.conditional": conditional, "loss.name": loss}
-    config = changed(gan_config, shape | {"model.latent_distribution": distribution})
+    config = with_shape(gan_config, shape, loss)
     generator = build_state(config, device=CPU).generator_ema
     content = export_generator(generator, config.model, opset=20, origin=METADATA)
     assert prove_parity(content, generator, config.model)["parity"]["max_difference"] < 1e-4

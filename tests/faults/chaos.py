@@ -7,22 +7,27 @@ faults meet training and saving and not the imports. One table comes out; the ex
 """
 
 import argparse
-import hashlib
 import itertools
 import json
+import os
 import random
+import re
 import shutil
 import signal
+import sqlite3
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import redirect_stderr
+from contextlib import redirect_stderr, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from threading import Lock
+
+import psutil
 
 TESTS = Path(__file__).parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS / "faults")]
@@ -33,8 +38,8 @@ from dcgan.checkpoints.file import step_of  # noqa: E402
 from dcgan.config.workspace import HISTORY  # noqa: E402
 from dcgan.tracking.history import read_history  # noqa: E402
 from kill_points import POINTS  # noqa: E402
-from stage_server import RunningStage, StageServer  # noqa: E402
-from tiny_workspace import new_workspace  # noqa: E402
+from stage_server import Ended, RunningStage, StageServer  # noqa: E402
+from tiny_workspace import new_workspace, weights_in  # noqa: E402
 
 INTERVAL = 5
 CHECKPOINTS = 12
@@ -68,17 +73,7 @@ class Tally:
 
     @property
     def is_whole(self) -> bool:
-        return self.tried == self.survived == self.equal and not self.unreadable
-
-
-def fingerprint(folder: Path, *, with_history: bool = True) -> str:
-    """Of all that a training leaves and that is the same in every run: the weights and the history."""
-    digest = hashlib.sha256()
-    for path in sorted((folder / "models").glob("*.safetensors")):
-        digest.update(path.name.encode() + path.read_bytes())
-    for row in read_history(folder / HISTORY) if with_history else []:
-        digest.update(json.dumps(row).encode())
-    return digest.hexdigest()
+        return self.tried == self.survived == self.equal and not self.unreadable and not self.failures
 
 
 @dataclass
@@ -87,10 +82,14 @@ class Bench:
 
     server: StageServer
     folder: Path
-    straight: dict[tuple[str, bool], str] = field(default_factory=dict)
-    """(stage, with its history) → fingerprint of the uninterrupted run."""
+    straight: dict[str, tuple[dict, list]] = field(default_factory=dict)
+    """Stage → weights and history of the uninterrupted run."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Stage → how long the uninterrupted run took."""
+
+    @property
+    def history(self) -> list[dict]:
+        return read_history(self.folder / HISTORY)
 
     def renew(self) -> Path:
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -105,46 +104,49 @@ class Bench:
             ended = self.server.run(stage, self.folder)
             assert ended.returncode == 0, ended.stderr
         self.seconds[stage] = time.monotonic() - started
-        self.straight |= {(stage, whole): fingerprint(self.folder, with_history=whole) for whole in (True, False)}
+        self.straight[stage] = weights_in(self.folder), self.history
 
     def judge(self, stage: str, tally: Tally, *, with_history: bool = True) -> None:
         """Start the stage again after a fault, and see what comes out.
 
         A polite stop reports where it stops, so that its history has a row more.
         """
-        had_finished = not [
-            path for path in self.folder.glob(".checkpoints/*/fingerprint.json") if not path.parent.suffix
-        ]
-        last = max((row["step"] for row in read_history(self.folder / HISTORY)), default=0)
+        is_unfinished = any(not path.parent.suffix for path in self.folder.glob(".checkpoints/*/fingerprint.json"))
+        last = max((row["step"] for row in self.history), default=0)
         ended = self.server.run(stage, self.folder)
-        found = fingerprint(self.folder, with_history=with_history)
-        is_equal = ended.returncode == 0 and found == self.straight[stage, with_history]
-        resumed_at = (
-            int(ended.stdout.partition("going on after step ")[2].split()[0]) if "going on" in ended.stdout else 0
-        )
+        weights, history = self.straight[stage]
+        is_equal = ended.returncode == 0 and weights_in(self.folder) == weights
+        if with_history:
+            is_equal = is_equal and self.history == history
+        told = re.search(r"going on after step (\d+)", ended.stdout)
+        resumed_at = int(told[1]) if told else 0
         with TALLYING:
             tally.tried += 1
             tally.survived += ended.returncode == 0
             tally.unreadable += "damaged" in ended.stderr
             tally.equal += is_equal
             tally.remarks["resumed" if resumed_at else "from the start"] += 1
-        if last - resumed_at > INTERVAL and not had_finished:
+        if last - resumed_at > INTERVAL and is_unfinished:
             tally.failures.append(f"{last - resumed_at} steps were lost")
         if not is_equal:
             tally.failures.append(f"exit {ended.returncode}: {ended.stderr[-300:]}")
 
 
-def kill_at_random(bench: Bench, stage: str, tally: Tally, rng: random.Random) -> None:
-    """SIGKILL at any moment: some time after any of the checkpoints, or after none, however fast the stage is today."""
-    while True:
+def interrupt(
+    bench: Bench, stage: str, rng: random.Random, number: int, *, checkpoints: Sequence[int]
+) -> tuple[int, Ended, float]:
+    """Signal a stage some time after one of its checkpoints: its pid, how it ended, and the seconds that this took."""
+    for _ in range(TRIES):
         bench.renew()
         running = bench.server.start(stage, bench.folder)
-        wait_for_step(bench.folder, INTERVAL * rng.randrange(CHECKPOINTS), running)
+        wait_for_step(bench.folder, INTERVAL * rng.choice(checkpoints), running)
         time.sleep(rng.uniform(0, bench.seconds[stage] / 4))
-        running.kill()
-        if running.wait().returncode == -signal.SIGKILL:
+        sent = time.monotonic()
+        running.kill(number)
+        ended = running.wait()
+        if ended.returncode != 0:  # else it was faster, or heeds no signal
             break
-    bench.judge(stage, tally)
+    return running.pid, ended, time.monotonic() - sent
 
 
 def wait_for_step(folder: Path, step: int, running: RunningStage) -> None:
@@ -155,7 +157,15 @@ def wait_for_step(folder: Path, step: int, running: RunningStage) -> None:
         time.sleep(0.005)
 
 
-def kill_at_point(bench: Bench, stage: str, tally: Tally, *, point: str, after: int) -> None:
+def kill_at_random(bench: Bench, stage: str, tally: Tally, rng: random.Random) -> None:
+    """SIGKILL at any moment: some time after any of the checkpoints, or after none, however fast the stage is today."""
+    _, ended, _ = interrupt(bench, stage, rng, signal.SIGKILL, checkpoints=range(CHECKPOINTS))
+    if ended.returncode != -signal.SIGKILL:
+        tally.failures.append(f"was not killed: {ended.returncode} {ended.stderr[-200:]}")
+    bench.judge(stage, tally)
+
+
+def kill_at_point(bench: Bench, stage: str, tally: Tally, _: random.Random, *, point: str, after: int) -> None:
     """SIGKILL when a named point of saving is reached."""
     bench.renew()
     ended = bench.server.run(stage, bench.folder, planted=f"import kill_points; kill_points.plant({point!r}, {after})")
@@ -164,52 +174,30 @@ def kill_at_point(bench: Bench, stage: str, tally: Tally, *, point: str, after: 
     bench.judge(stage, tally)
 
 
-def count_points(bench: Bench, stage: str) -> dict[str, int]:
-    """How often an uninterrupted run reaches each point."""
-    bench.renew()
-    bench.server.run(stage, bench.folder, planted="import kill_points; kill_points.count()")
-    return json.loads((bench.folder / "points.json").read_text())
-
-
 def stop_politely(bench: Bench, stage: str, tally: Tally, rng: random.Random, *, number: int = signal.SIGTERM) -> None:
     """A signal to the stage's process group after its first checkpoint: it saves, says so, and leaves nobody behind."""
-    for _ in range(TRIES):
-        bench.renew()
-        running = bench.server.start(stage, bench.folder)
-        wait_for_step(bench.folder, INTERVAL, running)
-        time.sleep(rng.uniform(0, bench.seconds[stage] / 4))
-        started = time.monotonic()
-        running.kill(number)
-        ended = running.wait()
-        seconds = time.monotonic() - started
-        if ended.returncode != 0:  # else it was faster, or heeds no signal
-            break
+    pid, ended, seconds = interrupt(bench, stage, rng, number, checkpoints=[1])
     has_saved = ended.returncode == 128 + number and "stopped and saved after step" in ended.stderr
     status = run_status(bench.folder)
-    if not has_saved or seconds > LONGEST_STOP or orphans(running.pid) or status not in {"KILLED", None}:
+    if not has_saved or seconds > LONGEST_STOP or orphans(pid) or status not in {"KILLED", None}:
         tally.failures.append(f"exit {ended.returncode} after {seconds:.1f} s, {status}: {ended.stderr[-200:]}")
     tally.remarks["slowest, ms"] = max(tally.remarks["slowest, ms"], round(1000 * seconds))
     tally.remarks[f"run {status or 'not tracked'}"] += 1
     bench.judge(stage, tally, with_history=False)
 
 
-def orphans(session: int) -> list[str]:
+def orphans(session: int) -> list[int]:
     """Processes of the session that a stage was the leader of."""
     found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[3]) == session and fields[0] != "Z":
-            found.append(stat.parent.name)
+    for process in psutil.process_iter():
+        with suppress(ProcessLookupError, psutil.NoSuchProcess):
+            if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process.pid)
     return found
 
 
 def run_status(folder: Path) -> str | None:
     """The status of the interrupted run in the workspace's MLflow store, if there is one."""
-    import sqlite3
-
     database = folder / "mlflow.db"
     if not database.is_file():
         return None
@@ -220,50 +208,34 @@ def run_status(folder: Path) -> str | None:
         return connection.execute(query, [training_id]).fetchone()[0]
 
 
-Trial = Callable[[Bench, random.Random], None]
+Trial = Callable[[Bench, str, Tally, random.Random], None]
 
 
-def in_parallel(tally: Tally, trials: Sequence[Trial], stages: Sequence[str], *, with_mlflow: bool = False) -> Tally:
-    """Run the trials on a few workers, each with a workspace of its own."""
+def in_parallel(name: str, stage: str, trials: Sequence[Trial]) -> Tally:
+    """Run the trials on a few workers, each with a workspace of its own; only a polite stop is tracked by MLflow."""
+    tally = Tally(name)
 
     def work(index: int) -> None:
         rng = random.Random(index)
-        with tempfile.TemporaryDirectory() as folder, StageServer(with_mlflow=with_mlflow) as server:
+        with tempfile.TemporaryDirectory() as folder, StageServer(with_mlflow=stop_politely in trials) as server:
             bench = Bench(server, Path(folder, "workspace"))
-            for stage in stages:
-                bench.run_straight(stage)
+            bench.run_straight(stage)
             for trial in trials[index::WORKERS]:
-                trial(bench, rng)
+                trial(bench, stage, tally, rng)
 
     with ThreadPoolExecutor(WORKERS) as pool:
         list(pool.map(work, range(WORKERS)))
     return tally
 
 
-def random_kills(stage: str, count: int) -> Tally:
-    tally = Tally(f"SIGKILL to `{stage}` at a random moment")
-    return in_parallel(tally, [lambda bench, rng: kill_at_random(bench, stage, tally, rng)] * count, [stage])
-
-
-def point_kills(stage: str, count: int) -> Tally:
-    """Kills at every point in turn, spread over the times that it is reached."""
-    tally = Tally(f"SIGKILL to `{stage}` at a named point of saving")
+def point_kills(stage: str, count: int) -> list[Trial]:
+    """Kills at every point in turn, spread over the times that an uninterrupted run reaches it."""
     with tempfile.TemporaryDirectory() as folder, StageServer() as server:
-        reached = count_points(Bench(server, Path(folder, "workspace")), stage)
-    rng = random.Random(0)
-    chosen = [(point, rng.randrange(reached[point])) for point in itertools.islice(itertools.cycle(POINTS), count)]
-    trials = [
-        lambda bench, _, point=point, after=after: kill_at_point(bench, stage, tally, point=point, after=after)
-        for point, after in chosen
-    ]
-    return in_parallel(tally, trials, [stage])
-
-
-def polite_stops(stage: str, count: int) -> Tally:
-    tally = Tally(f"SIGTERM to `{stage}`, which saves and ends with 143")
-    return in_parallel(
-        tally, [lambda bench, rng: stop_politely(bench, stage, tally, rng)] * count, [stage], with_mlflow=True
-    )
+        workspace = Bench(server, Path(folder, "workspace")).renew()
+        server.run(stage, workspace, planted="import kill_points; kill_points.plant()")
+        reached = Counter((workspace / "points.txt").read_text().split())
+    rng, points = random.Random(0), itertools.islice(itertools.cycle(POINTS), count)
+    return [partial(kill_at_point, point=point, after=rng.randrange(reached[point])) for point in points]
 
 
 def damages(count: int) -> list[Corrupted]:
@@ -296,24 +268,22 @@ def main() -> int:
     parser.add_argument("--stops", type=int, default=20)
     parser.add_argument("--damages", type=int, default=200, help="of every kind of file")
     options = parser.parse_args()
+    kills = {"train": options.kills, "train_classifier": options.kills // 4}
+    points = {"train": options.point_kills, "train_classifier": options.point_kills // 3}
     tallies = []
-    for run in (
-        lambda: random_kills("train", options.kills),
-        lambda: random_kills("train_classifier", options.kills // 4),
-        lambda: point_kills("train", options.point_kills),
-        lambda: point_kills("train_classifier", options.point_kills // 3),
-        lambda: polite_stops("train", options.stops),
+    for name, stage, trials in (
+        *(("SIGKILL to `{}` at a random moment", stage, [kill_at_random] * n) for stage, n in kills.items()),
+        *(("SIGKILL to `{}` at a named point of saving", stage, point_kills(stage, n)) for stage, n in points.items()),
+        ("SIGTERM to `{}`, which saves and ends with 143", "train", [stop_politely] * options.stops),
     ):
         started = time.monotonic()
-        tallies.append(run())
+        tallies.append(in_parallel(name.format(stage), stage, trials))
         took = f"{time.monotonic() - started:.0f} s"
         *_, row = table(tallies)
         print(row, took, *tallies[-1].failures, sep="\n  ", file=sys.stderr, flush=True)
     kinds = damages(options.damages)
     print(*table(tallies), "", *damage_table(kinds), sep="\n")
-    lost = [each.name for each in tallies if not each.is_whole or each.failures]
-    unseen = [each.kind for each in kinds if each.silent or each.unnamed]
-    return 1 if lost or unseen else 0
+    return 0 if all(each.is_whole for each in (*tallies, *kinds)) else 1
 
 
 if __name__ == "__main__":

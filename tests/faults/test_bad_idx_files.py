@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dcgan.data import files as mnist_files
+from damage import flipped
 from dcgan.data.files import read_arrays
 from dcgan.data.files.idx import read_idx, write_idx
 from dcgan.system.errors import BadDataError
-from tiny_data import NAMES, files_with_hashes, tiny_arrays, write_files
+from tiny_data import NAMES, tiny_arrays, write_files
+from tiny_mirror import write_mirror
 from tiny_workspace import run_stage, write_params
 
 SHAPE = (5, 28, 28)
@@ -47,12 +48,13 @@ def message_for(path: Path, content: bytes) -> str:
 def test_a_good_file_is_read_and_written_the_same_each_time(path):
     path.write_bytes(WHOLE)
     np.testing.assert_array_equal(read_idx(path, shape=SHAPE), PIXELS)
-    write_idx(path, PIXELS)
-    first = path.read_bytes()
-    assert first[4:8] == bytes(4)  # no time
-    np.testing.assert_array_equal(read_idx(path, shape=SHAPE), PIXELS)
-    write_idx(path, PIXELS)
-    assert path.read_bytes() == first
+    written = set()
+    for _ in range(2):
+        write_idx(path, PIXELS)
+        written.add(path.read_bytes())
+        np.testing.assert_array_equal(read_idx(path, shape=SHAPE), PIXELS)
+    (content,) = written
+    assert content[4:8] == bytes(4)  # no time
 
 
 @pytest.mark.parametrize(
@@ -82,9 +84,7 @@ def test_no_flipped_bit_changes_a_pixel(path):
     rng = np.random.default_rng(1)
     refused = 0
     for position in [*range(20), *rng.integers(20, len(WHOLE), 100)]:
-        damaged = bytearray(WHOLE)
-        damaged[position] ^= 1 << rng.integers(8)
-        path.write_bytes(damaged)
+        path.write_bytes(flipped(WHOLE, 8 * position + rng.integers(8)))
         try:
             pixels = read_idx(path, shape=SHAPE)
         except BadDataError:
@@ -110,20 +110,16 @@ def test_a_missing_file_names_the_stage_that_makes_it(path):
 
 
 def test_a_pinned_file_is_told_by_hash_and_size_before_it_is_opened(tmp_path, monkeypatch):
-    arrays = tiny_arrays()
-    write_files(tmp_path, arrays)
-    files = files_with_hashes(tmp_path, arrays)
-    monkeypatch.setattr(mnist_files.files, "files_of", lambda name: files)
-    path = tmp_path / NAMES["test_images"]
+    path = write_mirror(tmp_path, monkeypatch) / NAMES["test_images"]
     before = path.read_bytes()
     path.write_bytes(before[:-1])
     with pytest.raises(BadDataError) as caught:
         read_arrays("mnist", tmp_path)
     expected, found = (
-        f"sha256 {hashlib.sha256(content).hexdigest()} ({len(content):,} bytes)" for content in (before, before[:-1])
+        f"{hashlib.sha256(content).hexdigest()} ({len(content):,} bytes)" for content in (before, before[:-1])
     )
-    assert str(caught.value).startswith(f"{path}: expected {expected}, ")
-    assert found.removeprefix("sha256 ") in str(caught.value)
+    assert str(caught.value).startswith(f"{path}: expected sha256 {expected}, ")
+    assert found in str(caught.value)
 
 
 def test_the_stage_ends_with_65_and_one_line(tmp_path):

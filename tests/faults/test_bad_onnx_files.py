@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from google.protobuf.descriptor import Descriptor
 from onnx import TensorProto, helper, numpy_helper
 
+from damage import flipped
 from dcgan.inference import model_file
 from dcgan.inference.generator import Generator
 from dcgan.system.errors import BadDataError
@@ -21,12 +21,6 @@ from tiny_onnx import FOREIGN, LATENT_DIM, WEIGHT, build_model, write_model
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "generator.onnx"
-
-
-@pytest.fixture
-def never_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fail as soon as ONNX Runtime is given a model."""
-    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *_, **__: pytest.fail("ONNX Runtime saw the model"))
 
 
 @pytest.fixture(autouse=True)
@@ -110,38 +104,31 @@ def test_a_file_from_elsewhere_cut_short_anywhere(path: Path) -> None:
 
 
 def with_external_weight(place: str, tensor: TensorProto) -> onnx.ModelProto:
-    """A good model but for one tensor, somewhere in it, that lies in another file."""
+    """A good model but for one tensor, near or deep in it, that lies in another file."""
     model = build_model()
     constant = helper.make_node("Constant", [], ["outside"], value=tensor)
     branch = helper.make_graph([constant], "branch", [], [], [])
     match place:
         case "initializer":
             model.graph.initializer[0].CopyFrom(tensor)
-        case "constant":
-            model.graph.node.append(constant)
         case "branch":
             model.graph.node.append(helper.make_node("If", ["yes"], ["no"], then_branch=branch, else_branch=branch))
-        case "list":
-            model.graph.node.append(helper.make_node("Identity", ["a"], ["b"], many=[tensor, tensor]))
-        case "sparse":
-            model.graph.sparse_initializer.add().values.CopyFrom(tensor)
-        case "function":
-            model.functions.add(name="f").node.append(constant)
         case "training":
             model.training_info.add().algorithm.CopyFrom(branch)
     return model
 
 
 @pytest.mark.usefixtures("never_run")
-@pytest.mark.parametrize("place", ["initializer", "constant", "branch", "list", "sparse", "function", "training"])
-@pytest.mark.parametrize("told", [("location",), ("flag",), ("location", "flag")])
-def test_no_other_file_is_ever_read(path: Path, place: str, told: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("place", ["initializer", "branch", "training"])
+@pytest.mark.parametrize("told", ["location", "flag"])
+def test_no_other_file_is_ever_read(path: Path, place: str, told: str) -> None:
+    """All other places are those of the test of the layout below."""
     secret = path.with_name("secret.bin")
     secret.write_bytes(WEIGHT.tobytes())
     tensor = TensorProto(name="weight", dims=WEIGHT.shape, data_type=TensorProto.FLOAT)
-    if "location" in told:
+    if told == "location":
         tensor.external_data.add(key="location", value=str(secret))
-    if "flag" in told:
+    else:
         tensor.data_location = TensorProto.EXTERNAL
     assert "external data" in refusal(write_model(path, with_external_weight(place, tensor)))
 
@@ -149,12 +136,11 @@ def test_no_other_file_is_ever_read(path: Path, place: str, told: tuple[str, ...
 @pytest.mark.usefixtures("never_run")
 @pytest.mark.parametrize("domain", ["com.microsoft", "ai.onnx.contrib", "my.own"])
 def test_operators_outside_onnx(path: Path, domain: str) -> None:
-    model = build_model()
-    model.graph.node[2].domain = domain
-    assert f"'{domain}'" in refusal(write_model(path, model))
-    model = build_model()
-    model.opset_import.append(helper.make_opsetid(domain, 1))
-    assert f"'{domain}'" in refusal(write_model(path, model))
+    using, importing = build_model(), build_model()
+    using.graph.node[2].domain = domain
+    importing.opset_import.append(helper.make_opsetid(domain, 1))
+    for model in (using, importing):
+        assert f"'{domain}'" in refusal(write_model(path, model))
 
 
 def test_every_place_that_onnx_has_for_a_tensor_or_an_operator_is_looked_at() -> None:
@@ -210,6 +196,12 @@ def varint(number: int) -> bytes:
 # What breaks the contract
 
 
+def with_a_pixel_of(value: float) -> np.ndarray:
+    weight = WEIGHT.copy()
+    weight[:, 5] = [value, -value, value, value]
+    return weight
+
+
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
@@ -227,22 +219,14 @@ def varint(number: int) -> bytes:
         ({"num_classes": "999999999"}, ["num_classes", "0 to 1,000"]),
         ({"num_classes": "1e1"}, ["num_classes", "'1e1'"]),
         ({"latent_distribution": "cauchy"}, ["latent_distribution", "'cauchy'", "normal or uniform"]),
+        ({"weight": with_a_pixel_of(np.nan)}, ["[-1, 1]"]),
+        ({"weight": with_a_pixel_of(np.inf)}, ["[-1, 1]"]),
+        ({"scale": 120}, ["0..255"]),
     ],
 )
 def test_a_broken_contract_is_named(path: Path, changes: dict, named: list[str]) -> None:
     message = refusal(write_model(path, build_model(**changes)))
     assert [each for each in named if each not in message] == []
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_weights_that_are_no_numbers(path: Path, value: float) -> None:
-    weight = WEIGHT.copy()
-    weight[:, 5] = [value, -value, value, value]
-    assert "[-1, 1]" in refusal(write_model(path, build_model(weight=weight)))
-
-
-def test_pixels_that_are_not_the_images(path: Path) -> None:
-    assert "0..255" in refusal(write_model(path, build_model(scale=120)))
 
 
 def test_an_operator_that_does_not_exist_and_shapes_that_do_not_fit(path: Path) -> None:
@@ -262,9 +246,7 @@ def test_one_flipped_bit_in_a_model_from_elsewhere_is_refused_or_harmless(path: 
     structure = [*range(begin), *range(begin + WEIGHT.nbytes, len(content))]
     num_refused = 0
     for position in random.Random(0).sample(structure, 300):
-        damaged = bytearray(content)
-        damaged[position] ^= 1 << position % 8
-        path.write_bytes(damaged)
+        path.write_bytes(flipped(content, 8 * position + position % 8))
         try:
             generator = Generator.load(path, providers="cpu")
         except BadDataError:

@@ -5,15 +5,16 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
-from dcgan.data import files as mnist_files
+from damage import flipped
 from dcgan.data.files import download_files, fetch
 from dcgan.system.errors import BadDataError, DcganError, UnavailableError
-from tiny_data import NAMES, files_with_hashes, tiny_arrays, write_files
+from tiny_data import NAMES
+from tiny_mirror import serving, write_mirror
 
 FIRST = next(iter(NAMES.values()))
 
@@ -28,86 +29,57 @@ class Mirror(BaseHTTPRequestHandler):
     def do_GET(self):
         _, behaviour, name = self.path.split("/", 2)
         self.requests[self.path] += 1
-        if behaviour.isdecimal():
-            self.send_error(int(behaviour))
-        else:
-            getattr(self, behaviour)((self.folder / name).read_bytes() if behaviour != "page" else b"")
+        content = (self.folder / name).read_bytes() if behaviour != "page" else b""
+        match behaviour:
+            case "flaky" if self.requests[self.path] < 3:
+                self.send_error(503)
+            case "ok" | "flaky":
+                self.answer(content)
+            case "encoded":
+                self.answer(content, Content_Encoding="gzip")
+            case "hang":
+                self.closing.wait(30)
+            case "drip":
+                self.answer(b"", Content_Length=str(len(content)))
+                while not self.closing.wait(0.05):
+                    self.wfile.write(b"x")
+            case "redirect" | "loop":
+                self.answer(b"", status=302, Location="/page/login.html" if behaviour == "redirect" else self.path)
+            case "page":
+                self.answer(b"\n<!doctype html><title>Please log in</title>", Content_Type="text/html")
+            case "half":
+                self.answer(content[: len(content) // 2], Content_Length=str(len(content)))
+            case "wrong":
+                self.answer(flipped(content, -8))
+            case "flood":
+                self.answer(content * 1000)
+            case status:
+                self.send_error(int(status))
 
-    def ok(self, content, status=200, **headers):
+    def answer(self, content, status=200, **headers):
         self.send_response(status)
         for key, value in ({"Content_Length": str(len(content))} | headers).items():
             self.send_header(key.replace("_", "-"), value)
         self.end_headers()
         self.wfile.write(content)
 
-    def flaky(self, content):
-        if self.requests[self.path] < 3:
-            self.send_error(503)
-        else:
-            self.ok(content)
 
-    def hang(self, content):
-        self.closing.wait(30)
-
-    def drip(self, content):
-        self.ok(b"", Content_Length=str(len(content)))
-        while not self.closing.wait(0.05):
-            self.wfile.write(b"x")
-
-    def redirect(self, content):
-        self.ok(b"", status=302, Location="/page/login.html")
-
-    def loop(self, content):
-        self.ok(b"", status=302, Location=self.path)
-
-    def page(self, content):
-        self.ok(b"\n<!doctype html><title>Please log in</title>", Content_Type="text/html")
-
-    def half(self, content):
-        self.ok(content[: len(content) // 2], Content_Length=str(len(content)))
-
-    def wrong(self, content):
-        self.ok(content[:-1] + bytes([content[-1] ^ 1]))
-
-    def encoded(self, content):
-        self.ok(content, Content_Encoding="gzip")
-
-    def flood(self, content):
-        self.ok(content * 1000)
-
-    def log_message(self, *args):
-        """Keep the test's output clean."""
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("mirror")
-    write_files(folder, tiny_arrays())
-    return folder
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return write_mirror(tmp_path / "mirror", monkeypatch)
 
 
 @pytest.fixture
 def server(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The base URL of a running mirror; limits are shrunk to tenths of seconds."""
-    files = files_with_hashes(folder, tiny_arrays())
-    monkeypatch.setattr(mnist_files.files, "files_of", lambda name: files)
-    monkeypatch.delenv("MNIST_MIRROR", raising=False)
     monkeypatch.setenv("NO_PROXY", "*")
-    monkeypatch.setattr(fetch, "IDLE_LIMIT_S", 0.4)
-    monkeypatch.setattr(fetch, "TOTAL_LIMIT_S", 1.5)
-    monkeypatch.setattr(fetch, "RETRY_PAUSE_S", 0.01)
-    monkeypatch.setattr(Mirror, "folder", folder, raising=False)
-    monkeypatch.setattr(Mirror, "requests", Counter(), raising=False)
-    monkeypatch.setattr(Mirror, "closing", threading.Event(), raising=False)
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Mirror)
-    http.handle_error = lambda *_: None  # a client that gave up is part of the test
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield f"http://127.0.0.1:{http.server_port}"
-    Mirror.closing.set()
-    http.shutdown()
-    thread.join()
-    http.server_close()
+    for name, value in {"IDLE_LIMIT_S": 0.4, "TOTAL_LIMIT_S": 1.5, "RETRY_PAUSE_S": 0.01}.items():
+        monkeypatch.setattr(fetch, name, value)
+    for name, value in {"folder": folder, "requests": Counter(), "closing": threading.Event()}.items():
+        monkeypatch.setattr(Mirror, name, value, raising=False)
+    with serving(Mirror) as address:
+        yield f"http://{address}"
+        Mirror.closing.set()
 
 
 @pytest.fixture
@@ -127,21 +99,22 @@ def failure(raw: Path, *mirrors: str) -> DcganError:
 
 
 def assert_whole(raw: Path, folder: Path) -> None:
-    assert {path.name: path.read_bytes() for path in raw.iterdir()} == {
-        path.name: path.read_bytes() for path in folder.iterdir()
-    }
+    delivered, offered = ({path.name: path.read_bytes() for path in each.iterdir()} for each in (raw, folder))
+    assert delivered == offered
 
 
-def test_a_good_server_delivers_with_or_without_a_slash_at_the_end(server, folder, raw):
-    download_files("mnist", raw, mirrors=[f"{server}/ok/"])
+@pytest.mark.parametrize(
+    ("behaviour", "requests"),
+    [
+        ("ok/", 1),
+        ("flaky", 3),
+        ("encoded", 1),  # packed by itself, not for the transfer
+    ],
+)
+def test_a_server_delivers_even_if_it_has_to_recover(server, folder, raw, behaviour, requests):
+    download_files("mnist", raw, mirrors=[f"{server}/{behaviour}"])
     assert_whole(raw, folder)
-    assert set(Mirror.requests) == {f"/ok/{name}" for name in NAMES.values()}
-
-
-def test_a_server_that_recovers_is_asked_again(server, folder, raw):
-    download_files("mnist", raw, mirrors=[f"{server}/flaky"])
-    assert_whole(raw, folder)
-    assert set(Mirror.requests.values()) == {3}
+    assert Mirror.requests == {f"/{behaviour.rstrip('/')}/{name}": requests for name in NAMES.values()}
 
 
 @pytest.mark.parametrize(
@@ -176,9 +149,12 @@ def test_all_sources_are_listed_in_order_each_with_its_reason(server, raw, tmp_p
     assert positions == sorted(positions)
 
 
-def test_the_next_source_helps_out(server, folder, raw):
+def test_the_next_source_helps_out(server, folder, raw, tmp_path):
+    damaged = tmp_path / "damaged"
+    damaged.mkdir()
+    (damaged / FIRST).write_bytes((folder / FIRST).read_bytes()[:100])
     bad = [f"{server}/{behaviour}" for behaviour in ("403", "503", "hang", "redirect", "half", "wrong")]
-    download_files("mnist", raw, mirrors=[*bad, f"{server}/ok"])
+    download_files("mnist", raw, mirrors=[*bad, str(damaged), f"{server}/ok"])
     assert_whole(raw, folder)
     assert Mirror.requests[f"/hang/{FIRST}"] == 3, "a source that failed is tried last for the other files"
 
@@ -186,8 +162,7 @@ def test_the_next_source_helps_out(server, folder, raw):
 def test_wrong_bytes_everywhere_are_bad_data_with_both_hashes(server, folder, raw):
     error = failure(raw, f"{server}/wrong", f"{server}/403")
     content = (folder / FIRST).read_bytes()
-    flipped = content[:-1] + bytes([content[-1] ^ 1])
-    expected, found = (hashlib.sha256(each).hexdigest() for each in (content, flipped))
+    expected, found = (hashlib.sha256(each).hexdigest() for each in (content, flipped(content, -8)))
     assert isinstance(error, BadDataError)
     assert error.exit_code == 65
     size = f"({len(content):,} bytes)"
@@ -200,23 +175,3 @@ def test_a_source_that_sends_too_much_is_cut_off(server, raw, monkeypatch):
     error = failure(raw, f"{server}/flood")
     assert isinstance(error, BadDataError)
     assert "sends more than 100,000 bytes" in str(error)
-
-
-def test_a_file_whose_own_packing_is_called_an_encoding_stays_packed(server, folder, raw):
-    download_files("mnist", raw, mirrors=[f"{server}/encoded"])
-    assert_whole(raw, folder)
-
-
-def test_the_folder_of_the_environment_is_preferred_to_a_server(server, folder, raw, monkeypatch):
-    monkeypatch.setenv("MNIST_MIRROR", str(folder))
-    download_files("mnist", raw, mirrors=[f"{server}/ok"])
-    assert_whole(raw, folder)
-    assert not Mirror.requests
-
-
-def test_a_folder_with_a_damaged_file_is_passed_over(server, folder, raw, tmp_path):
-    damaged = tmp_path / "damaged"
-    damaged.mkdir()
-    (damaged / FIRST).write_bytes((folder / FIRST).read_bytes()[:100])
-    download_files("mnist", raw, mirrors=[str(damaged), f"{server}/ok"])
-    assert_whole(raw, folder)

@@ -7,21 +7,27 @@ from pathlib import Path
 
 import pytest
 
-from dvc_workspace import commands_in, damage_object, in_shell, object_of, record, shell_environment, write_pipeline
+from dvc_workspace import (
+    commands_in,
+    damage_object,
+    in_shell,
+    object_of,
+    record,
+    shell_environment,
+    type_in,
+    write_pipeline,
+)
 
 OUT, FOLDER = "models/generator.onnx", "reports/samples"
 HEALTHY = "no findings: "
-FILES = (OUT, f"{FOLDER}/one.png", f"{FOLDER}/deeper/two.png")
+CONTENTS = {name: f"content of {name}" for name in (OUT, f"{FOLDER}/one.png", f"{FOLDER}/deeper/two.png")}
 slow = pytest.mark.slow
 
 
 @pytest.fixture
 def workspace(tmp_path) -> Path:
     """A workspace in which two stages have run."""
-    for name in FILES:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(f"content of {name}")
-    return record(tmp_path, {"train": [FOLDER], "export": [OUT]})
+    return record(tmp_path, {"train": [FOLDER], "export": [OUT]}, contents=CONTENTS)
 
 
 def follow_doctor(folder: Path) -> None:
@@ -31,29 +37,25 @@ def follow_doctor(folder: Path) -> None:
         if ended.out.startswith(HEALTHY):
             break
         for command in commands_in(ended.out):
-            done = in_shell(folder, command)
-            assert done.exit_code == 0, (command, done)
+            type_in(folder, command)
     assert ended.out.startswith(HEALTHY), ended
-    assert [(folder / name).read_text() for name in FILES] == [f"content of {name}" for name in FILES]
+    assert {name: (folder / name).read_text() for name in CONTENTS} == CONTENTS
     assert "up to date" in in_shell(folder, "dvc status").out
 
 
 @slow
 def test_a_clone_and_another_commit_are_brought_back_by_the_doctors_one_command(workspace, tmp_path):
-    (workspace / ".dvc/config").write_text(
-        f"[core]\n    remote = store\n['remote \"store\"']\n    url = {tmp_path}.store\n"
-    )
+    remote = f"[core]\n    remote = store\n['remote \"store\"']\n    url = {tmp_path}.store\n"
+    (workspace / ".dvc/config").write_text(remote)
     (workspace / ".gitignore").write_text(f"{OUT}\n{FOLDER}\nruns.txt\n.dvc/tmp\n.dvc/cache\n")
     git = "git -c user.name=a -c user.email=a"
-    assert in_shell(workspace, f"git init -q && git add . && {git} commit -qm first && dvc push").exit_code == 0
+    type_in(workspace, f"git init -q && git add . && {git} commit -qm first && dvc push")
     (workspace / "good" / OUT).write_text("second")
-    assert (
-        in_shell(workspace, f"dvc repro --force && {git} commit -qam second && git checkout -q HEAD~1").exit_code == 0
-    )
+    type_in(workspace, f"dvc repro --force && {git} commit -qam second && git checkout -q HEAD~1")
     assert commands_in(in_shell(workspace, "dcgan doctor").out) == ["dvc checkout"]
     follow_doctor(workspace)
     clone = tmp_path / "clone"
-    assert in_shell(tmp_path, f"git clone -q {workspace} {clone}").exit_code == 0
+    type_in(tmp_path, f"git clone -q {workspace} {clone}")
     assert commands_in(in_shell(clone, "dcgan doctor").out) == ["dvc pull"]
     follow_doctor(clone)
 
@@ -62,8 +64,8 @@ def test_a_clone_and_another_commit_are_brought_back_by_the_doctors_one_command(
 def test_a_forced_run_does_not_replace_a_damaged_object_but_the_doctor_does(workspace):
     """Which is why no message advises `dvc repro --force` alone."""
     damage_object(object_of(workspace, OUT))
-    assert in_shell(workspace, "dvc repro --force export").exit_code == 0
-    assert (workspace / OUT).read_text() != f"content of {OUT}", "DVC put the damaged object in the new file's place"
+    type_in(workspace, "dvc repro --force export")
+    assert (workspace / OUT).read_text() != CONTENTS[OUT], "DVC put the damaged object in the new file's place"
     follow_doctor(workspace)
 
 

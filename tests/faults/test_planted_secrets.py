@@ -4,9 +4,9 @@ import io
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
+from http.server import BaseHTTPRequestHandler
 from itertools import count
 from pathlib import Path
 
@@ -14,16 +14,18 @@ import pytest
 
 from dcgan.commands.model_source import load_generator
 from dcgan.config.params_file import load_params
-from dcgan.data import files as mnist_files
 from dcgan.data.files import download_files, fetch
 from dcgan.system.errors import DcganError, UnavailableError, UsageError
 from dcgan.system.redaction import holds_secret, redacted
 from dcgan.tracking.store import describe_failure, open_store
-from tiny_data import NAMES, files_with_hashes, tiny_arrays, write_files
+from tiny_data import NAMES
+from tiny_mirror import serving, write_mirror
 from tiny_workspace import run_stage, stage_environment, write_params
 from tracking_store import use_folder
 
-# Cases are counted, not named: pytest puts a name into the environment, where its secret would be found and hidden.
+parametrize = partial(pytest.mark.parametrize, ids=count())
+"""Cases are counted, not named: pytest puts a name into the environment, where its secret would be found and hidden."""
+
 PASSWORD = "hunter2-0042"
 LOGIN = f"somebody:{PASSWORD}"
 NO_SERVER = f"http://{LOGIN}@127.0.0.1:1"
@@ -59,28 +61,19 @@ class Server(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    def log_message(self, *_: object) -> None:
-        pass
-
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address, without its scheme, of a mirror of a tiny data set."""
-    write_files(tmp_path / "mirror", arrays := tiny_arrays())
-    files = files_with_hashes(tmp_path / "mirror", arrays)
-    monkeypatch.setattr(mnist_files.files, "files_of", lambda name: files)
-    monkeypatch.setattr(Server, "folder", tmp_path / "mirror", raising=False)
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Server)
-    threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    yield f"127.0.0.1:{http.server_port}"
-    http.shutdown()
-    http.server_close()
+    monkeypatch.setattr(Server, "folder", write_mirror(tmp_path / "mirror", monkeypatch), raising=False)
+    with serving(Server) as address:
+        yield address
 
 
 # The mask
 
 
-@pytest.mark.parametrize(
+@parametrize(
     ("text", "shown"),
     [
         ("http://me:secret@host:5000/a@b", "http://***@host:5000/a@b"),
@@ -92,31 +85,24 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         ("https://host/file.gz?secret: HTTP 403; next", "https://host/file.gz?***: HTTP 403; next"),
         ("with url: /file.gz?a=secret&b=cret (Caused by", "with url: /file.gz?a=***&b=*** (Caused by"),
         ("{'uri': 'http://me:secret@host'}", "{'uri': 'http://***@host'}"),
+        *(
+            (text, text)
+            for text in (
+                "models:/dcgan-generator@champion",
+                "sqlite:////home/me@company/mlflow.db",
+                "http://host:5000/#/experiments/1",
+                "error: data/raw: missing; is it there?",
+                "sha256:0123, 12:30:45 and someone@example.com",
+            )
+        ),
     ],
-    ids=count(),
 )
-def test_a_secret_in_an_address_is_masked_and_the_host_stays(text, shown):
+def test_a_secret_in_an_address_is_masked_and_the_host_and_all_else_stay(text, shown):
     assert redacted(text) == shown
-    assert holds_secret(text)
+    assert holds_secret(text) == (shown != text)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "models:/dcgan-generator@champion",
-        "sqlite:////home/me@company/mlflow.db",
-        "http://host:5000/#/experiments/1",
-        "error: data/raw: missing; is it there?",
-        "sha256:0123, 12:30:45 and someone@example.com",
-    ],
-    ids=count(),
-)
-def test_what_holds_no_secret_stays_as_it_is(text):
-    assert redacted(text) == text
-    assert not holds_secret(text)
-
-
-@pytest.mark.parametrize(
+@parametrize(
     ("name", "value", "secret"),
     [
         ("MLFLOW_TRACKING_PASSWORD", PASSWORD, PASSWORD),
@@ -126,7 +112,6 @@ def test_what_holds_no_secret_stays_as_it_is(text):
         ("MLFLOW_TRACKING_URI", "postgresql://me:hunter%4022@host/db", "hunter@22"),
         ("MNIST_MIRROR", "https://me:hunter 22@host", "hunter 22"),
     ],
-    ids=count(),
 )
 def test_a_secret_of_the_environment_is_hidden_wherever_it_is_a_whole_word(monkeypatch, name, value, secret):
     monkeypatch.setenv(name, value)
@@ -134,18 +119,11 @@ def test_a_secret_of_the_environment_is_hidden_wherever_it_is_a_whole_word(monke
     assert redacted(f"x{secret}") == f"x{secret}"
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("CACHE_KEY", "10000"),
-        ("PARTITION_KEY", "normal"),
-        ("CI_CACHE_KEY", "non_saturating"),
-        ("SORT_KEYS", "generator"),
-        ("ACCESS_TOKEN", "normal"),  # too short to be told from a word
-        ("TOKENIZERS_PARALLELISM", "non_saturating"),
-    ],
-    ids=count(),
-)
+NO_SECRETS = dict.fromkeys(["CACHE_KEY", "CI_CACHE_KEY", "SORT_KEYS", "TOKENIZERS_PARALLELISM"], "non_saturating")
+TOO_SHORT = {"ACCESS_TOKEN": "normal"}  # to be told from a word
+
+
+@parametrize(("name", "value"), (NO_SECRETS | TOO_SHORT).items())
 def test_no_other_value_of_the_environment_is_touched(monkeypatch, name, value):
     monkeypatch.setenv(name, value)
     for text in (value, f"models/generator.safetensors: {value} bytes", f"evaluate.num_samples = {value}"):
@@ -155,7 +133,7 @@ def test_no_other_value_of_the_environment_is_touched(monkeypatch, name, value):
 # The mirrors
 
 
-@pytest.mark.parametrize(
+@parametrize(
     "mirror",
     [
         NO_SERVER,
@@ -168,7 +146,6 @@ def test_no_other_value_of_the_environment_is_touched(monkeypatch, name, value):
         f"https:/{LOGIN}@127.0.0.1/",
         f"{LOGIN}@127.0.0.1/mnist",
     ],
-    ids=count(),
 )
 def test_no_message_about_a_mirror_that_fails_shows_its_password(tmp_path, monkeypatch, capfd, mirror):
     monkeypatch.setenv("MNIST_MIRROR", mirror)
@@ -194,7 +171,7 @@ def test_a_mirror_that_wants_a_token_delivers_and_the_token_is_not_shown(server,
     assert_hidden(bars, lines)
 
 
-@pytest.mark.parametrize("mirror", [f"{NO_SERVER}/mnist", f"http://127.0.0.1:1/mnist?token={PASSWORD}"], ids=count())
+@parametrize("mirror", [f"{NO_SERVER}/mnist", f"http://127.0.0.1:1/mnist?token={PASSWORD}"])
 def test_the_stage_download_shows_and_writes_no_password(tmp_path, monkeypatch, mirror):
     """Not even where it tries again, which urllib3 would log with the whole query."""
     write_params(tmp_path, data={"name": "mnist", "mirrors": []})
@@ -208,25 +185,23 @@ def test_the_stage_download_shows_and_writes_no_password(tmp_path, monkeypatch, 
 
 # The parameters, which git, DVC and MLflow keep
 
+PLACE_FOR_IT = r"data\.mirrors: an address with .*; give it in MNIST_MIRROR"
 
-@pytest.mark.parametrize(
-    "mirror", [NO_SERVER, f"https://host/mnist?sig={PASSWORD}", f"http://{PASSWORD}@host"], ids=count()
+
+@parametrize(
+    ("text", "told"),
+    [
+        (f"data: {{mirrors: ['http://host/mnist', '{NO_SERVER}']}}", PLACE_FOR_IT),
+        (f"data: {{mirrors: ['https://host/mnist?sig={PASSWORD}']}}", PLACE_FOR_IT),
+        (f"data: {{mirrors: ['http://{PASSWORD}@host']}}", PLACE_FOR_IT),
+        (f"data: {{name: mnist, mirrors: {NO_SERVER}}}", None),
+        (f"data: {{mirrors: ['{NO_SERVER}'", None),
+        (f"{NO_SERVER}: 1", None),
+    ],
 )
-def test_a_secret_among_the_parameters_is_refused_with_the_place_for_it(tmp_path, mirror):
-    write_params(tmp_path, data={"mirrors": ["http://host/mnist", mirror]})
-    with pytest.raises(UsageError, match=r"data\.mirrors: an address with .*; give it in MNIST_MIRROR") as caught:
-        load_params(tmp_path / "params.yaml")
-    assert_hidden(str(caught.value))
-
-
-@pytest.mark.parametrize(
-    "line",
-    [f"data: {{name: mnist, mirrors: {NO_SERVER}}}", f"data: {{mirrors: ['{NO_SERVER}'", f"{NO_SERVER}: 1"],
-    ids=count(),
-)
-def test_no_message_about_params_quotes_a_password(tmp_path, line):
-    (tmp_path / "params.yaml").write_text(line + "\n")
-    with pytest.raises(UsageError) as caught:
+def test_a_secret_among_the_parameters_is_refused_and_not_quoted(tmp_path, text, told):
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(UsageError, match=told) as caught:
         load_params(tmp_path / "params.yaml")
     assert_hidden(str(caught.value))
 
@@ -244,7 +219,7 @@ def message_about(uri: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> st
     return str(caught.value)
 
 
-@pytest.mark.parametrize(
+@parametrize(
     "uri",
     [
         NO_SERVER,
@@ -254,7 +229,6 @@ def message_about(uri: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> st
         f"mysql+nonsense://{LOGIN}@127.0.0.1:1/mlflow",
         f"postgresql://host/mlflow?password={PASSWORD}",
     ],
-    ids=count(),
 )
 def test_no_message_about_a_store_shows_its_password(tmp_path, monkeypatch, capfd, uri):
     assert_hidden(message_about(uri, tmp_path, monkeypatch), *capfd.readouterr())
@@ -305,9 +279,7 @@ def run_python(script: str, folder: Path, *arguments: str, **environment: str) -
     return subprocess.run(command, cwd=folder, env=inherited, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code"), [(["defect"], 1), (["defect", NO_SERVER], 64), (["unreadable"], 74)], ids=count()
-)
+@parametrize(("arguments", "code"), [(["defect"], 1), (["defect", NO_SERVER], 64), (["unreadable"], 74)])
 def test_no_end_of_a_process_shows_a_password(tmp_path, arguments, code):
     done = run_python(STAGE, tmp_path, *arguments)
     assert done.returncode == code

@@ -1,5 +1,6 @@
 """Standard output whose reader leaves, and broken connections, in real processes."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ STAGE = """
 import pathlib, socket, sys
 from dcgan.system.exit import run_stage
 
-def main(*, lines: int = 1, socket_breaks: bool = False) -> None:
+def main(*, lines: int = 1, socket_breaks: bool = False, reads: str = "") -> None:
     for _ in range(lines):
         print("a line of output")
     print("a warning", file=sys.stderr)
@@ -18,6 +19,8 @@ def main(*, lines: int = 1, socket_breaks: bool = False) -> None:
         ours, theirs = socket.socketpair()
         theirs.close()
         ours.sendall(b"request")
+    if reads:
+        open(reads)
     pathlib.Path("done").touch()
 
 run_stage(main)
@@ -46,17 +49,13 @@ def test_work_without_any_output_succeeds(tmp_path):
 
 
 @pytest.mark.parametrize("redirection", ["", "| head -0"])
-def test_a_broken_connection_is_an_error_with_its_line(tmp_path, redirection):
-    code, errors = run(tmp_path, "--socket-breaks", redirection)
+@pytest.mark.parametrize(
+    ("option", "told"), [("--socket-breaks", "error: .*Broken pipe"), ("--reads missing.txt", r"error: missing\.txt: ")]
+)
+def test_a_broken_connection_and_a_file_that_cannot_be_read_are_errors_with_their_line(
+    tmp_path, option, told, redirection
+):
+    code, errors = run(tmp_path, option, redirection)
     assert code == 74
-    assert errors.splitlines()[-1].startswith("error: ")
-    assert "Broken pipe" in errors
+    assert re.match(told, errors.splitlines()[-1])
     assert not (tmp_path / "done").exists()
-
-
-def test_an_error_of_reading_names_the_file(tmp_path):
-    script = tmp_path / "stage.py"
-    script.write_text("from dcgan.system.exit import run_stage\ndef main(): open('missing.txt')\nrun_stage(main)")
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
-    assert done.returncode == 74
-    assert done.stderr.startswith("error: missing.txt: ")

@@ -40,23 +40,15 @@ def test_a_second_signal_acts_as_it_always_does_and_handlers_come_back():
     assert signal.getsignal(signal.SIGINT) is before
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
+COMMANDS = {
+    True: [
         "dvc repro",
         "/opt/venv/bin/dvc exp run",
         "/opt/venv/bin/python3.11 /opt/venv/bin/dvc repro",
         "python -m dvc repro",
         "python -Wignore -m dvc repro",
     ],
-)
-def test_a_command_that_runs_dvc(command):
-    assert is_dvc(command.split())
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
+    False: [
         "tmux new -s dvc",
         "tmux -L dvc",
         "bash -c dvc",
@@ -66,9 +58,13 @@ def test_a_command_that_runs_dvc(command):
         "python",
         "",
     ],
-)
-def test_a_command_that_only_has_dvc_somewhere_in_its_line(command):
-    assert not is_dvc(command.split())
+}
+"""Whether they run DVC, or only have it somewhere in their line."""
+
+
+@pytest.mark.parametrize(("command", "runs_dvc"), [(each, runs) for runs in COMMANDS for each in COMMANDS[runs]])
+def test_a_command_that_runs_dvc_is_known(command, runs_dvc):
+    assert is_dvc(command.split()) == runs_dvc
 
 
 WATCH = """
@@ -88,12 +84,10 @@ PASS_ON = "import subprocess, sys; sys.exit(subprocess.call(sys.argv[1:]))"
 def test_a_stage_stops_when_dvc_ends_and_not_when_something_else_named_so_does(tmp_path):
     """Stage below a shell, below DVC, below a program that only has dvc among its arguments."""
     (tmp_path / "dvc").write_text(PASS_ON)
-    stage = [sys.executable, "-c", WATCH]
-    shell = [sys.executable, "-c", PASS_ON, *stage]
-    dvc = [sys.executable, str(tmp_path / "dvc"), *shell]
+    stage, pass_on = [sys.executable, "-c", WATCH], [sys.executable, "-c", PASS_ON]
+    command = [*pass_on, sys.executable, tmp_path / "dvc", *pass_on, *stage, "-s", "dvc"]
     environment = os.environ | {"DVC_STAGE": "train"}
-    options = {"stdout": subprocess.PIPE, "text": True, "env": environment}
-    with subprocess.Popen([sys.executable, "-c", PASS_ON, *dvc, "-s", "dvc"], **options) as above:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as above:
         assert above.stdout.readline() == "watching\n"
         (running_dvc,) = [each for each in psutil.Process(above.pid).children() if is_dvc(each.cmdline())]
         stage_process = running_dvc.children(recursive=True)[-1]
