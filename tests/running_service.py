@@ -9,9 +9,10 @@ import subprocess
 import sys
 import time
 import urllib.request
-from contextlib import suppress
 from pathlib import Path
 from typing import Self
+
+import psutil
 
 SERVE = [sys.executable, "-c", "from dcgan.cli import main; main()", "serve"]
 IMAGES = b'{"count": 3, "seed": 5}'
@@ -62,14 +63,8 @@ class Running:
         return self.process.wait(seconds)
 
     def open_connections(self) -> int:
-        """Its sockets, besides the listening one and what it keeps for itself."""
-        links = []
-        for each in Path(f"/proc/{self.process.pid}/fd").iterdir():
-            with suppress(FileNotFoundError):  # closed in between
-                links.append(str(each.readlink()))
-        inodes = {link[8:-1] for link in links if link.startswith("socket:")}
-        table = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-        return sum(row[9] in inodes and row[3] == "01" for row in table)  # 01: established
+        found = psutil.Process(self.process.pid).net_connections("tcp")
+        return sum(each.status == psutil.CONN_ESTABLISHED for each in found)
 
     def await_connections(self, count: int, *, seconds: float = 20) -> None:
         end = time.monotonic() + seconds
