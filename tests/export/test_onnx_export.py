@@ -14,6 +14,8 @@ import onnx
 import pytest
 import torch
 from google.protobuf.message import Message
+from onnx import TensorProto
+from onnx.helper import make_tensor_value_info
 from torch import Tensor, nn
 
 from dcgan.checkpoints.weights import save_weights
@@ -62,25 +64,15 @@ def labels() -> Tensor:
     return torch.arange(1024) % 10
 
 
-def signature(values: object) -> dict[str, tuple[int, list[str | int]]]:
-    """Element type and dimensions of graph inputs or outputs."""
-    kinds = {value.name: value.type.tensor_type for value in values}
-    return {
-        name: (kind.elem_type, [d.dim_param or d.dim_value for d in kind.shape.dim]) for name, kind in kinds.items()
-    }
-
-
-IMAGES = (onnx.TensorProto.FLOAT, ["batch", 1, 28, 28])
-PIXELS = (onnx.TensorProto.UINT8, ["batch", 28, 28])
+LATENTS = make_tensor_value_info("latents", TensorProto.FLOAT, ["batch", 16])
+LABELS = make_tensor_value_info("labels", TensorProto.INT64, ["batch"])
+IMAGES = make_tensor_value_info("images", TensorProto.FLOAT, ["batch", 1, 28, 28])
+PIXELS = make_tensor_value_info("pixels", TensorProto.UINT8, ["batch", 28, 28])
 
 
 def test_a_conditional_generator_takes_latents_and_labels(content: bytes) -> None:
     model = onnx.load_from_string(content)
-    assert signature(model.graph.input) == {
-        "latents": (onnx.TensorProto.FLOAT, ["batch", 16]),
-        "labels": (onnx.TensorProto.INT64, ["batch"]),
-    }
-    assert signature(model.graph.output) == {"images": IMAGES, "pixels": PIXELS}
+    assert (list(model.graph.input), list(model.graph.output)) == ([LATENTS, LABELS], [IMAGES, PIXELS])
     assert [(each.domain, each.version) for each in model.opset_import] == [("", 20)]
 
 
@@ -88,9 +80,8 @@ def test_an_unconditional_generator_takes_latents_alone(model_config: ModelConfi
     config = dataclasses.replace(model_config, conditional=False)
     generator = trained(config)
     content = export_generator(generator, config, opset=20, origin=ORIGIN)
-    model = onnx.load_from_string(content)
-    assert signature(model.graph.input) == {"latents": (onnx.TensorProto.FLOAT, ["batch", 16])}
-    assert signature(model.graph.output) == {"images": IMAGES, "pixels": PIXELS}
+    graph = onnx.load_from_string(content).graph
+    assert (list(graph.input), list(graph.output)) == ([LATENTS], [IMAGES, PIXELS])
     assert 0 <= compute_parity(content, generator, latents=latents, labels=None) < 1e-5
 
 
@@ -157,22 +148,19 @@ from pathlib import Path
 import dcgan
 from dcgan.export.onnx_export import export_generator
 from dcgan.checkpoints.weights import load_weights
-from dcgan.config.schema import ModelConfig
 from dcgan.gan.networks import build_generator
+from small_gan import CONFIG
 assert Path(dcgan.__file__).is_relative_to({str(tmp_path)!r}), dcgan.__file__
-config = ModelConfig(architecture="dcgan", conditional=True, latent_dim=16, latent_distribution="normal",
-                     generator_channels=8, generator_refinements=1, discriminator_channels=8)
-generator = build_generator(config)
+generator = build_generator(CONFIG.model)
 load_weights(Path("weights.safetensors"), generator, made_by="train")
-content = export_generator(generator, config, opset=20, origin={ORIGIN})
-print(hashlib.sha256(content).hexdigest())
+content = export_generator(generator, CONFIG.model, opset=20, origin={ORIGIN})
+print(hashlib.sha256(content).hexdigest(), end="")
 """)
-    environment = {"PYTHONPATH": str(tmp_path / "elsewhere" / "src"), "PYTHONHASHSEED": "7", "PATH": "/usr/bin"}
-    done = subprocess.run(
-        [sys.executable, script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.stderr == ""
-    assert done.stdout.strip() == hashlib.sha256(content).hexdigest()
+    code = f"{tmp_path / 'elsewhere/src'}:{ROOT / 'tests'}"
+    environment = {"PYTHONPATH": code, "PYTHONHASHSEED": "7", "PATH": "/usr/bin"}
+    command = [sys.executable, script]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.stderr, done.stdout) == ("", hashlib.sha256(content).hexdigest())
 
 
 def test_parity_compares_every_latent_in_batches_of_1_7_and_64_as_production_draws_them(
