@@ -43,12 +43,11 @@ class Running:
     def told(self, pattern: str, *, seconds: float = 30) -> re.Match[str]:
         """Wait until standard error has the pattern."""
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            if found := re.search(pattern, self.err_path.read_text()):
-                return found
+        while not (found := re.search(pattern, self.err_path.read_text())):
             assert self.process.poll() is None, self.err_path.read_text()
+            assert time.monotonic() < end, f"{pattern} is not in {self.err_path.read_text()}"
             time.sleep(0.02)
-        raise AssertionError(f"{pattern} is not in {self.err_path.read_text()}")
+        return found
 
     def ask(self, path: str = "/v1/images", body: bytes | None = IMAGES, *, accept: str = "application/x-npy") -> bytes:
         headers = {"content-type": "application/json", "accept": accept}
@@ -62,13 +61,10 @@ class Running:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(seconds)
 
-    def open_connections(self) -> int:
-        found = psutil.Process(self.process.pid).net_connections("tcp")
-        return sum(each.status == psutil.CONN_ESTABLISHED for each in found)
-
     def await_connections(self, count: int, *, seconds: float = 20) -> None:
-        end = time.monotonic() + seconds
-        while self.open_connections() != count:
+        """Wait until so many are open, the listening socket apart."""
+        process, end = psutil.Process(self.process.pid), time.monotonic() + seconds
+        while sum(each.status == psutil.CONN_ESTABLISHED for each in process.net_connections("tcp")) != count:
             assert time.monotonic() < end, self.err_path.read_text()
             time.sleep(0.02)
 

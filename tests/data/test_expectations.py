@@ -16,7 +16,6 @@ from tiny_data import tiny_arrays, tiny_facts
 # Great Expectations imports them.
 pytestmark = pytest.mark.filterwarnings("ignore:module 'sre_(constants|parse)' is deprecated:DeprecationWarning")
 
-
 Findings = list[Finding]
 
 

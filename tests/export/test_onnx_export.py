@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import create_autospec
 
 import numpy as np
 import onnx
@@ -16,7 +17,7 @@ import torch
 from google.protobuf.message import Message
 from onnx import TensorProto
 from onnx.helper import make_tensor_value_info
-from torch import Tensor, nn
+from torch import nn
 
 from dcgan.checkpoints.weights import save_weights
 from dcgan.config.schema import ModelConfig
@@ -29,6 +30,12 @@ from dcgan.system.errors import BadDataError
 from support import ROOT
 
 ORIGIN = {"dataset": "mnist", "dataset_sha256": "d" * 64, "params_sha256": "e" * 64, "generator_sha256": "f" * 64}
+
+
+INPUTS = {
+    "latents": torch.randn(1024, 16, generator=torch.Generator().manual_seed(1)),
+    "labels": torch.arange(1024) % 10,
+}
 
 
 def trained(config: ModelConfig) -> nn.Module:
@@ -54,16 +61,6 @@ def content(generator: nn.Module, model_config: ModelConfig) -> bytes:
     return export_generator(generator, model_config, opset=20, origin=ORIGIN)
 
 
-@pytest.fixture(scope="module")
-def latents() -> Tensor:
-    return torch.randn(1024, 16, generator=torch.Generator().manual_seed(1))
-
-
-@pytest.fixture(scope="module")
-def labels() -> Tensor:
-    return torch.arange(1024) % 10
-
-
 LATENTS = make_tensor_value_info("latents", TensorProto.FLOAT, ["batch", 16])
 LABELS = make_tensor_value_info("labels", TensorProto.INT64, ["batch"])
 IMAGES = make_tensor_value_info("images", TensorProto.FLOAT, ["batch", 1, 28, 28])
@@ -76,13 +73,13 @@ def test_a_conditional_generator_takes_latents_and_labels(content: bytes) -> Non
     assert [(each.domain, each.version) for each in model.opset_import] == [("", 20)]
 
 
-def test_an_unconditional_generator_takes_latents_alone(model_config: ModelConfig, latents: Tensor) -> None:
+def test_an_unconditional_generator_takes_latents_alone(model_config: ModelConfig) -> None:
     config = dataclasses.replace(model_config, conditional=False)
     generator = trained(config)
     content = export_generator(generator, config, opset=20, origin=ORIGIN)
     graph = onnx.load_from_string(content).graph
     assert (list(graph.input), list(graph.output)) == ([LATENTS], [IMAGES, PIXELS])
-    assert 0 <= compute_parity(content, generator, latents=latents, labels=None) < 1e-5
+    assert 0 <= compute_parity(content, generator, **INPUTS | {"labels": None}) < 1e-5
 
 
 def test_the_file_says_its_contract_and_its_origin_and_nothing_else(content: bytes) -> None:
@@ -117,10 +114,10 @@ def test_a_program_that_loads_and_saves_the_file_keeps_its_bytes(content: bytes)
 
 
 @pytest.mark.parametrize("opset", [18, 23])
-def test_every_opset_draws_the_same(generator, model_config, latents, labels, opset: int) -> None:
+def test_every_opset_draws_the_same(generator: nn.Module, model_config: ModelConfig, opset: int) -> None:
     content = export_generator(generator, model_config, opset=opset, origin=ORIGIN)
     assert onnx.load_from_string(content).opset_import[0].version == opset
-    assert compute_parity(content, generator, latents=latents, labels=labels) < 1e-5
+    assert compute_parity(content, generator, **INPUTS) < 1e-5
 
 
 def test_exporting_leaves_the_generator_alone_and_the_console_empty(
@@ -166,14 +163,10 @@ print(hashlib.sha256(content).hexdigest(), end="")
 def test_parity_compares_every_latent_in_batches_of_1_7_and_64_as_production_draws_them(
     content: bytes, generator: nn.Module, model_config: ModelConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    batches, draw_batch = [], Generator.draw_batch
-
-    def watched(self: Generator, latents, labels):
-        batches.append(len(latents))
-        return draw_batch(self, latents, labels)
-
+    watched = create_autospec(Generator.draw_batch, side_effect=Generator.draw_batch)
     monkeypatch.setattr(Generator, "draw_batch", watched)
     report = prove_parity(content, generator, model_config)
+    batches = [len(call.args[1]) for call in watched.call_args_list]
     assert batches == [1] * 1024 + [7] * 146 + [2] + [64] * 16
     assert 0 <= report["parity"].pop("max_difference") < 1e-5
     assert report == {
@@ -181,23 +174,23 @@ def test_parity_compares_every_latent_in_batches_of_1_7_and_64_as_production_dra
     }  # fmt: skip
 
 
-def test_a_model_of_other_weights_fails_parity(content: bytes, generator: nn.Module, latents, labels) -> None:
+def test_a_model_of_other_weights_fails_parity(content: bytes, generator: nn.Module) -> None:
     other = copy.deepcopy(generator)
     other.upsample[-2].bias.data += 3e-3
     with pytest.raises(BadDataError, match=r"differs from PyTorch by 0\.00\d+ in batches of 1"):
-        compute_parity(content, other, latents=latents, labels=labels)
+        compute_parity(content, other, **INPUTS)
 
 
-def test_a_file_that_production_refuses_fails_parity(content: bytes, generator: nn.Module, latents, labels) -> None:
+def test_a_file_that_production_refuses_fails_parity(content: bytes, generator: nn.Module) -> None:
     """For its pixels, or for its checksum."""
     model = onnx.load_from_string(content)
     scale = next(each for each in model.graph.initializer if each.raw_data == np.float32(127.5).tobytes())
     scale.raw_data = np.float32(126).tobytes()
     next(each for each in model.metadata_props if each.key == KEY).value = BLANK
     with pytest.raises(BadDataError, match=r"pixels are not its images scaled to 0\.\.255"):
-        compute_parity(add_checksum(model.SerializeToString()), generator, latents=latents, labels=labels)
+        compute_parity(add_checksum(model.SerializeToString()), generator, **INPUTS)
     with pytest.raises(BadDataError, match="damaged"):
-        compute_parity(model.SerializeToString(), generator, latents=latents, labels=labels)
+        compute_parity(model.SerializeToString(), generator, **INPUTS)
 
 
 def test_a_generator_of_no_numbers_is_not_exported(generator: nn.Module, model_config: ModelConfig) -> None:

@@ -170,8 +170,3 @@ def test_a_reload_takes_the_new_model_and_one_that_fails_changes_nothing(service
     told = service.get("/metrics").text
     assert 'dcgan_reloads_total{outcome="refused"} 2.0' in told
     assert 'dcgan_reloads_total{outcome="done"} 1.0' in told
-
-
-def test_a_model_that_is_missing_is_not_served(tmp_path):
-    with pytest.raises(BadDataError, match="missing"):
-        Service(tmp_path / "none.onnx")
