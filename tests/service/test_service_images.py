@@ -70,6 +70,7 @@ def test_a_format_that_is_not_there_is_406(service):
         ({"count": 10**30}, "count: "),
         ({"count": "5"}, "count: "),
         ({"count": True}, "count: "),
+        ({"count": 2.5}, "count: "),
         ({"digits": 10}, "digits"),
         ({"digits": [1, -1]}, "digits"),
         ({"digits": []}, "digits"),
