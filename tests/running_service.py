@@ -9,9 +9,10 @@ import subprocess
 import sys
 import time
 import urllib.request
-from contextlib import suppress
 from pathlib import Path
 from typing import Self
+
+import psutil
 
 SERVE = [sys.executable, "-c", "from dcgan.cli import main; main()", "serve"]
 IMAGES = b'{"count": 3, "seed": 5}'
@@ -42,12 +43,11 @@ class Running:
     def told(self, pattern: str, *, seconds: float = 30) -> re.Match[str]:
         """Wait until standard error has the pattern."""
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            if found := re.search(pattern, self.err_path.read_text()):
-                return found
+        while not (found := re.search(pattern, self.err_path.read_text())):
             assert self.process.poll() is None, self.err_path.read_text()
+            assert time.monotonic() < end, f"{pattern} is not in {self.err_path.read_text()}"
             time.sleep(0.02)
-        raise AssertionError(f"{pattern} is not in {self.err_path.read_text()}")
+        return found
 
     def ask(self, path: str = "/v1/images", body: bytes | None = IMAGES, *, accept: str = "application/x-npy") -> bytes:
         headers = {"content-type": "application/json", "accept": accept}
@@ -61,19 +61,10 @@ class Running:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(seconds)
 
-    def open_connections(self) -> int:
-        """Its sockets, besides the listening one and what it keeps for itself."""
-        links = []
-        for each in Path(f"/proc/{self.process.pid}/fd").iterdir():
-            with suppress(FileNotFoundError):  # closed in between
-                links.append(str(each.readlink()))
-        inodes = {link[8:-1] for link in links if link.startswith("socket:")}
-        table = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-        return sum(row[9] in inodes and row[3] == "01" for row in table)  # 01: established
-
     def await_connections(self, count: int, *, seconds: float = 20) -> None:
-        end = time.monotonic() + seconds
-        while self.open_connections() != count:
+        """Wait until so many are open, the listening socket apart."""
+        process, end = psutil.Process(self.process.pid), time.monotonic() + seconds
+        while sum(each.status == psutil.CONN_ESTABLISHED for each in process.net_connections("tcp")) != count:
             assert time.monotonic() < end, self.err_path.read_text()
             time.sleep(0.02)
 

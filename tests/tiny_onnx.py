@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from onnx.parser import parse_graph
 
 from dcgan.inference.checksum import BLANK, KEY, add_checksum
 
@@ -37,42 +38,32 @@ def build_model(
 ) -> onnx.ModelProto:
     """The model, ready for its checksum, or one that breaks the contract; a metadata key of None is left out."""
     latents, labels, images, pixels = names
+    kind = "double" if latents_type == TensorProto.DOUBLE else "float"
+    label_input = f", int64[{batch}] {labels}" if conditional else ""
+    moved = f"moved = Gather(shift, {labels}) ink = Add(drawn, moved)" if conditional else "ink = Identity(drawn)"
+    graph = parse_graph(f"""
+        generator ({kind}[{batch}, {len(weight)}] {latents}{label_input})
+            => (float[{batch}, 1, 28, 28] {images}, uint8[{batch}, 28, 28] {pixels}) {{
+            input = Cast <to: int = {TensorProto.FLOAT}> ({latents})
+            drawn = MatMul(input, weight)
+            {moved}
+            flat = Tanh(ink)
+            {images} = Reshape(flat, image)
+            scaled = Mul(flat, scale)
+            grey = Add(scaled, half)
+            whole = Round(grey)
+            bytes = Cast <to: int = {TensorProto.UINT8}> (whole)
+            {pixels} = Reshape(bytes, picture)
+        }}""")
     constants = {
         "weight": weight,
-        "shift": SHIFT,
+        **({"shift": SHIFT} if conditional else {}),
         "scale": np.float32(scale),
         "half": np.float32(127.5),
         "image": np.array([-1, 1, 28, 28]),
         "picture": np.array([-1, 28, 28]),
     }
-    label_nodes = [
-        helper.make_node("Gather", ["shift", labels], ["moved"]),
-        helper.make_node("Add", ["drawn", "moved"], ["ink"]),
-    ]
-    nodes = [
-        helper.make_node("Cast", [latents], ["input"], to=TensorProto.FLOAT),
-        helper.make_node("MatMul", ["input", "weight"], ["drawn"]),
-        *(label_nodes if conditional else []),
-        helper.make_node("Tanh", ["ink" if conditional else "drawn"], ["flat"]),
-        helper.make_node("Reshape", ["flat", "image"], [images]),
-        helper.make_node("Mul", ["flat", "scale"], ["scaled"]),
-        helper.make_node("Add", ["scaled", "half"], ["grey"]),
-        helper.make_node("Round", ["grey"], ["whole"]),
-        helper.make_node("Cast", ["whole"], ["bytes"], to=TensorProto.UINT8),
-        helper.make_node("Reshape", ["bytes", "picture"], [pixels]),
-    ]
-    label_inputs = [helper.make_tensor_value_info(labels, TensorProto.INT64, [batch])]
-    inputs = [
-        helper.make_tensor_value_info(latents, latents_type, [batch, len(weight)]),
-        *(label_inputs if conditional else []),
-    ]
-    outputs = [
-        helper.make_tensor_value_info(images, TensorProto.FLOAT, [batch, 1, 28, 28]),
-        helper.make_tensor_value_info(pixels, TensorProto.UINT8, [batch, 28, 28]),
-    ]
-    used = constants if conditional else {name: value for name, value in constants.items() if name != "shift"}
-    weights = [numpy_helper.from_array(np.asarray(value), name) for name, value in used.items()]
-    graph = helper.make_graph(nodes, "generator", inputs, outputs, weights)
+    graph.initializer.extend(numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items())
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     promised = METADATA if conditional else METADATA | {"num_classes": "0"}
     said = {KEY: BLANK, **promised, **metadata}

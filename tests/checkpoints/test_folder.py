@@ -82,23 +82,20 @@ def test_a_best_that_is_damaged_or_gone_is_told_and_nothing_is_chosen_in_its_pla
         folder.choose(state, "best")
 
 
-def test_no_checkpoint_leaves_the_state_as_it_is(folder, state):
-    assert folder.restore(state).step == 0
-
-
-DAMAGES = {
-    "a flipped bit": lambda path: flip_bit(path, path.stat().st_size // 2),
-    "cut": lambda path: os.truncate(path, path.stat().st_size // 2),
-    "emptied": lambda path: path.write_bytes(b""),
-    "another file": lambda path: save_arrays(path, {}, {"name": "no checkpoint"}),
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: flip_bit(path, path.stat().st_size // 2),
+        lambda path: os.truncate(path, path.stat().st_size // 2),
+        lambda path: path.write_bytes(b""),
+        lambda path: save_arrays(path, {}, {"name": "no checkpoint"}),
+    ],
+    ids=["a flipped bit", "cut", "emptied", "another file"],
+)
 def test_a_damaged_checkpoint_is_named_and_renamed_and_the_one_before_is_used(folder, state, damage, capsys):
     save_at(folder, state, 10, 20)
     newest = folder.path / "step-00000020.safetensors"
-    DAMAGES[damage](newest)
+    damage(newest)
     found = newest.read_bytes()
     state.step = 0
     assert folder.restore(state).step == 10

@@ -28,9 +28,8 @@ def test_what_was_saved_is_loaded(path: Path, report: Path) -> None:
     assert (dataset.name, dataset.sha256) == ("digits", sha256_of(path))
     for split in ("train", "test"):
         images, labels = getattr(dataset, split).images.numpy(), getattr(dataset, split).labels.numpy()
-        np.testing.assert_array_equal(images, arrays[f"{split}_images"])
-        np.testing.assert_array_equal(labels, arrays[f"{split}_labels"])
-        assert (images.dtype, labels.dtype) == (np.uint8, np.int64)
+        np.testing.assert_array_equal(images, arrays[f"{split}_images"], strict=True)
+        np.testing.assert_array_equal(labels, arrays[f"{split}_labels"].astype(np.int64), strict=True)
 
 
 def test_equal_data_gives_equal_bytes(path: Path, report: Path) -> None:
@@ -40,15 +39,17 @@ def test_equal_data_gives_equal_bytes(path: Path, report: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_one_flipped_bit_is_refused_with_the_repair(path: Path, report: Path) -> None:
-    flip_bit(path, -1)
-    with pytest.raises(BadDataError, match=r"dataset\.safetensors: .* `dvc repro --force validate`"):
-        load_dataset(path, report_path=report)
-
-
-def test_a_whole_file_that_was_not_validated_is_refused(path: Path, report: Path) -> None:
-    save_dataset(path, name="digits", **tiny_arrays(per_class=5))
-    with pytest.raises(BadDataError, match=r"dataset\.safetensors: .*validation\.json.* `dvc repro --force validate`"):
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (lambda path: flip_bit(path, -1), "damaged"),
+        (lambda path: save_dataset(path, name="digits", **tiny_arrays(per_class=5)), r"validation\.json"),
+    ],
+    ids=["one flipped bit", "a whole file that was not validated"],
+)
+def test_another_file_than_the_validated_one_is_refused_with_the_repair(path: Path, report: Path, spoil, told) -> None:
+    spoil(path)
+    with pytest.raises(BadDataError, match=rf"dataset\.safetensors: .*{told}.* `dvc repro --force validate`"):
         load_dataset(path, report_path=report)
 
 

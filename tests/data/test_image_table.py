@@ -10,14 +10,9 @@ from tiny_data import tiny_arrays
 
 def arrays_of(*images: np.ndarray) -> dict[str, np.ndarray]:
     """The images as training set, and one other image as test set."""
-    other = np.full((1, 28, 28), 7, np.uint8)
     labels = np.arange(len(images), dtype=np.uint8)
-    return {
-        "train_images": np.stack(images),
-        "train_labels": labels,
-        "test_images": other,
-        "test_labels": labels[:1],
-    }
+    train = {"train_images": np.stack(images), "train_labels": labels}
+    return train | {"test_images": np.full((1, 28, 28), 7, np.uint8), "test_labels": labels[:1]}
 
 
 def test_two_pixels_give_the_numbers_worked_out_by_hand():
@@ -62,8 +57,7 @@ def test_the_summary_is_that_of_all_pixels():
     arrays["train_labels"][0] = 9
     summary = summarise_splits(image_table(arrays))
     pixels = arrays["train_images"] / 255
-    assert summary["train"]["images"] == 40
+    assert (summary["train"]["images"], summary["train"]["class_counts"]) == (40, [3, *[4] * 8, 5])
     assert summary["train"]["mean"] == pytest.approx(pixels.mean(), abs=1e-6)
     assert summary["train"]["std"] == pytest.approx(pixels.std(), abs=1e-6)
-    assert summary["train"]["class_counts"] == [3, *[4] * 8, 5]
     assert summary["test"]["class_counts"] == [4] * 10

@@ -35,10 +35,8 @@ def test_distances_are_exact_even_where_the_search_is_not():
 
 def test_the_more_a_generator_copies_the_less_authentic_it_is():
     training, fresh = uniform(400, seed=0), uniform(200, seed=1)
-    shares = []
-    for copied in (0, 50, 100, 200):
-        samples = torch.cat([training[:copied], fresh[copied:]])
-        shares.append(training_neighbours(samples, training).authenticity)
+    samples = [torch.cat([training[:copied], fresh[copied:]]) for copied in (0, 50, 100, 200)]
+    shares = [training_neighbours(each, training).authenticity for each in samples]
     assert shares == sorted(shares, reverse=True)
     assert shares[-1] == 0
     assert training_neighbours(training + 100, training).authenticity == 1

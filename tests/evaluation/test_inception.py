@@ -1,12 +1,12 @@
 """Inception features, with a stand-in for the 91 MB of weights: right names and shapes over a handful of numbers."""
 
 import hashlib
-import os
 import pickle
 
 import pytest
 import torch
 
+from damage import Evil
 from dcgan.evaluation.inception import load_inception, measure_fid
 from dcgan.system.errors import BadDataError
 from support import CPU
@@ -77,14 +77,6 @@ def test_missing_and_other_files_are_refused(tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(BadDataError, match=r"broken\.pth: .*evaluate\.inception_weights"):
         load_inception(path, device=CPU)
-
-
-class Evil:
-    def __init__(self, marker):
-        self.marker = marker
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.marker),)
 
 
 def test_no_code_in_the_file_is_run(tmp_path):

@@ -58,14 +58,7 @@ def test_truncation_raises_precision_and_lowers_recall_down_to_a_collapse():
     assert compare(real, drawn[:4].repeat(50, 1)).recall == 0
 
 
-@pytest.mark.parametrize(
-    ("features", "message"),
-    [
-        (torch.zeros(5, 3), "N ≥ 6"),
-        (torch.full((9, 3), torch.nan), "finite"),
-        (torch.full((9, 3), torch.inf), "finite"),
-    ],
-)
-def test_too_few_or_invalid_features_are_refused(features, message):
+@pytest.mark.parametrize(("count", "value", "message"), [(5, 0, "N ≥ 6"), (9, np.nan, "finite"), (9, np.inf, "finite")])
+def test_too_few_or_invalid_features_are_refused(count, value, message):
     with pytest.raises(ValueError, match=rf"features: .*{message}"):
-        manifold_of(features)
+        manifold_of(torch.full((count, 3), float(value)))

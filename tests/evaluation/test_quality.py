@@ -37,8 +37,8 @@ def painter(dataset: Dataset, *, variety: int = 40, noise: float = 0.0):
 
 @pytest.fixture(scope="module")
 def measure(classifier, dataset, classifier_config):
-    return lambda sample, *, conditional=True: measure_quality(
-        sampler(sample, conditional=conditional), classifier, dataset, CONFIG, classifier_config=classifier_config
+    return lambda sample, **options: measure_quality(
+        sampler(sample=sample, **options), classifier, dataset, CONFIG, classifier_config=classifier_config
     )
 
 

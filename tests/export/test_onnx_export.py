@@ -8,13 +8,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import create_autospec
 
 import numpy as np
 import onnx
 import pytest
 import torch
 from google.protobuf.message import Message
-from torch import Tensor, nn
+from onnx import TensorProto
+from onnx.helper import make_tensor_value_info
+from torch import nn
 
 from dcgan.checkpoints.weights import save_weights
 from dcgan.config.schema import ModelConfig
@@ -27,6 +30,12 @@ from dcgan.system.errors import BadDataError
 from support import ROOT
 
 ORIGIN = {"dataset": "mnist", "dataset_sha256": "d" * 64, "params_sha256": "e" * 64, "generator_sha256": "f" * 64}
+
+
+INPUTS = {
+    "latents": torch.randn(1024, 16, generator=torch.Generator().manual_seed(1)),
+    "labels": torch.arange(1024) % 10,
+}
 
 
 def trained(config: ModelConfig) -> nn.Module:
@@ -52,46 +61,25 @@ def content(generator: nn.Module, model_config: ModelConfig) -> bytes:
     return export_generator(generator, model_config, opset=20, origin=ORIGIN)
 
 
-@pytest.fixture(scope="module")
-def latents() -> Tensor:
-    return torch.randn(1024, 16, generator=torch.Generator().manual_seed(1))
-
-
-@pytest.fixture(scope="module")
-def labels() -> Tensor:
-    return torch.arange(1024) % 10
-
-
-def signature(values: object) -> dict[str, tuple[int, list[str | int]]]:
-    """Element type and dimensions of graph inputs or outputs."""
-    kinds = {value.name: value.type.tensor_type for value in values}
-    return {
-        name: (kind.elem_type, [d.dim_param or d.dim_value for d in kind.shape.dim]) for name, kind in kinds.items()
-    }
-
-
-IMAGES = (onnx.TensorProto.FLOAT, ["batch", 1, 28, 28])
-PIXELS = (onnx.TensorProto.UINT8, ["batch", 28, 28])
+LATENTS = make_tensor_value_info("latents", TensorProto.FLOAT, ["batch", 16])
+LABELS = make_tensor_value_info("labels", TensorProto.INT64, ["batch"])
+IMAGES = make_tensor_value_info("images", TensorProto.FLOAT, ["batch", 1, 28, 28])
+PIXELS = make_tensor_value_info("pixels", TensorProto.UINT8, ["batch", 28, 28])
 
 
 def test_a_conditional_generator_takes_latents_and_labels(content: bytes) -> None:
     model = onnx.load_from_string(content)
-    assert signature(model.graph.input) == {
-        "latents": (onnx.TensorProto.FLOAT, ["batch", 16]),
-        "labels": (onnx.TensorProto.INT64, ["batch"]),
-    }
-    assert signature(model.graph.output) == {"images": IMAGES, "pixels": PIXELS}
+    assert (list(model.graph.input), list(model.graph.output)) == ([LATENTS, LABELS], [IMAGES, PIXELS])
     assert [(each.domain, each.version) for each in model.opset_import] == [("", 20)]
 
 
-def test_an_unconditional_generator_takes_latents_alone(model_config: ModelConfig, latents: Tensor) -> None:
+def test_an_unconditional_generator_takes_latents_alone(model_config: ModelConfig) -> None:
     config = dataclasses.replace(model_config, conditional=False)
     generator = trained(config)
     content = export_generator(generator, config, opset=20, origin=ORIGIN)
-    model = onnx.load_from_string(content)
-    assert signature(model.graph.input) == {"latents": (onnx.TensorProto.FLOAT, ["batch", 16])}
-    assert signature(model.graph.output) == {"images": IMAGES, "pixels": PIXELS}
-    assert 0 <= compute_parity(content, generator, latents=latents, labels=None) < 1e-5
+    graph = onnx.load_from_string(content).graph
+    assert (list(graph.input), list(graph.output)) == ([LATENTS], [IMAGES, PIXELS])
+    assert 0 <= compute_parity(content, generator, **INPUTS | {"labels": None}) < 1e-5
 
 
 def test_the_file_says_its_contract_and_its_origin_and_nothing_else(content: bytes) -> None:
@@ -126,10 +114,10 @@ def test_a_program_that_loads_and_saves_the_file_keeps_its_bytes(content: bytes)
 
 
 @pytest.mark.parametrize("opset", [18, 23])
-def test_every_opset_draws_the_same(generator, model_config, latents, labels, opset: int) -> None:
+def test_every_opset_draws_the_same(generator: nn.Module, model_config: ModelConfig, opset: int) -> None:
     content = export_generator(generator, model_config, opset=opset, origin=ORIGIN)
     assert onnx.load_from_string(content).opset_import[0].version == opset
-    assert compute_parity(content, generator, latents=latents, labels=labels) < 1e-5
+    assert compute_parity(content, generator, **INPUTS) < 1e-5
 
 
 def test_exporting_leaves_the_generator_alone_and_the_console_empty(
@@ -157,35 +145,28 @@ from pathlib import Path
 import dcgan
 from dcgan.export.onnx_export import export_generator
 from dcgan.checkpoints.weights import load_weights
-from dcgan.config.schema import ModelConfig
 from dcgan.gan.networks import build_generator
+from small_gan import CONFIG
 assert Path(dcgan.__file__).is_relative_to({str(tmp_path)!r}), dcgan.__file__
-config = ModelConfig(architecture="dcgan", conditional=True, latent_dim=16, latent_distribution="normal",
-                     generator_channels=8, generator_refinements=1, discriminator_channels=8)
-generator = build_generator(config)
+generator = build_generator(CONFIG.model)
 load_weights(Path("weights.safetensors"), generator, made_by="train")
-content = export_generator(generator, config, opset=20, origin={ORIGIN})
-print(hashlib.sha256(content).hexdigest())
+content = export_generator(generator, CONFIG.model, opset=20, origin={ORIGIN})
+print(hashlib.sha256(content).hexdigest(), end="")
 """)
-    environment = {"PYTHONPATH": str(tmp_path / "elsewhere" / "src"), "PYTHONHASHSEED": "7", "PATH": "/usr/bin"}
-    done = subprocess.run(
-        [sys.executable, script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.stderr == ""
-    assert done.stdout.strip() == hashlib.sha256(content).hexdigest()
+    code = f"{tmp_path / 'elsewhere/src'}:{ROOT / 'tests'}"
+    environment = {"PYTHONPATH": code, "PYTHONHASHSEED": "7", "PATH": "/usr/bin"}
+    command = [sys.executable, script]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.stderr, done.stdout) == ("", hashlib.sha256(content).hexdigest())
 
 
 def test_parity_compares_every_latent_in_batches_of_1_7_and_64_as_production_draws_them(
     content: bytes, generator: nn.Module, model_config: ModelConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    batches, draw_batch = [], Generator.draw_batch
-
-    def watched(self: Generator, latents, labels):
-        batches.append(len(latents))
-        return draw_batch(self, latents, labels)
-
+    watched = create_autospec(Generator.draw_batch, side_effect=Generator.draw_batch)
     monkeypatch.setattr(Generator, "draw_batch", watched)
     report = prove_parity(content, generator, model_config)
+    batches = [len(call.args[1]) for call in watched.call_args_list]
     assert batches == [1] * 1024 + [7] * 146 + [2] + [64] * 16
     assert 0 <= report["parity"].pop("max_difference") < 1e-5
     assert report == {
@@ -193,23 +174,23 @@ def test_parity_compares_every_latent_in_batches_of_1_7_and_64_as_production_dra
     }  # fmt: skip
 
 
-def test_a_model_of_other_weights_fails_parity(content: bytes, generator: nn.Module, latents, labels) -> None:
+def test_a_model_of_other_weights_fails_parity(content: bytes, generator: nn.Module) -> None:
     other = copy.deepcopy(generator)
     other.upsample[-2].bias.data += 3e-3
     with pytest.raises(BadDataError, match=r"differs from PyTorch by 0\.00\d+ in batches of 1"):
-        compute_parity(content, other, latents=latents, labels=labels)
+        compute_parity(content, other, **INPUTS)
 
 
-def test_a_file_that_production_refuses_fails_parity(content: bytes, generator: nn.Module, latents, labels) -> None:
+def test_a_file_that_production_refuses_fails_parity(content: bytes, generator: nn.Module) -> None:
     """For its pixels, or for its checksum."""
     model = onnx.load_from_string(content)
     scale = next(each for each in model.graph.initializer if each.raw_data == np.float32(127.5).tobytes())
     scale.raw_data = np.float32(126).tobytes()
     next(each for each in model.metadata_props if each.key == KEY).value = BLANK
     with pytest.raises(BadDataError, match=r"pixels are not its images scaled to 0\.\.255"):
-        compute_parity(add_checksum(model.SerializeToString()), generator, latents=latents, labels=labels)
+        compute_parity(add_checksum(model.SerializeToString()), generator, **INPUTS)
     with pytest.raises(BadDataError, match="damaged"):
-        compute_parity(model.SerializeToString(), generator, latents=latents, labels=labels)
+        compute_parity(model.SerializeToString(), generator, **INPUTS)
 
 
 def test_a_generator_of_no_numbers_is_not_exported(generator: nn.Module, model_config: ModelConfig) -> None:

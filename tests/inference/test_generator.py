@@ -61,15 +61,12 @@ def test_the_latents_of_a_seed_never_change(generator: Generator, unconditional:
 
 @pytest.mark.parametrize("chunk", [1, 7, 64, 1000])
 @pytest.mark.parametrize("threads", [1, 4])
-def test_batches_and_threads_change_nothing(path: Path, monkeypatch, generator, chunk: int, threads: int) -> None:
+def test_batches_threads_and_later_digits_change_nothing(path: Path, monkeypatch, generator, chunk, threads) -> None:
+    expected = generator.sample(130, seed=1)
     monkeypatch.setattr(generator_module, "CHUNK", chunk)
     other = Generator.load(path, providers="cpu", threads=threads)
-    np.testing.assert_array_equal(other.sample(130, seed=1), generator.sample(130, seed=1))
-
-
-def test_fewer_digits_of_a_seed_are_the_first_of_more(generator: Generator) -> None:
-    np.testing.assert_array_equal(generator.sample(5, seed=2), generator.sample(130, seed=2)[:5])
-    assert np.any(generator.sample(5, seed=2) != generator.sample(5, seed=3))
+    np.testing.assert_array_equal(other.sample(130, seed=1), expected)
+    np.testing.assert_array_equal(other.sample(5, seed=1), expected[:5])
 
 
 def test_one_generator_serves_several_threads(generator: Generator) -> None:
@@ -128,8 +125,6 @@ def test_truncation_scales_the_latents(generator: Generator) -> None:
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        ({"count": 0}, "count: 0"),
-        ({"count": 100_001}, "count: 100001"),
         ({"digits": 10}, "digit: 10"),
         ({"digits": -1}, "digit: -1"),
         ({"digits": [3, 12]}, "digit: 12"),
@@ -150,13 +145,8 @@ def test_arguments_out_of_range_are_refused(generator: Generator, arguments: dic
 @pytest.mark.parametrize("count", [0, 100_001])
 def test_latents_and_labels_are_bounded_by_themselves(generator: Generator, count: int) -> None:
     for draw in (generator.latents_for, generator.labels_for):
-        with pytest.raises(UsageError, match=f"count: {count} "):
+        with pytest.raises(UsageError, match=f"count: {count} is out of range; expected "):
             draw(count)
-
-
-def test_an_unconditional_model_takes_no_digits(unconditional: Generator) -> None:
-    with pytest.raises(UsageError, match="digits: "):
-        unconditional.sample(3, digits=7)
 
 
 def test_the_model_tells_what_it_is(path: Path, generator: Generator) -> None:
@@ -164,7 +154,7 @@ def test_the_model_tells_what_it_is(path: Path, generator: Generator) -> None:
     assert (info.path, info.num_bytes) == (path, path.stat().st_size)
     assert info.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert (info.providers, info.device) == (("CPUExecutionProvider",), "CPU")
-    assert generator.info.metadata == METADATA | {KEY: generator.info.metadata[KEY]}
+    assert info.metadata == METADATA | {KEY: info.metadata[KEY]}
     assert (info.contract.latent_dim, info.contract.num_classes, info.contract.conditional) == (LATENT_DIM, 10, True)
 
 

@@ -12,24 +12,21 @@ from tiny_onnx import LATENT_DIM, build_model, write_model
 
 
 @pytest.fixture
-def generator(tmp_path: Path) -> Generator:
-    return Generator.load(write_model(tmp_path / "generator.onnx"), providers="cpu")
+def generator(model: Path) -> Generator:
+    return Generator.load(model, providers="cpu")
 
 
-def test_a_repository_has_a_configuration_and_the_models_bytes(tmp_path, generator):
-    path = write_repository(tmp_path / "models", generator)
-    assert path == tmp_path / "models" / NAME / "1" / "model.onnx"
-    assert path.read_bytes() == generator.info.path.read_bytes()
-    assert (path.parents[1] / "config.pbtxt").read_text() == config_of(generator.info.contract)
-
-
-def test_another_generator_becomes_the_next_version_unless_its_inputs_are_others(tmp_path, generator):
-    first, second = (write_repository(tmp_path / "models", generator) for _ in range(2))
-    assert (first.parent.name, second.parent.name) == ("1", "2")
+def test_each_generator_is_the_next_version_unless_the_configuration_tells_other_inputs(tmp_path, generator):
+    folder = tmp_path / "models" / NAME
+    for version in ("1", "2"):
+        path = write_repository(tmp_path / "models", generator)
+        assert path == folder / version / "model.onnx"
+        assert path.read_bytes() == generator.info.path.read_bytes()
+        assert (folder / "config.pbtxt").read_text() == config_of(generator.info.contract)
     other = Generator.load(write_model(tmp_path / "any.onnx", build_model(conditional=False)), providers="cpu")
     with pytest.raises(UsageError, match=r"config\.pbtxt"):
         write_repository(tmp_path / "models", other)
-    assert not (tmp_path / "models" / NAME / "3").exists()
+    assert not (folder / "3").exists()
 
 
 def test_the_configuration_is_protobuf_text_that_names_every_input_and_output_as_the_model_has_them(generator):

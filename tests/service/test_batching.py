@@ -3,8 +3,8 @@
 import asyncio
 import threading
 import time
-from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,12 @@ from dcgan.inference.generator import Drawn, Generator
 from dcgan.service.batching import Batcher
 from dcgan.service.limits import Limits
 from dcgan.system.errors import BadDataError
-from tiny_onnx import write_model
+
+pytestmark = pytest.mark.anyio
 
 SOON = Limits(max_images=40, max_batch=8, max_wait_seconds=0.02, max_queued_images=40)
+
+together = partial(asyncio.gather, return_exceptions=True)
 
 
 class SlowGenerator:
@@ -39,14 +42,23 @@ class SlowGenerator:
         return Drawn(pixels[:, None].astype(np.float32) if with_images else None, pixels)
 
 
-def run(generator: Any, play: Any, *, limits: Limits = SOON, workers: int = 1) -> Any:
-    """What `play(batcher)` returns on an event loop with that many threads."""
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
 
-    async def main() -> Any:
-        with ThreadPoolExecutor(workers) as executor:
-            return await play(Batcher(generator, limits, executor=executor, workers=workers))
 
-    return asyncio.run(main())
+@pytest.fixture
+def generator() -> SlowGenerator:
+    return SlowGenerator()
+
+
+@pytest.fixture
+def batcher(generator) -> Batcher:
+    return new_batcher(generator)
+
+
+def new_batcher(generator: Any, *, limits: Limits = SOON, workers: int = 1) -> Batcher:
+    return Batcher(generator, limits, executor=ThreadPoolExecutor(workers), workers=workers)
 
 
 def rows(*values: int) -> np.ndarray:
@@ -57,119 +69,83 @@ def colours(drawn: Drawn) -> list[int]:
     return drawn.pixels[:, 0, 0].tolist()
 
 
-async def together(*coroutines: Coroutine[Any, Any, Any]) -> list[Any]:
-    return await asyncio.gather(*coroutines, return_exceptions=True)
-
-
-def test_small_requests_share_one_batch_and_each_gets_its_own_rows():
-    generator = SlowGenerator()
-    drawn = run(generator, lambda b: together(*(b.draw(rows(i, 10 + i), None) for i in range(4))))
+async def test_small_requests_share_one_batch_and_each_gets_its_own_rows_and_images_if_wanted(generator, batcher):
+    drawn = await together(*(batcher.draw(rows(i, 10 + i), None, with_images=i == 2) for i in range(4)))
     assert [colours(each) for each in drawn] == [[i, 10 + i] for i in range(4)]
+    assert [each.images is not None for each in drawn] == [False, False, True, False]
+    assert drawn[2].images[:, 0, 0, 0].tolist() == [2, 12]
     assert generator.batches == [8]
 
 
-def test_a_request_alone_waits_no_longer_than_it_must():
-    generator = SlowGenerator()
+async def test_a_request_alone_waits_no_longer_than_it_must(generator, batcher):
     started = time.monotonic()
-    assert colours(run(generator, lambda b: b.draw(rows(7), None))) == [7]
+    assert colours(await batcher.draw(rows(7), None)) == [7]
     assert 0.02 <= time.monotonic() - started < 0.5
     assert generator.batches == [1]
 
 
-def test_a_large_request_is_cut_up_and_put_together_again():
-    generator = SlowGenerator()
-    assert colours(run(generator, lambda b: b.draw(rows(*range(21)), None), workers=2)) == list(range(21))
+async def test_a_large_request_is_cut_up_and_put_together_again(generator):
+    drawn = await new_batcher(generator, workers=2).draw(rows(*range(21)), None)
+    assert colours(drawn) == list(range(21))
     assert sorted(generator.batches) == [5, 8, 8]
 
 
-def test_a_small_request_does_not_wait_for_a_large_one():
-    generator, order = SlowGenerator(), []
-
-    async def noting(name: str, drawing: Coroutine[Any, Any, Drawn]) -> None:
-        await drawing
-        order.append(name)
-
-    run(
-        generator,
-        lambda b: together(noting("large", b.draw(rows(*range(39)), None)), noting("small", b.draw(rows(1), None))),
-    )
-    assert order == ["small", "large"]
+async def test_a_small_request_does_not_wait_for_a_large_one(batcher):
+    large = asyncio.ensure_future(batcher.draw(rows(*range(39)), None))
+    await asyncio.sleep(0)  # it is the first to ask
+    await batcher.draw(rows(1), None)
+    assert not large.done()
+    await large
 
 
-def test_too_many_digits_are_refused_and_the_queue_empties_again():
-    generator = SlowGenerator()
+async def test_too_many_digits_are_refused_and_the_queue_empties_again(generator, batcher):
     generator.held.clear()
 
-    async def play(batcher: Batcher) -> None:
-        async def let_go() -> int:
-            await asyncio.sleep(0.05)
-            queued = batcher.queued
-            generator.held.set()
-            return queued
-
-        *drawn, refused, queued = await together(*(batcher.draw(rows(*range(12)), None) for _ in range(5)), let_go())
-        assert queued == 48 - 8  # the first batch has left the queue
-        assert [colours(each) for each in drawn] == [list(range(12))] * 4
-        assert (refused.status, refused.headers) == (429, {"retry-after": "1"})
-        assert batcher.queued == 0
-        assert colours(await batcher.draw(rows(3), None)) == [3]
-
-    run(generator, play)
-
-
-def test_a_request_that_is_given_up_leaves_its_place_in_the_queue():
-    generator = SlowGenerator()
-    generator.held.clear()
-
-    async def play(batcher: Batcher) -> None:
-        first = asyncio.ensure_future(batcher.draw(rows(*range(8)), None))
-        await asyncio.sleep(0.03)
-        given_up = asyncio.ensure_future(batcher.draw(rows(*range(20)), None))
-        await asyncio.sleep(0.03)
-        given_up.cancel()
-        await asyncio.sleep(0)
+    async def let_go() -> int:
+        await asyncio.sleep(0.05)
         queued = batcher.queued
         generator.held.set()
-        assert queued == 0
-        assert colours(await first) == list(range(8))
+        return queued
 
-    run(generator, play)
+    *drawn, refused, queued = await together(*(batcher.draw(rows(*range(12)), None) for _ in range(5)), let_go())
+    assert queued == 48 - 8  # the first batch has left the queue
+    assert [colours(each) for each in drawn] == [list(range(12))] * 4
+    assert (refused.status, refused.headers) == (429, {"retry-after": "1"})
+    assert batcher.queued == 0
+    assert colours(await batcher.draw(rows(3), None)) == [3]
+
+
+async def test_a_request_that_is_given_up_leaves_its_place_in_the_queue(generator, batcher):
+    generator.held.clear()
+    first = asyncio.ensure_future(batcher.draw(rows(*range(8)), None))
+    await asyncio.sleep(0.03)
+    given_up = asyncio.ensure_future(batcher.draw(rows(*range(20)), None))
+    await asyncio.sleep(0.03)
+    given_up.cancel()
+    await asyncio.sleep(0)
+    queued = batcher.queued
+    generator.held.set()
+    assert queued == 0
+    assert colours(await first) == list(range(8))
     assert generator.batches == [8]
 
 
-def test_a_model_that_fails_fails_its_requests_and_no_later_one():
-    generator = SlowGenerator()
+async def test_a_model_that_fails_fails_its_requests_and_no_later_one(generator, batcher):
     generator.failing = True
-
-    async def play(batcher: Batcher) -> None:
-        failed = await together(batcher.draw(rows(*range(20)), None), batcher.draw(rows(1), None))
-        assert all(isinstance(each, BadDataError) for each in failed)
-        generator.failing = False
-        assert colours(await batcher.draw(rows(5), None)) == [5]
-        assert batcher.queued == 0
-
-    run(generator, play)
-
-
-def test_images_are_drawn_for_those_who_want_them():
-    wanted, unwanted = run(
-        SlowGenerator(), lambda b: together(b.draw(rows(1, 2), None, with_images=True), b.draw(rows(3), None))
-    )
-    assert wanted.images[:, 0, 0, 0].tolist() == [1, 2]
-    assert unwanted.images is None
-    assert colours(unwanted) == [3]
+    failed = await together(batcher.draw(rows(*range(20)), None), batcher.draw(rows(1), None))
+    assert all(isinstance(each, BadDataError) for each in failed)
+    generator.failing = False
+    assert colours(await batcher.draw(rows(5), None)) == [5]
+    assert batcher.queued == 0
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_bits_do_not_depend_on_who_shares_the_batch(tmp_path, workers):
-    generator = Generator.load(write_model(tmp_path / "generator.onnx"), providers="cpu")
+async def test_bits_do_not_depend_on_who_shares_the_batch(model, workers):
+    generator = Generator.load(model, providers="cpu")
+    batcher = new_batcher(generator, limits=Limits(max_batch=16), workers=workers)
     counts = [1, 3, 64, 10, 200, 2, 7]
     orders = [(generator.latents_for(n, seed=n), generator.labels_for(n)) for n in counts]
-
-    def play(batcher: Batcher) -> Any:
-        return together(*(batcher.draw(*order, with_images=True) for order in orders))
-
-    drawn = run(generator, play, limits=Limits(max_batch=16), workers=workers)
+    drawn = await together(*(batcher.draw(*order, with_images=True) for order in orders))
     for count, each, order in zip(counts, drawn, orders, strict=True):
         assert np.array_equal(each.pixels, generator.sample(count, seed=count))
         assert np.array_equal(each.images, generator.draw_batch(*order).images)

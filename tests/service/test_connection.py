@@ -36,13 +36,9 @@ class Watched:
 
 
 @pytest.fixture
-def watched() -> Watched:
-    return Watched()
-
-
-@pytest.fixture
-def answered(watched: Watched) -> Watched:
+def answered() -> Watched:
     """A connection that has just been answered with 10 terms' worth."""
+    watched = Watched()
     asyncio.run(watched.answer())
     watched.unread = 10 * MOST_IN_TIME
     watched.connection.pause_writing()
@@ -50,7 +46,8 @@ def answered(watched: Watched) -> Watched:
     return watched
 
 
-def test_a_request_has_to_come_in_time_the_first_and_every_later_one(watched):
+def test_a_request_has_to_come_in_time_the_first_and_every_later_one():
+    watched = Watched()
     assert not watched.is_cut_after(SECONDS)
     asyncio.run(watched.answer())
     assert not watched.is_cut_after(10 * SECONDS), "silence after an answer is uvicorn's to end"
@@ -60,17 +57,14 @@ def test_a_request_has_to_come_in_time_the_first_and_every_later_one(watched):
     assert watched.wire.write.call_args[0][0].startswith(b"HTTP/1.1 408 ")
 
 
-def test_who_reads_less_than_the_least_rate_is_cut(answered):
-    answered.unread -= MOST_IN_TIME - 1
-    assert not answered.is_cut_after(SECONDS)
-    assert answered.is_cut_after(0.1)
-
-
-def test_who_reads_at_the_least_rate_is_not_until_they_stop(answered):
+@pytest.mark.parametrize("too_few", [1, MOST_IN_TIME])
+def test_who_reads_at_the_least_rate_is_not_cut_until_they_read_less(answered, too_few):
     for _ in range(5):
         answered.unread -= MOST_IN_TIME
         assert not answered.is_cut_after(SECONDS + 1)
-    assert answered.is_cut_after(SECONDS + 1)
+    answered.unread -= MOST_IN_TIME - too_few
+    assert not answered.is_cut_after(SECONDS)
+    assert answered.is_cut_after(0.1)
 
 
 @pytest.mark.parametrize(("left", "cut"), [(0, False), (1, True)])

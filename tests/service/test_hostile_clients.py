@@ -37,6 +37,12 @@ def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield service
 
 
+def drip(connection: socket.socket, parts: Iterable[bytes], *, every: float = 0.0) -> None:
+    for part in parts:
+        connection.sendall(part)
+        time.sleep(every)
+
+
 @pytest.mark.parametrize(
     "sent",
     [b"", POST[:19], POST + b"x-slow: ", POST + b"content-length: 100\r\n\r\n{", CHUNKED + b"5\r\n{"],
@@ -81,8 +87,7 @@ def test_answers_that_nobody_reads_leave_no_room_for_more_until_they_are_cut(tmp
         assert running.ask()
 
 
-def test_two_hundred_slow_clients_hold_up_nobody_and_are_gone_soon(tmp_path, model):
-    hasty = Running(tmp_path, model, "--limit", "request_seconds=1")
+def test_two_hundred_slow_clients_hold_up_nobody_and_are_gone_soon(hasty):
     hasty.ask()
     beginnings = [b"", b"GET /", POST + b"content-length: 9\r\n\r\n{"]
     with contextlib.ExitStack() as held:
@@ -92,19 +97,10 @@ def test_two_hundred_slow_clients_hold_up_nobody_and_are_gone_soon(tmp_path, mod
         assert hasty.ask()
         assert time.monotonic() - started < 1
         hasty.await_connections(0, seconds=10)
-    assert hasty.end() == 0
 
 
 def test_a_body_that_comes_with_its_head_is_not_taken_for_one(running):
     assert running.ask(body=IMAGES + b" " * 1_000_000) == running.ask()
-
-
-def test_an_idle_connection_is_closed(hasty):
-    with hasty.connect() as connection:
-        connection.sendall(GET)
-        started = time.monotonic()
-        assert b"200 OK" in everything(connection)
-    assert 0.6 < time.monotonic() - started < 6
 
 
 def test_a_connection_that_keeps_asking_stays_open(hasty):
@@ -121,15 +117,12 @@ def test_a_connection_that_keeps_asking_stays_open(hasty):
 
 def test_bodies_without_end_cost_no_memory(running):
     running.ask()
-    before = running.memory()
-    with running.connect() as connection, contextlib.suppress(OSError):
-        connection.sendall(CHUNKED)
-        for _ in range(300):
-            connection.sendall(b"100000\r\n" + b" " * 2**20 + b"\r\n")
-    with running.connect() as connection, contextlib.suppress(OSError):
-        connection.sendall(POST + b"content-length: %d\r\n\r\n" % (300 * 2**20))
-        for _ in range(300):
-            connection.sendall(b" " * 2**20)
+    before, mebibyte = running.memory(), b" " * 2**20
+    long = POST + b"content-length: %d\r\n\r\n" % (300 * 2**20)
+    for head, part in ((CHUNKED, b"100000\r\n" + mebibyte + b"\r\n"), (long, mebibyte)):
+        with running.connect() as connection, contextlib.suppress(OSError):
+            connection.sendall(head)
+            drip(connection, 300 * [part])
     assert running.memory() - before < 50
     assert running.ask()
 
@@ -155,16 +148,10 @@ def test_what_is_no_good_request_gets_4xx_or_no_answer(running, sent):
     assert running.ask()
 
 
-def drip(connection: socket.socket, parts: Iterable[bytes], *, every: float) -> None:
-    for part in parts:
-        connection.sendall(part)
-        time.sleep(every)
-
-
 @pytest.mark.parametrize(
     "parts",
-    [(GET, b"\r\n"), (TOO_LARGE + b" " * 4_000_000, b" " * 1_000_000)],
-    ids=["an empty line after an answer", "the rest of a body that was refused"],
+    [(GET,), (GET, b"\r\n"), (TOO_LARGE + b" " * 4_000_000, b" " * 1_000_000)],
+    ids=["nothing after an answer", "an empty line after an answer", "the rest of a body that was refused"],
 )
 def test_what_begins_no_request_keeps_no_connection_open(hasty, parts):
     with hasty.connect() as connection:

@@ -21,10 +21,8 @@ PHONE = {"width": 360, "height": 740}
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("service")
-    model = Path(os.environ.get("MODEL") or write_model(folder / "generator.onnx"))
-    running = Running(folder, model)
-    yield running
-    assert running.end() == 0
+    with Running(folder, Path(os.environ.get("MODEL") or write_model(folder / "generator.onnx"))) as running:
+        yield running
 
 
 @pytest.fixture
@@ -34,20 +32,15 @@ def page(service: Running) -> Iterator[Page]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page()
-        complaints: list[str] = []
-        page.on("console", lambda message: complaints.append(message.text) if is_our_fault(message) else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        outside: list[str] = []
-        page.on(
-            "request",
-            lambda request: (
-                None if request.url.startswith((service.url, "blob:", "data:")) else outside.append(request.url)
-            ),
-        )
+        errors: list[str] = []
+        requested: list[str] = []
+        page.on("console", lambda message: errors.append(message.text) if is_our_fault(message) else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("request", lambda request: requested.append(request.url))
         page.goto(service.url)
         yield page
-        assert not complaints
-        assert not outside
+        assert not errors
+        assert not [url for url in requested if not url.startswith((service.url, "blob:", "data:"))]
         browser.close()
 
 
@@ -111,15 +104,12 @@ def test_of_walks_the_one_asked_for_last_is_shown(page):
 
 
 def test_a_model_that_is_told_no_digit_is_asked_for_none(page, tmp_path):
-    running = Running(tmp_path, write_model(tmp_path / "free.onnx", build_model(conditional=False)))
-    try:
+    with Running(tmp_path, write_model(tmp_path / "free.onnx", build_model(conditional=False))) as running:
         other = page.context.browser.new_page()  # the fixture's own may speak to its own service only
         other.goto(running.url)
         expect(other.get_by_role("img", name=re.compile("100 handwritten images of any digits"))).to_be_visible()
         expect(other.get_by_role("group", name="Digits")).to_be_hidden()
         expect(other.locator("#walk-digit")).to_be_hidden()
-    finally:
-        running.end()
 
 
 def test_a_count_that_is_refused_is_told(page):

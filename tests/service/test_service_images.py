@@ -66,7 +66,6 @@ def test_a_format_that_is_not_there_is_406(service):
     ("request_", "named"),
     [
         ({"count": 0}, "count: "),
-        ({"count": -1}, "count: "),
         ({"count": 101}, "count: 101 "),
         ({"count": 10**30}, "count: "),
         ({"count": "5"}, "count: "),
@@ -90,13 +89,13 @@ def test_what_is_out_of_range_or_unknown_is_422_with_its_name(service, request_,
     assert answer.json()["error"].startswith(named)
 
 
-NO_NUMBERS = ['{"count": NaN}', '{"truncation": Infinity}', '{"truncation": 1e999}']
+NO_OBJECTS = [b"", b"{", b"[]", b"null", b"[" * 20_000, b"\xff\x00", b'{"\\ud800": 1}']
+NO_NUMBERS = [b'{"count": NaN}', b'{"truncation": Infinity}', b'{"truncation": 1e999}']
 
 
-@pytest.mark.parametrize("body", ["", "{", "[]", "null", "[" * 20_000, "\xff\x00", '{"\\ud800": 1}', *NO_NUMBERS])
+@pytest.mark.parametrize("body", NO_OBJECTS + NO_NUMBERS)
 def test_a_body_that_is_no_such_object_is_422(service, body):
-    headers = {"content-type": "application/json"}
-    answer = service.post("/v1/images", content=body.encode("latin-1"), headers=headers)
+    answer = service.post("/v1/images", content=body)
     assert answer.status_code in (400, 422)
     assert answer.json()["error"]
 

@@ -6,6 +6,7 @@ import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -16,10 +17,8 @@ from tiny_onnx import build_model, write_model
 
 
 def test_a_body_that_is_too_large_is_413_whether_it_says_so_or_not(service):
-    headers = {"content-type": "application/json"}
-    assert service.post("/v1/images", content=b" " * 50_001, headers=headers).status_code == 413
-    chunks = (b" " * 10_000 for _ in range(6))
-    assert service.post("/v1/images", content=chunks, headers=headers).status_code == 413
+    for content in (b" " * 50_001, (b" " * 10_000 for _ in range(6))):
+        assert service.post("/v1/images", content=content).status_code == 413
 
 
 def test_more_than_the_service_can_buffer_is_429_and_leaves_nothing_behind(model):
@@ -63,19 +62,22 @@ def test_an_answer_that_has_no_room_beside_unread_ones_is_429(model, unread_befo
         assert f"dcgan_batch_images_count {drawn}.0" in service.get("/metrics").text
 
 
-@pytest.mark.parametrize("kind", [None, "Application/JSON; charset=utf-8", "application/vnd.kserve+json"])
-def test_a_body_is_json_unless_it_says_otherwise(service, kind):
-    headers = {"content-type": kind} if kind else {}
-    assert service.post("/v1/images", content=b'{"count": 1}', headers=headers).status_code == 200
-
-
-TYPES = ["application/x-www-form-urlencoded", "text/plain", "application/jsonp"]
-
-
-@pytest.mark.parametrize("header", [("content-encoding", "gzip"), *(("content-type", kind) for kind in TYPES)])
-def test_what_says_that_it_is_compressed_or_no_json_is_415(service, header):
-    answer = service.post("/v1/images", content=b'{"count": 1}', headers=dict([header]))
-    assert (answer.status_code, answer.json()["error"].partition(":")[0]) == (415, header[0])
+@pytest.mark.parametrize(
+    ("name", "value", "status"),
+    [
+        ("x-none", "", 200),
+        ("content-type", "Application/JSON; charset=utf-8", 200),
+        ("content-type", "application/vnd.kserve+json", 200),
+        ("content-type", "application/x-www-form-urlencoded", 415),
+        ("content-type", "text/plain", 415),
+        ("content-type", "application/jsonp", 415),
+        ("content-encoding", "gzip", 415),
+    ],
+)
+def test_a_body_is_json_unless_it_says_otherwise(service, name, value, status):
+    answer = service.post("/v1/images", content=b'{"count": 1}', headers={name: value})
+    assert answer.status_code == status
+    assert status == 200 or answer.json()["error"].startswith(f"{name}: ")
 
 
 def test_what_does_not_exist_is_told_in_json(service):
@@ -84,16 +86,10 @@ def test_what_does_not_exist_is_told_in_json(service):
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
 
 
-@pytest.mark.parametrize("header", [{"authorization": "Bearer two"}, {"x-api-key": "one"}])
-def test_one_of_the_keys_lets_in(model, header):
-    with Service(model, keys=["one", "two"]) as service:
-        assert service.post("/v1/images", json={"count": 1}, headers=header).status_code == 200
-
-
 @pytest.mark.parametrize(
     "header", [{}, {"authorization": "Bearer three"}, {"authorization": "Basic two"}, {"x-api-key": ""}]
 )
-def test_without_a_key_only_the_page_and_health_answer(model, header, caplog):
+def test_without_one_of_the_keys_only_the_page_and_health_answer(model, header, caplog):
     caplog.set_level(logging.INFO)
     with Service(model, keys=["one", "two"]) as service:
         for method, path in (("POST", "/v1/images"), ("GET", "/metrics"), ("GET", "/v2/models/generator")):
@@ -101,6 +97,7 @@ def test_without_a_key_only_the_page_and_health_answer(model, header, caplog):
             assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
         for path in ("/", "/page/app.js", "/v2/health/live", "/v2/health/ready"):
             assert service.get(path, headers=header).status_code == 200
+        assert service.post("/v1/images", headers={"authorization": "Bearer two"}, json={}).status_code == 200
         told = service.get("/metrics", headers={"x-api-key": "one"}).text
     for route in ('"POST",route="/v1/images"', '"GET",route="/metrics"', '"GET",route="/v2/models/{name}"'):
         assert f'dcgan_requests_total{{method={route},status="401"}} 1.0' in told
@@ -135,23 +132,15 @@ def test_prometheus_sees_requests_batches_and_refusals(service):
     assert 'dcgan_request_seconds_count{route="/v1/images"} 2.0' in told
 
 
-def test_a_failure_of_ours_is_500_without_its_insides(service, monkeypatch, caplog):
-    monkeypatch.setattr(Generator, "latents_for", lambda *_arguments, **_options: 1 / 0)
+@pytest.mark.parametrize("error", [ZeroDivisionError("division"), BadDataError("models/generator.onnx: failed")])
+def test_a_failure_of_ours_is_500_whose_insides_are_told_to_the_log_alone(service, monkeypatch, caplog, error):
+    monkeypatch.setattr(Generator, "draw_batch", Mock(side_effect=error))
     answer = service.images(count=1)
     assert answer.status_code == 500
     assert answer.headers["x-request-id"] in answer.json()["error"]
-    assert "division" not in answer.text
-    assert "ZeroDivisionError" in caplog.text
+    assert str(error) not in answer.text
+    assert f"{type(error).__name__}: {error}" in caplog.text
     assert 'route="/v1/images",status="500"' in service.get("/metrics").text
-
-
-def test_a_model_that_fails_tells_the_log_where_it_is_and_not_the_client(service, model, monkeypatch, caplog):
-    def fail(*_batch: Any, **_options: Any) -> None:
-        raise BadDataError(f"{model}: the model failed")
-
-    monkeypatch.setattr(Generator, "draw_batch", fail)
-    answer = service.images(count=1)
-    assert (answer.status_code, str(model) in answer.text, str(model) in caplog.text) == (500, False, True)
 
 
 def test_pages_carry_headers_for_browsers(service):
@@ -181,8 +170,3 @@ def test_a_reload_takes_the_new_model_and_one_that_fails_changes_nothing(service
     told = service.get("/metrics").text
     assert 'dcgan_reloads_total{outcome="refused"} 2.0' in told
     assert 'dcgan_reloads_total{outcome="done"} 1.0' in told
-
-
-def test_a_model_that_is_missing_is_not_served(tmp_path):
-    with pytest.raises(BadDataError, match="missing"):
-        Service(tmp_path / "none.onnx")

