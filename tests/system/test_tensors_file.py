@@ -13,7 +13,7 @@ from absent import hiding
 from damage import Evil, flip_bit
 from dcgan.system.errors import BadDataError, CannotCreateError, StorageError
 from dcgan.system.files import sha256_of
-from dcgan.system.tensors_file import load_arrays, save_arrays, verify
+from dcgan.system.tensors_file import load_arrays, read_arrays, save_arrays
 
 ARRAYS = {
     "weight": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -68,21 +68,21 @@ def test_no_flipped_bit_goes_unseen(path):
         damaged[position] ^= 1 << position % 8
         path.write_bytes(damaged)
         with pytest.raises(BadDataError, match=r"file\.safetensors"):
-            verify(path)
+            read_arrays(path)
 
 
 @pytest.mark.parametrize("length", [0, 7, 8, 60, -1])
 def test_a_file_that_was_cut_is_refused(path, length):
     path.write_bytes(path.read_bytes()[:length])
     with pytest.raises(BadDataError, match=r"file\.safetensors"):
-        verify(path)
+        read_arrays(path)
 
 
 def test_a_foreign_file_is_refused_and_a_pickle_does_not_run(path, tmp_path):
     for content in (pickle.dumps(Evil(tmp_path / "marker")), safetensors.numpy.save(ARRAYS)):
         path.write_bytes(content)
         with pytest.raises(BadDataError):
-            verify(path)
+            read_arrays(path)
     assert not (tmp_path / "marker").exists()
 
 
@@ -111,5 +111,5 @@ def test_an_output_that_cannot_be_created_is_named(tmp_path):
 
 
 def test_files_are_verified_where_pytorch_is_not(path):
-    code = f"from pathlib import Path; from dcgan.system.tensors_file import verify; verify(Path({str(path)!r}))"
+    code = f"import pathlib, dcgan.system.tensors_file as file; file.read_arrays(pathlib.Path({str(path)!r}))"
     subprocess.run([sys.executable, "-c", f"{hiding(['torch'])}\n{code}"], check=True)

@@ -64,7 +64,7 @@ def check_expectations(
 
 
 def _context(data_docs: Path) -> Any:
-    """A Great Expectations context that stores nothing, sends no analytics, and writes its HTML report into `data_docs`."""
+    """A Great Expectations context that stores nothing, sends no analytics, and writes its HTML into `data_docs`."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read once, on import
     import great_expectations as gx
     from great_expectations.data_context.types.base import (

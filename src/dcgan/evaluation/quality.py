@@ -72,7 +72,15 @@ def measure_quality(
         sets.append((samples, evaluator.predict(samples.pixels)))
     samples, predictions = sets[0]
     print_progress("scores")
-    report = _origin(dataset, config) | summarise([evaluator.score(*each) for each in sets], evaluator.floor)
+    report: dict[str, Any] = {
+        "dataset": dataset.name,
+        "dataset_sha256": dataset.sha256,
+        "num_test_images": len(dataset.test),
+        "seed": config.seed,
+        "num_samples": config.num_samples,
+        "num_seeds": config.num_seeds,
+    }
+    report |= summarise([evaluator.score(*each) for each in sets], evaluator.floor)
     confusion = _confusion(samples, predictions)
     report |= _per_class(evaluator, samples, predictions, confusion)
     print_progress("nearest training images")
@@ -93,18 +101,6 @@ def measure_quality(
         confusion=confusion,
         neighbours=neighbours,
     )
-
-
-def _origin(dataset: Dataset, config: EvaluateConfig) -> dict[str, Any]:
-    """What the metrics are relative to."""
-    return {
-        "dataset": dataset.name,
-        "dataset_sha256": dataset.sha256,
-        "num_test_images": len(dataset.test),
-        "seed": config.seed,
-        "num_samples": config.num_samples,
-        "num_seeds": config.num_seeds,
-    }
 
 
 def _confusion(samples: Samples, predictions: Predictions) -> NDArray[np.int64] | None:

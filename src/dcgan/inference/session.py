@@ -39,7 +39,8 @@ def open_session(content: bytes, *, providers: Providers, strict: bool) -> Any:
     onnxruntime.set_default_logger_severity(FATAL)
     wanted = [CUDA, CPU] if providers == "cuda" or (providers == "auto" and _has_cuda(onnxruntime)) else [CPU]
     if CUDA in wanted:
-        _preload_cuda(onnxruntime)
+        with contextlib.redirect_stdout(io.StringIO()):  # what is missing shows in the providers obtained
+            onnxruntime.preload_dlls()  # finds the CUDA libraries that pip installed
     available = [name for name in wanted if name in onnxruntime.get_available_providers()]
     try:
         session = onnxruntime.InferenceSession(content, _options(onnxruntime), providers=available, enable_fallback=0)
@@ -77,12 +78,6 @@ def _has_cuda(onnxruntime: Any) -> bool:
         return False
     count = ctypes.c_int(0)
     return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
-
-
-def _preload_cuda(onnxruntime: Any) -> None:
-    """Find the CUDA libraries that pip installed; what is missing shows in the providers obtained."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        onnxruntime.preload_dlls()
 
 
 def _report_missing_cuda(*, strict: bool) -> None:

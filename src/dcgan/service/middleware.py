@@ -11,7 +11,7 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from datetime import UTC, datetime
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -24,9 +24,6 @@ from dcgan.service.metrics import Metrics
 
 access_log = logging.getLogger("dcgan.access")
 service_log = logging.getLogger("dcgan.service")
-
-Answer = Callable[[RequestError], ASGIApp]
-"""Makes the response to an error."""
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 JSON_TYPE = re.compile(r"application/([a-z0-9.-]+\+)?json")
@@ -60,8 +57,8 @@ SECURITY_HEADERS = {
 class Recorded:
     """Gives every request an id, and writes one line and one observation when it has been answered."""
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, answer: Answer) -> None:
-        self._app, self._metrics, self._answer = app, metrics, answer
+    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+        self._app, self._metrics = app, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, counting what comes back."""
@@ -92,7 +89,7 @@ class Recorded:
             if status != 499:
                 raise  # the answer has begun: only cutting the connection tells the client
             error = RequestError(500, f"internal error; the log tells more under request id {request_id}")
-            await self._answer(error)(scope, receive, counting)
+            await error.answer()(scope, receive, counting)
         finally:
             self._metrics.in_progress.dec()
             seconds = time.perf_counter() - started
@@ -118,8 +115,8 @@ class Recorded:
 class Guarded:
     """Lets a request in if it has a key, if there is room, and if its body comes whole, in time and not too large."""
 
-    def __init__(self, app: ASGIApp, *, limits: Limits, keys: Collection[str], answer: Answer) -> None:
-        self._app, self._limits, self._answer = app, limits, answer
+    def __init__(self, app: ASGIApp, *, limits: Limits, keys: Collection[str]) -> None:
+        self._app, self._limits = app, limits
         self._keys = [_digest(key) for key in keys]
         self._in_progress = 0
         self._buffered = 0
@@ -137,7 +134,7 @@ class Guarded:
             if counted and self._in_progress >= self._limits.max_requests:
                 raise RequestError(429, f"{self._in_progress} requests are in progress already; try again in a second")
         except RequestError as error:
-            await self._answer(error)(scope, receive, send)
+            await error.answer()(scope, receive, send)
             return
         self._in_progress += counted
         try:

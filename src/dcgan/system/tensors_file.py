@@ -87,11 +87,6 @@ def load_arrays(path: Path, *, made_by: str) -> Content:
         raise BadDataError(f"{error}; {repair}") from error
 
 
-def verify(path: Path) -> None:
-    """Raise what `read_arrays` raises."""
-    read_arrays(path)
-
-
 def _parse(content: bytes) -> Content:
     """Arrays, and metadata with the digest; ValueError if the bytes are not in this format."""
     from safetensors import SafetensorError
