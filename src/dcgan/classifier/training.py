@@ -92,7 +92,9 @@ def train_classifier(
         while True:
             is_last = state.step >= end or stop_requested()
             if state.step > resumed_at and (is_last or state.step % config.checkpoint_every == 0):
-                _check(loss)
+                if not torch.isfinite(loss):
+                    problem = f"the classifier diverged: its loss is {float(loss.detach())}"
+                    raise DivergedError(f"{problem}; lower classifier.learning_rate")
                 on_checkpoint(state)
             if is_last:
                 return state.classifier.eval()
@@ -115,13 +117,6 @@ def trained_classifier(data: LabelledImages, config: ClassifierConfig, *, device
 def one_cycle(step: int, *, end: int) -> float:
     """Learning rate of a step as a share of the highest: linear warm-up and decay (Smith 2018, arXiv:1803.09820)."""
     return float(np.interp(step, [0, WARM_UP * end, end], [0.04, 1, 0]))
-
-
-def _check(loss: Tensor) -> None:
-    if not torch.isfinite(loss):
-        raise DivergedError(
-            f"the classifier diverged: its loss is {float(loss.detach())}; lower classifier.learning_rate"
-        )
 
 
 def _shifted(images: Tensor) -> Tensor:

@@ -33,11 +33,7 @@ def save_dataset(path: Path, arrays: Mapping[str, NDArray[Any]], *, name: str) -
 
 
 def load_dataset(path: Path, *, report_path: Path) -> "Dataset":
-    """The data set in `path`, if it is the file that `validate` let through.
-
-    Args:
-        path: what `save_dataset` wrote.
-        report_path: the validation report, whose `dataset_sha256` the file must have.
+    """The data set in `path`, if it is the file that `validate` let through: its report has the file's SHA-256.
 
     Raises:
         BadDataError: either file is missing or damaged, or the data set is another one; says how to repair it.

@@ -47,13 +47,7 @@ class Evaluator:
     """The classifier, its predictions for the real images, and the floor of every score."""
 
     def __init__(self, classifier: Classifier, dataset: Dataset, *, num_samples: int, seed: int) -> None:
-        """Classify the data set and measure the floor.
-
-        Args:
-            classifier: in evaluation mode; it computes on its own device.
-            dataset: both splits are used.
-            num_samples: size of the sets of samples to score; the floor is measured on as many training images.
-            seed: of the choice of training images.
+        """Classify the data set and measure the floor, on as many training images, chosen by `seed`, as samples.
 
         Raises:
             BadDataError: the classifier's features are not finite, or equal for both splits.

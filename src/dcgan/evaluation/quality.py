@@ -50,12 +50,8 @@ def measure_quality(
 ) -> Quality:
     """Generate samples and measure them; stderr names each part that begins.
 
-    Args:
-        sampler: the generator.
-        classifier: in evaluation mode; its features are compared, its device computes.
-        dataset: both splits; neither generator nor classifier has learnt from the test split.
-        config: how many samples, and from which seeds.
-        classifier_config: how a classifier learns from samples.
+    Neither generator nor classifier has learnt from the test split. The classifier's features are compared, its device
+    computes; `classifier_config` says how another one learns from samples.
 
     Raises:
         BadDataError: all samples are the same image, something is not finite, or the Inception weights are unusable.

@@ -24,13 +24,8 @@ def open_session(content: bytes, *, providers: Providers, strict: bool) -> Any:
     Every operation runs on one thread, since that is as fast for transposed convolutions and makes results
     independent of the thread count; several threads may call `run` at once.
 
-    Args:
-        content: a model that `read_model` let through.
-        providers: auto takes CUDA where a driver and a device answer, the CPU otherwise.
-        strict: whether CUDA asked for but not obtained is an error, instead of a RuntimeWarning and the CPU.
-
     Raises:
-        UnavailableError: CUDA was not obtained, and `strict`.
+        UnavailableError: CUDA was asked for and not obtained, and `strict`; otherwise, a RuntimeWarning and the CPU.
         ValueError: ONNX Runtime cannot run the model; one line says why.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it reports to its maker otherwise

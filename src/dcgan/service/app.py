@@ -37,12 +37,8 @@ def build_app(
 ) -> FastAPI:
     """The application around a loaded model; while its `state.draining` is true, it says that it is not ready.
 
-    Args:
-        model: what draws.
-        limits: on requests.
-        metrics: counted into, and shown at `/metrics`.
-        keys: one of them is needed for all but the page and health; none: everybody is let in.
-        unread: bytes of answers that clients have not read yet.
+    One of the `keys` is needed for all but the page and health; without any, everybody is let in. `unread` counts the
+    bytes of answers that clients have not read yet.
     """
 
     @asynccontextmanager

@@ -27,6 +27,8 @@ service_log = logging.getLogger("dcgan.service")
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 JSON_TYPE = re.compile(r"application/([a-z0-9.-]+\+)?json")
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+"""That have metrics of their own: what clients make up must not become metrics without end."""
 
 PUBLIC = ("/", "/docs", "/v2/health/live", "/v2/health/ready")
 """Paths that need no key; and all below `/page/`."""
@@ -94,7 +96,8 @@ class Recorded:
             self._metrics.in_progress.dec()
             seconds = time.perf_counter() - started
             route = _route_of(scope)
-            self._metrics.requests.labels(route, _known_method(scope["method"]), status).inc()
+            method = scope["method"] if scope["method"] in METHODS else "other"
+            self._metrics.requests.labels(route, method, status).inc()
             self._metrics.seconds.labels(route).observe(seconds)
             access_log.info(
                 json.dumps(
@@ -215,8 +218,3 @@ def _route_of(scope: Scope) -> str:
     if "route" in scope:
         return str(scope["route"].path)
     return next((each.path for each in scope["app"].routes if each.matches(scope)[0] is not Match.NONE), "unmatched")
-
-
-def _known_method(method: str) -> str:
-    """A method as a label: what clients make up must not become metrics without end."""
-    return method if method in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} else "other"

@@ -40,13 +40,7 @@ def serve(
 ) -> None:
     """Serve a generator until SIGTERM or Ctrl-C, which let requests in progress end; SIGHUP loads the model anew.
 
-    Args:
-        load: loads the generator.
-        host: address to listen on.
-        port: port to listen on; 0: any free one, which the log tells.
-        limits: what is accepted.
-        keys: as `build_app` has it.
-        threads: batches drawn at the same time; None: one for each usable core.
+    Port 0 is any free one, which the log tells; `threads` batches are drawn at a time, None: one for each usable core.
 
     Raises:
         DcganError: as `load`.

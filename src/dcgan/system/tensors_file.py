@@ -29,12 +29,7 @@ class Content(NamedTuple):
 
 
 def save_arrays(path: Path, arrays: "Arrays", metadata: Mapping[str, str] | None = None) -> None:
-    """Write arrays and metadata, atomically; equal content gives equal bytes.
-
-    Args:
-        path: the file to create or replace; its folder is created if need be.
-        arrays: by name, C-contiguous.
-        metadata: texts by name; the name `sha256` is taken.
+    """Write C-contiguous arrays and metadata (the name `sha256` is taken), atomically; equal content gives equal bytes.
 
     Raises:
         CannotCreateError, StorageError: the file is as it was.
