@@ -69,15 +69,9 @@ def train_classifier(
     """Train `state` to the last step, or until told to stop; the classifier comes back in evaluation mode.
 
     Batch, learning rate, shift and dropout are functions of (seed, step): an interrupted training ends in the same
-    weights, on an equal device with equal threads.
-
-    Args:
-        state: the state to go on from.
-        data: the training split.
-        config: how it is trained; `learning_rate` is the highest of the cycle.
-        on_step: gets (steps done, steps in all) after each step.
-        on_checkpoint: gets the state every `checkpoint_every` steps and when the training stops.
-        stop_requested: asked before each step.
+    weights, on an equal device with equal threads. `on_step` gets (steps done, steps in all) after each step,
+    `on_checkpoint` the state every `checkpoint_every` steps and when the training stops; `stop_requested` is asked
+    before each step. The config's learning rate is the highest of the cycle.
 
     Raises:
         DivergedError: the loss is not finite when a checkpoint is due.

@@ -18,11 +18,8 @@ if TYPE_CHECKING:
 def save_dataset(path: Path, arrays: Mapping[str, NDArray[Any]], *, name: str) -> str:
     """Write both splits, atomically; equal data gives equal bytes. Returns the file's SHA-256.
 
-    Args:
-        path: the file to create or replace.
-        arrays: `train_images` and `test_images` uint8 [N, 28, 28], 0 background, 255 ink; `train_labels` and
-            `test_labels` [N] in 0..9, stored as int64.
-        name: of the data set; kept in the file's metadata.
+    These are `train_images` and `test_images` uint8 [N, 28, 28], 0 background, 255 ink, with `train_labels` and
+    `test_labels` [N] in 0..9, stored as int64; the metadata keep the data set's name.
     """
     stored = {
         key: np.ascontiguousarray(array, np.int64 if key.endswith("labels") else np.uint8)

@@ -71,11 +71,7 @@ class Evaluator:
         """As `fcd_per_class`, of training images."""
 
     def predict(self, pixels: Tensor) -> Predictions:
-        """The classifier's features and logits of pixels uint8 [N, 28, 28].
-
-        Raises:
-            BadDataError: some are not finite.
-        """
+        """The classifier's features and logits of pixels uint8 [N, 28, 28]; BadDataError if some are not finite."""
         return classify_pixels(self._classifier, pixels)
 
     def score(self, samples: Samples, predictions: Predictions) -> Scores:

@@ -43,7 +43,10 @@ def open_session(content: bytes, *, providers: Providers, strict: bool) -> Any:
         raise ValueError(f"ONNX Runtime refuses it: {one_line(error)}") from error
     # What was asked for is not always what is running: without a driver ONNX Runtime takes the CPU in silence.
     if providers == "cuda" and CUDA not in session.get_providers():
-        _report_missing_cuda(strict=strict)
+        message = "CUDA was asked for, but ONNX Runtime did not get it; install onnxruntime-gpu and a driver"
+        if strict:
+            raise UnavailableError(f"{message}, or ask for the CPU")
+        warnings.warn(f"{message}; running on the CPU", RuntimeWarning, stacklevel=3)
     return session
 
 
@@ -73,10 +76,3 @@ def _has_cuda(onnxruntime: Any) -> bool:
         return False
     count = ctypes.c_int(0)
     return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
-
-
-def _report_missing_cuda(*, strict: bool) -> None:
-    message = "CUDA was asked for, but ONNX Runtime did not get it; install onnxruntime-gpu and a driver"
-    if strict:
-        raise UnavailableError(f"{message}, or ask for the CPU")
-    warnings.warn(f"{message}; running on the CPU", RuntimeWarning, stacklevel=4)

@@ -15,7 +15,7 @@ from dcgan.config.schema import IMAGE_SIZE, NUM_CLASSES, DatasetName
 from dcgan.data.files.fetch import SourceError, WrongBytesError, fetch, place_of
 from dcgan.data.files.idx import REPAIR, read_idx
 from dcgan.data.specs import KNOWN_DATA
-from dcgan.system.errors import BadDataError, DcganError, UnavailableError, UsageError
+from dcgan.system.errors import BadDataError, UnavailableError, UsageError
 from dcgan.system.files import write_bytes
 from dcgan.system.redaction import redacted
 
@@ -69,12 +69,8 @@ def files_of(name: DatasetName) -> tuple[DataFile, ...]:
 def download_files(name: DatasetName, folder: Path, *, mirrors: Sequence[str] | None) -> None:
     """Put the four files into `folder`, each whole and checked or not at all; one already right is kept.
 
-    Prints a line for each file, and for each source that failed before another delivered.
-
-    Args:
-        name: any data set but `digits`, which no mirror has.
-        folder: is created.
-        mirrors: folders or base URLs, tried in order after the one in MNIST_MIRROR; None: torchvision's own.
+    Prints a line for each file, and for each source that failed before another delivered. Mirrors are folders or base
+    URLs, tried in order after the one in MNIST_MIRROR; None: torchvision's own. None of them has `digits`.
 
     Raises:
         UsageError: MNIST_MIRROR is neither a folder nor a URL.
@@ -148,16 +144,11 @@ def _download_from_first(sources: Iterable[str], file: DataFile, path: Path) -> 
             print(reason)
         print(f"{path}: {len(content):,} bytes from {redacted(source)}")
         return source, list(failures)
-    raise _nowhere(file, failures)
-
-
-def _nowhere(file: DataFile, failures: dict[str, SourceError]) -> DcganError:
-    """The error for a file that no source delivers."""
     tried = "; ".join(_reasons(file, failures)) or "neither MNIST_MIRROR nor data.mirrors names one"
     repair = "set MNIST_MIRROR to a folder or a base URL that has the four files"
     if any(isinstance(error, WrongBytesError) for error in failures.values()):
-        return BadDataError(f"{file.name}: no source has the right bytes: {tried}; {repair}")
-    return UnavailableError(f"{file.name}: no source can be reached: {tried}; {repair}")
+        raise BadDataError(f"{file.name}: no source has the right bytes: {tried}; {repair}")
+    raise UnavailableError(f"{file.name}: no source can be reached: {tried}; {repair}")
 
 
 def _reasons(file: DataFile, failures: dict[str, SourceError]) -> list[str]:
