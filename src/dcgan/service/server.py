@@ -57,7 +57,6 @@ def serve(
             http=connections.protocol,  # type: ignore[arg-type]  # uvicorn says type; it calls it, as it would one
             h11_max_incomplete_event_size=MAX_HEAD_BYTES,
             ws="none",
-            loop="uvloop" if sys.platform != "win32" else "asyncio",
             log_config=None,
             access_log=False,
             server_header=False,
