@@ -10,9 +10,10 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -37,32 +38,28 @@ def main(
         print(f"start to ready: {ready_seconds:.2f} s")
         asyncio.run(load(clients=4, count=images, seconds=2))
         full = asyncio.run(load(clients=CLIENTS, count=images, seconds=seconds))
-        print(f"saturated, {CLIENTS} clients of {images} digits, npy: {full.images / seconds:,.0f} images/s")
-        print(f"share of raw: {full.images / seconds / raw:.0%}")
+        saturated = images * len(full.latencies) / seconds
+        print(f"saturated, {CLIENTS} clients of {images} digits, npy: {saturated:,.0f} images/s")
+        print(f"share of raw: {saturated / raw:.0%}")
         single = asyncio.run(load(clients=CLIENTS, count=1, seconds=seconds))
-        rate = single.requests / seconds
+        rate = len(single.latencies) / seconds
         print(f"single digits, {CLIENTS} clients without a pause: {rate:,.0f} requests/s, {shown(single.latencies)}")
         half = asyncio.run(load(clients=CLIENTS, count=1, seconds=seconds, rate=rate / 2))
-        print(f"single digits at half that load: {half.requests / seconds:,.0f} requests/s, {shown(half.latencies)}")
+        answered = len(half.latencies) / seconds
+        print(f"single digits at half that load: {answered:,.0f} requests/s, {shown(half.latencies)}")
         if soak:
             before = memory(process.pid)
             soaked = asyncio.run(load(clients=CLIENTS, count=1, seconds=soak, rate=rate / 2))
             grown = memory(process.pid) - before
-            print(f"soak of {soak:.0f} s: {soaked.requests:,} requests, {soaked.errors} errors, {grown:+.1f} MiB")
+            print(f"soak of {soak:.0f} s: {len(soaked.latencies):,} requests, {soaked.errors} errors, {grown:+.1f} MiB")
 
 
+@dataclass
 class Load:
-    """What the clients saw."""
+    """What the clients saw: the seconds of each good answer, and how many bad ones came."""
 
-    def __init__(self) -> None:
-        self.latencies: list[float] = []
-        self.images = 0
-        self.errors = 0
-
-    @property
-    def requests(self) -> int:
-        """Requests answered well."""
-        return len(self.latencies)
+    latencies: list[float] = field(default_factory=list)
+    errors: int = 0
 
 
 async def load(*, clients: int, count: int, seconds: float, rate: float | None = None) -> Load:
@@ -75,7 +72,8 @@ async def load(*, clients: int, count: int, seconds: float, rate: float | None =
 
     async def client(index: int) -> None:
         due = time.perf_counter() + (index / rate if rate else 0)
-        async with connection() as (reader, writer):
+        reader, writer = await asyncio.open_connection("127.0.0.1", PORT, limit=2**20)
+        with closing(writer):
             while due < end and time.perf_counter() < end:
                 if rate:
                     await asyncio.sleep(due - time.perf_counter())
@@ -86,23 +84,12 @@ async def load(*, clients: int, count: int, seconds: float, rate: float | None =
                 await reader.readexactly(size)
                 if answer.split()[1] == b"200":
                     seen.latencies.append(time.perf_counter() - started)
-                    seen.images += count
                 else:
                     seen.errors += 1
                 due += clients / rate if rate else 0
 
     await asyncio.gather(*(client(index) for index in range(clients)))
     return seen
-
-
-@asynccontextmanager
-async def connection() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A connection to the service, kept alive."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", PORT, limit=2**20)
-    try:
-        yield reader, writer
-    finally:
-        writer.close()
 
 
 @contextmanager

@@ -9,19 +9,16 @@ from typing import Annotated
 
 import typer
 
-from dcgan.system.exit import new_app, run_app
+from dcgan.system.exit import run_stage
 from sweep import load_sweep, run_sweep
 
 FOLDER = Path(__file__).parent
 
-app = new_app()
 
-
-@app.command()
 def main(names: Annotated[list[str] | None, typer.Argument(metavar="VARIANT", help="[default: all]")] = None) -> None:
     """Train what experiments/ablation.csv lacks, and add it there."""
     run_sweep(load_sweep(FOLDER / "ablation.yaml", names), names, FOLDER / "ablation.csv")
 
 
 if __name__ == "__main__":
-    run_app(app)
+    run_stage(main)

@@ -11,15 +11,12 @@ from ruamel.yaml import YAML
 from dcgan.config.params_file import changed, load_params
 from dcgan.config.workspace import PARAMS
 from dcgan.system.errors import UsageError
-from dcgan.system.exit import new_app, run_app
+from dcgan.system.exit import run_stage
 from dcgan.system.files import write_atomically
 
 PRESETS = Path(__file__).with_name("presets.yaml")
 
-app = new_app()
 
-
-@app.command()
 def main(name: Annotated[str | None, typer.Argument(metavar="NAME", help="[default: list them]")] = None) -> None:
     """Set a preset's values in the params.yaml of the current folder; everything else in it stays, comments too."""
     presets = yaml.safe_load(PRESETS.read_text())
@@ -48,4 +45,4 @@ def write_values(values: Mapping[str, Any], path: Path) -> None:
 
 
 if __name__ == "__main__":
-    run_app(app)
+    run_stage(main)

@@ -73,13 +73,9 @@ def params_of(sweep: Sweep, name: str, *, seed: int) -> Params:
 
 
 def run_sweep(sweep: Sweep, names: Iterable[str] | None, results: Path, *, pictures: Path | None = None) -> None:
-    """Train and evaluate the variants that a table lacks; each is added to it as soon as it ends.
+    """Train and evaluate the variants of those `names` (None: all) that a table lacks; each is added once it ends.
 
-    Args:
-        sweep: what `load_sweep` returned.
-        names: the variants wanted; None: all.
-        results: the table, a CSV file; a row of other parameters or of another classifier does not count.
-        pictures: a folder for a picture of each variant's samples.
+    A row of other parameters or of another classifier does not count. The folder `pictures` gets some samples of each.
 
     Raises:
         UsageError: the workspace has another data set than the sweep.

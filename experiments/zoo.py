@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dcgan.system.exit import new_app, run_app
+from dcgan.system.exit import run_stage
 from dcgan.system.files import write_bytes
 from sweep import Row, Sweep, find_row, load_sweep, params_of, run_sweep
 
@@ -20,10 +20,7 @@ DOCS = FOLDER.parent / "docs"
 PICTURES = DOCS / "images/zoo"
 RESULTS = FOLDER / "zoo.csv"
 
-app = new_app()
 
-
-@app.command()
 def main(names: Annotated[list[str] | None, typer.Argument(metavar="VARIANT", help="[default: all]")] = None) -> None:
     """Train what experiments/zoo.csv lacks, then write docs/zoo.md from it."""
     sweep = load_sweep(FOLDER / "zoo.yaml", names)
@@ -74,4 +71,4 @@ def sentence(text: str) -> str:
 
 
 if __name__ == "__main__":
-    run_app(app)
+    run_stage(main)

@@ -27,7 +27,7 @@ def main() -> None:
     failures = [finding for finding in findings if not finding.success]
 
     DATASET.unlink(missing_ok=True)
-    sha256 = None if failures else save_dataset(DATASET, name=name, **arrays)
+    sha256 = None if failures else save_dataset(DATASET, arrays, name=name)
     expectations = [dataclasses.asdict(finding) for finding in findings]
     report = {"dataset": name, "success": not failures, "dataset_sha256": sha256}
     write_json(VALIDATION, report | {"splits": summary, "expectations": expectations})

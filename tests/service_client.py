@@ -7,7 +7,7 @@ import numpy as np
 from starlette.testclient import TestClient
 
 from dcgan.inference.generator import Generator
-from dcgan.service.app import Readiness, build_app
+from dcgan.service.app import build_app
 from dcgan.service.limits import Limits
 from dcgan.service.metrics import Metrics
 from dcgan.service.model import ServedModel
@@ -20,9 +20,9 @@ class Service(TestClient):
     """A client of an application, with the application's parts."""
 
     def __init__(self, path: Path, *, limits: Limits = LIMITS, **options: Any) -> None:
-        self.readiness, self.metrics = Readiness(), Metrics()
+        self.metrics = Metrics()
         self.served = ServedModel(lambda: Generator.load(path, providers="cpu"), limits, self.metrics, threads=2)
-        app = build_app(self.served, limits=limits, metrics=self.metrics, readiness=self.readiness, **options)
+        app = build_app(self.served, limits=limits, metrics=self.metrics, **options)
         super().__init__(app, raise_server_exceptions=False)
 
     @property

@@ -41,7 +41,7 @@ def write_params(folder: Path, **sections: dict) -> None:
 def write_dataset(folder: Path, *, per_class: int = 20) -> None:
     """Write a made-up data set of 10 x `per_class` images in each split, as if `validate` had let it through."""
     arrays = tiny_arrays(per_class=per_class)
-    sha256 = save_dataset(folder / "data/dataset.safetensors", name="digits", **arrays)
+    sha256 = save_dataset(folder / "data/dataset.safetensors", arrays, name="digits")
     splits = {split: {"images": len(arrays[f"{split}_labels"])} for split in ("train", "test")}
     report = {"dataset": "digits", "success": True, "dataset_sha256": sha256, "splits": splits, "expectations": []}
     write_json(folder / "reports/validation.json", report)

@@ -18,7 +18,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def report(tmp_path: Path, path: Path) -> Path:
     """The report that lets the data set in `path` through."""
-    sha256 = save_dataset(path, name="digits", **tiny_arrays())
+    sha256 = save_dataset(path, tiny_arrays(), name="digits")
     write_json(tmp_path / "validation.json", {"dataset": "digits", "dataset_sha256": sha256})
     return tmp_path / "validation.json"
 
@@ -35,7 +35,7 @@ def test_what_was_saved_is_loaded(path: Path, report: Path) -> None:
 def test_equal_data_gives_equal_bytes(path: Path, report: Path) -> None:
     before = path.read_bytes()
     non_contiguous = {key: np.repeat(array, 2, axis=0)[::2] for key, array in tiny_arrays().items()}
-    save_dataset(path, name="digits", **non_contiguous)
+    save_dataset(path, non_contiguous, name="digits")
     assert path.read_bytes() == before
 
 
@@ -43,7 +43,7 @@ def test_equal_data_gives_equal_bytes(path: Path, report: Path) -> None:
     ("spoil", "told"),
     [
         (lambda path: flip_bit(path, -1), "damaged"),
-        (lambda path: save_dataset(path, name="digits", **tiny_arrays(per_class=5)), r"validation\.json"),
+        (lambda path: save_dataset(path, tiny_arrays(per_class=5), name="digits"), r"validation\.json"),
     ],
     ids=["one flipped bit", "a whole file that was not validated"],
 )

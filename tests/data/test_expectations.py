@@ -1,11 +1,9 @@
 import dataclasses
-import io
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from dcgan.data.expectations import Finding, check_expectations
 from dcgan.data.findings_table import print_failures
@@ -112,10 +110,9 @@ def test_known_copies_may_be_shared(tmp_path):
     assert failures_of(check(arrays, facts, tmp_path)) == []
 
 
-def test_the_table_says_what_failed_by_how_much_and_where(bad):
-    output = io.StringIO()
-    print_failures(bad, console=Console(file=output))
-    text = output.getvalue()
+def test_the_table_says_what_failed_by_how_much_and_where(bad, capsys):
+    print_failures(bad)
+    text = capsys.readouterr().out
     assert text.isascii()
     assert text.strip().startswith("17 of 36 expectations failed")
     lines = [line for line in text.splitlines() if line.startswith("| ")]

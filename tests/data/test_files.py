@@ -32,13 +32,12 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_files_already_right_are_not_fetched_again(mirror, raw):
+def test_files_already_right_are_not_fetched_again(mirror, raw, capsys):
     write_files(raw, tiny_arrays())
     before = {path: path.stat().st_mtime_ns for path in raw.iterdir()}
-    lines: list[str] = []
-    download_files("mnist", raw, mirrors=[], report=lines.append)
+    download_files("mnist", raw, mirrors=[])
     assert {path: path.stat().st_mtime_ns for path in raw.iterdir()} == before
-    assert lines == [f"{raw / name}: already there" for name in NAMES.values()]
+    assert capsys.readouterr().out.splitlines() == [f"{raw / name}: already there" for name in NAMES.values()]
 
 
 def test_a_damaged_file_in_place_is_replaced(mirror, raw):
@@ -64,19 +63,19 @@ def test_a_mirror_of_the_environment_that_is_no_folder_is_refused_before_any_oth
     assert not raw.exists()
 
 
-def test_the_mirror_of_the_environment_comes_first_and_torchvision_is_not_asked(mirror, raw, monkeypatch):
+def test_the_mirror_of_the_environment_comes_first_and_torchvision_is_not_asked(mirror, raw, monkeypatch, capsys):
     monkeypatch.setattr(mnist_files.files, "_torchvision_class", Mock(side_effect=AssertionError("asked")))
     monkeypatch.setenv("MNIST_MIRROR", str(mirror))
-    lines: list[str] = []
-    download_files("mnist", raw, mirrors=None, report=lines.append)
+    download_files("mnist", raw, mirrors=None)
+    lines = capsys.readouterr().out.splitlines()
     assert all(line.endswith(f"from {mirror}") for line in lines)
     assert len(lines) == 4
 
 
-def test_a_source_that_failed_is_tried_last_for_the_other_files(mirror, raw, tmp_path):
+def test_a_source_that_failed_is_tried_last_for_the_other_files(mirror, raw, tmp_path, capsys):
     missing = tmp_path / "missing"
-    lines: list[str] = []
-    download_files("mnist", raw, mirrors=[str(missing), str(mirror)], report=lines.append)
+    download_files("mnist", raw, mirrors=[str(missing), str(mirror)])
+    lines = capsys.readouterr().out.splitlines()
     assert contents(raw) == contents(mirror)
     assert lines[0] == f"{missing / FIRST}: No such file or directory"
     assert sum(str(missing) in line for line in lines) == 1

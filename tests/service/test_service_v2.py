@@ -30,7 +30,7 @@ def test_the_server_and_its_model_describe_themselves(service):
 
 
 def test_a_service_that_drains_is_alive_and_not_ready(service):
-    service.readiness.draining = True
+    service.app.state.draining = True
     assert service.get("/v2/health/live").status_code == 200
     answer = service.get("/v2/health/ready")
     assert (answer.status_code, answer.json()) == (503, {"ready": False})

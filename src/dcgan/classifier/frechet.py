@@ -4,19 +4,17 @@ With the features of this project's own digit classifier it is `fcd` (Fréchet c
 under the same classifier and the same two counts, and never to be called FID.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
-@dataclass(frozen=True)
-class FeatureStatistics:
-    """The sufficient statistics: `mean` float64 [D], `covariance` float64 [D, D] (unbiased), `count` of features."""
+class FeatureStatistics(NamedTuple):
+    """The sufficient statistics: `mean` float64 [D] and `covariance` float64 [D, D] (unbiased)."""
 
     mean: NDArray[np.float64]
     covariance: NDArray[np.float64]
-    count: int
 
 
 def feature_statistics(features: ArrayLike) -> FeatureStatistics:
@@ -30,9 +28,7 @@ def feature_statistics(features: ArrayLike) -> FeatureStatistics:
         raise ValueError(f"features: expected [N, D] with N ≥ 2, found shape {rows.shape}")
     if not np.isfinite(rows).all():
         raise ValueError("features: some are not finite")
-    return FeatureStatistics(
-        rows.mean(axis=0), np.cov(rows, rowvar=False, ddof=1).reshape(rows.shape[1], -1), len(rows)
-    )
+    return FeatureStatistics(rows.mean(axis=0), np.cov(rows, rowvar=False, ddof=1).reshape(rows.shape[1], -1))
 
 
 def frechet_distance(a: FeatureStatistics, b: FeatureStatistics) -> float:

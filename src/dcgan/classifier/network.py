@@ -76,11 +76,7 @@ def compute_accuracy(classifier: Classifier, data: LabelledImages, *, device: to
 
 
 def load_classifier(path: Path, *, device: torch.device) -> Classifier:
-    """The classifier in a file that the stage train_classifier wrote, on `device` and in evaluation mode.
-
-    Raises:
-        BadDataError: as `load_weights`.
-    """
+    """The classifier in a file that the stage train_classifier wrote, as `restored` has it."""
     return restored(Classifier(), path, device=device, made_by="train_classifier")
 
 

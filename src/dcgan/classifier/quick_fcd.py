@@ -24,11 +24,7 @@ class QuickFcd:
     """Measures 2,000 samples against 10,000 training images, so that the test images stay held out."""
 
     def __init__(self, classifier: Classifier, data: LabelledImages) -> None:
-        """Classify the reference images.
-
-        Args:
-            classifier: in evaluation mode.
-            data: the training split; a small one is halved between samples of the floor and references.
+        """Classify the reference images; a small training split is halved between samples of the floor and references.
 
         Raises:
             BadDataError: the classifier's features are not finite.

@@ -69,15 +69,9 @@ def train_classifier(
     """Train `state` to the last step, or until told to stop; the classifier comes back in evaluation mode.
 
     Batch, learning rate, shift and dropout are functions of (seed, step): an interrupted training ends in the same
-    weights, on an equal device with equal threads.
-
-    Args:
-        state: the state to go on from.
-        data: the training split.
-        config: how it is trained; `learning_rate` is the highest of the cycle.
-        on_step: gets (steps done, steps in all) after each step.
-        on_checkpoint: gets the state every `checkpoint_every` steps and when the training stops.
-        stop_requested: asked before each step.
+    weights, on an equal device with equal threads. `on_step` gets (steps done, steps in all) after each step,
+    `on_checkpoint` the state every `checkpoint_every` steps and when the training stops; `stop_requested` is asked
+    before each step. The config's learning rate is the highest of the cycle.
 
     Raises:
         DivergedError: the loss is not finite when a checkpoint is due.
@@ -92,7 +86,9 @@ def train_classifier(
         while True:
             is_last = state.step >= end or stop_requested()
             if state.step > resumed_at and (is_last or state.step % config.checkpoint_every == 0):
-                _check(loss)
+                if not torch.isfinite(loss):
+                    problem = f"the classifier diverged: its loss is {float(loss.detach())}"
+                    raise DivergedError(f"{problem}; lower classifier.learning_rate")
                 on_checkpoint(state)
             if is_last:
                 return state.classifier.eval()
@@ -115,13 +111,6 @@ def trained_classifier(data: LabelledImages, config: ClassifierConfig, *, device
 def one_cycle(step: int, *, end: int) -> float:
     """Learning rate of a step as a share of the highest: linear warm-up and decay (Smith 2018, arXiv:1803.09820)."""
     return float(np.interp(step, [0, WARM_UP * end, end], [0.04, 1, 0]))
-
-
-def _check(loss: Tensor) -> None:
-    if not torch.isfinite(loss):
-        raise DivergedError(
-            f"the classifier diverged: its loss is {float(loss.detach())}; lower classifier.learning_rate"
-        )
 
 
 def _shifted(images: Tensor) -> Tensor:

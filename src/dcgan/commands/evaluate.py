@@ -46,15 +46,6 @@ def evaluate_model(
         if out.is_dir():
             raise CannotCreateError(f"{out}: is a folder; name a file")
         require_writable(out.parent)
-    report = evaluate_onnx(model_path, classifier_path)
-    if out is not None:
-        write_json(out, report)
-    print(f"{model_path}: {summary_line(report)}")
-    print_metrics(report)
-
-
-def evaluate_onnx(model_path: Path, classifier_path: Path) -> dict[str, Any]:
-    """The report on an ONNX generator, with the hashes of its file and of the classifier's."""
     params = load_params(workspace.PARAMS)
     device = prepare_device(params.train)
     generator = Generator.load(model_path)
@@ -66,7 +57,11 @@ def evaluate_onnx(model_path: Path, classifier_path: Path) -> dict[str, Any]:
         classifier_config=params.classifier,
     )
     origin = {"model": str(model_path), "model_sha256": generator.info.sha256}
-    return origin | {"classifier_sha256": sha256_of(classifier_path)} | quality.report
+    report = origin | {"classifier_sha256": sha256_of(classifier_path)} | quality.report
+    if out is not None:
+        write_json(out, report)
+    print(f"{model_path}: {summary_line(report)}")
+    print_metrics(report)
 
 
 def sampler_from(generator: Generator) -> Sampler:

@@ -1,23 +1,13 @@
 """`dcgan info`: where a generator comes from and what it takes."""
 
-from typing import TYPE_CHECKING
-
 from dcgan.commands.model_source import ModelOption, default_model
-
-if TYPE_CHECKING:
-    from dcgan.inference.generator import ModelInfo
 
 
 def info(*, model: ModelOption = None) -> None:
     """Print name and value of everything worth knowing about a model."""
     from dcgan.inference.generator import Generator
 
-    rows = _rows(Generator.load(model or default_model(), providers="cpu").info)
-    width = max(len(name) for name, _ in rows)
-    print("\n".join(f"{name:<{width}}  {value}" for name, value in rows))
-
-
-def _rows(about: "ModelInfo") -> list[tuple[str, str]]:
+    about = Generator.load(model or default_model(), providers="cpu").info
     inputs = [("input", f"{name}: {kind}") for name, kind in about.contract.inputs.items()]
     outputs = [("output", f"{name}: {kind}") for name, kind in about.contract.outputs.items()]
     metadata = [(name, _printable(value)) for name, value in sorted(about.metadata.items())]
@@ -27,7 +17,9 @@ def _rows(about: "ModelInfo") -> list[tuple[str, str]]:
         ("sha256", about.sha256),
         ("checksum", "valid" if about.has_checksum else "none: exported elsewhere"),
     ]
-    return [*file, *inputs, *outputs, *metadata]
+    rows = [*file, *inputs, *outputs, *metadata]
+    width = max(len(name) for name, _ in rows)
+    print("\n".join(f"{name:<{width}}  {value}" for name, value in rows))
 
 
 def _printable(value: str) -> str:

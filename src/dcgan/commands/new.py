@@ -34,10 +34,6 @@ def new_workspace(
 
     The stages' scripts and the package are linked, not copied: a change of the code is seen by every workspace.
 
-    Args:
-        folder: where.
-        params: a params.yaml to start from; None: the checkout's.
-
     Raises:
         UsageError: the folder is not empty, `params` is not as it should be, or there is no checkout.
         CannotCreateError, StorageError: the folder cannot be written.

@@ -56,15 +56,6 @@ def project_images(
     Writes latents.npz, projections.png (targets, starts, results), curves.png, for exactly two pictures
     interpolation.png from one result to the other, and last projections.json (PSNR in dB and digits).
 
-    Args:
-        sources: pictures of 28x28, white ink on black, or folders of them.
-        weights: generator.safetensors as the stage `train` wrote it, described by params.yaml in the current folder.
-        labels: the digit of each picture, or one for all; None: it is searched for.
-        out: a folder; it is created.
-        steps: of the search.
-        restarts: starts of the search for each digit.
-        seed: of the starts.
-
     Raises:
         UsageError: `weights` is an ONNX file, or the labels do not go with the pictures or the generator.
         BadDataError: a picture is missing, not 28x28 or not grey, or the weights are damaged.

@@ -5,12 +5,12 @@ from typing import Literal
 
 import torch
 
-from dcgan.config.schema import Device, GanConfig, Precision, TrainConfig
+from dcgan.config.schema import GanConfig, Precision, TrainConfig
 from dcgan.system.errors import UsageError
 
 
 def prepare_device(config: TrainConfig) -> torch.device:
-    """The device to compute on, with PyTorch set to the wanted threads and to repeatable algorithms.
+    """The device to compute on (`auto`: the GPU if there is one); sets PyTorch's threads and repeatable algorithms.
 
     Raises:
         UsageError: a GPU was asked for, but PyTorch finds none.
@@ -18,15 +18,10 @@ def prepare_device(config: TrainConfig) -> torch.device:
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     torch.backends.cudnn.deterministic = True
-    return resolve_device(config.device)
-
-
-def resolve_device(wanted: Device) -> torch.device:
-    """The device asked for; `auto` is the GPU when there is one."""
-    if wanted == "cuda" and not torch.cuda.is_available():
+    if config.device == "cuda" and not torch.cuda.is_available():
         raise UsageError("train.device: cuda was asked for, but PyTorch finds no GPU; use cpu or auto")
     available = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(available if wanted == "auto" else wanted)
+    return torch.device(available if config.device == "auto" else config.device)
 
 
 def resolve(config: GanConfig, device: torch.device) -> GanConfig:

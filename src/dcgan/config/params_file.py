@@ -13,10 +13,10 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 import yaml
 
 from dcgan.config.bounds import Section
-from dcgan.config.rules import refuse_large_samples, refuse_misfits
+from dcgan.config.rules import refuse_bad_data, refuse_misfits
 from dcgan.config.schema import Params, flatten
 from dcgan.system.errors import UsageError
-from dcgan.system.redaction import holds_secret, redacted
+from dcgan.system.redaction import redacted
 
 AnySection = TypeVar("AnySection", bound=Section)
 
@@ -82,18 +82,8 @@ def _parse(kind: type[AnySection], content: object) -> AnySection:
     config = _section(kind, content, "")
     if isinstance(config, Params):
         refuse_misfits(config.gan)
-        refuse_large_samples(config)
-        _refuse_secrets(config)
+        refuse_bad_data(config)
     return config
-
-
-def _refuse_secrets(params: Params) -> None:
-    """ValueError if a mirror's address holds what git, DVC and MLflow, which keep all parameters, must not show."""
-    if any(map(holds_secret, params.data.mirrors or ())):
-        raise ValueError(
-            "data.mirrors: an address with a user, a password or a query would be kept by git, DVC and MLflow; give it"
-            " in MNIST_MIRROR"
-        )
 
 
 def _section(kind: type[AnySection], content: object, path: str) -> AnySection:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from itertools import chain
 
 from dcgan.config.schema import NUM_CODES, NUM_TRAIN_IMAGES, GanConfig, Params
+from dcgan.system.redaction import holds_secret
 
 
 def refuse_misfits(config: GanConfig) -> None:
@@ -12,17 +13,18 @@ def refuse_misfits(config: GanConfig) -> None:
         raise ValueError(message)
 
 
-def refuse_large_samples(params: Params) -> None:
-    """Raise ValueError if a later stage needs more training images than the data set has."""
-    available = NUM_TRAIN_IMAGES[params.data.name]
-    for path, needed in (
-        ("train.batch_size", params.train.batch_size),
-        ("evaluate.num_samples", params.evaluate.num_samples),
-    ):
+def refuse_bad_data(params: Params) -> None:
+    """Raise ValueError if a later stage needs more training images than there are, or a mirror's address is secret."""
+    name, available = params.data.name, NUM_TRAIN_IMAGES[params.data.name]
+    samples = {"train.batch_size": params.train.batch_size, "evaluate.num_samples": params.evaluate.num_samples}
+    for path, needed in samples.items():
         if needed > available:
-            raise ValueError(
-                f"{path}: {params.data.name} has {available} training images, fewer than {needed}; lower it"
-            )
+            raise ValueError(f"{path}: {name} has {available} training images, fewer than {needed}; lower it")
+    if any(map(holds_secret, params.data.mirrors or ())):
+        raise ValueError(
+            "data.mirrors: an address with a user, a password or a query would be kept by git, DVC and MLflow; give it"
+            " in MNIST_MIRROR"
+        )
 
 
 def _architecture(config: GanConfig) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """data/dataset.safetensors: the validated data set, the only road from the raw files to training."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,41 +15,22 @@ if TYPE_CHECKING:
     from dcgan.data.dataset import Dataset
 
 
-def save_dataset(
-    path: Path,
-    *,
-    name: str,
-    train_images: NDArray[np.uint8],
-    train_labels: NDArray[np.integer],
-    test_images: NDArray[np.uint8],
-    test_labels: NDArray[np.integer],
-) -> str:
+def save_dataset(path: Path, arrays: Mapping[str, NDArray[Any]], *, name: str) -> str:
     """Write both splits, atomically; equal data gives equal bytes. Returns the file's SHA-256.
 
-    Args:
-        path: the file to create or replace.
-        name: of the data set; kept in the file's metadata.
-        train_images: uint8 [N, 28, 28], 0 background, 255 ink.
-        train_labels: [N] in 0..9, stored as int64.
-        test_images: as train_images.
-        test_labels: as train_labels.
+    These are `train_images` and `test_images` uint8 [N, 28, 28], 0 background, 255 ink, with `train_labels` and
+    `test_labels` [N] in 0..9, stored as int64; the metadata keep the data set's name.
     """
-    arrays: dict[str, NDArray[Any]] = {
-        "train_images": np.ascontiguousarray(train_images),
-        "train_labels": np.ascontiguousarray(train_labels, np.int64),
-        "test_images": np.ascontiguousarray(test_images),
-        "test_labels": np.ascontiguousarray(test_labels, np.int64),
+    stored = {
+        key: np.ascontiguousarray(array, np.int64 if key.endswith("labels") else np.uint8)
+        for key, array in arrays.items()
     }
-    save_arrays(path, arrays, {"name": name})
+    save_arrays(path, stored, {"name": name})
     return sha256_of(path)
 
 
 def load_dataset(path: Path, *, report_path: Path) -> "Dataset":
-    """The data set in `path`, if it is the file that `validate` let through.
-
-    Args:
-        path: what `save_dataset` wrote.
-        report_path: the validation report, whose `dataset_sha256` the file must have.
+    """The data set in `path`, if it is the file that `validate` let through: its report has the file's SHA-256.
 
     Raises:
         BadDataError: either file is missing or damaged, or the data set is another one; says how to repair it.

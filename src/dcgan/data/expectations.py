@@ -45,11 +45,8 @@ def check_expectations(
 ) -> list[Finding]:
     """What each expectation found in a data set, in a fixed order; equal data gives equal findings.
 
-    Args:
-        table: one row per image, from `image_table`.
-        summary: of both splits, from `summarise_splits`.
-        facts: what must hold.
-        data_docs: folder for Great Expectations' HTML report, whose index.html is the entrance.
+    Table and summary are those of `image_table` and `summarise_splits`; Great Expectations' HTML report goes into
+    the folder `data_docs`.
     """
     import pandas as pd
 

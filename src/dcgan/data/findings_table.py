@@ -1,32 +1,24 @@
 """The failed expectations of a data set as a table for people."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dcgan.data.expectations import Finding
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 PLAIN_WIDTH = 140
 """Of the table where the output is no terminal, such as a log file."""
 
 
-def print_failures(findings: Sequence[Finding], *, console: "Console | None" = None) -> None:
-    """Print what was expected, what was found instead, and example rows, for each finding without success.
-
-    Args:
-        findings: of `check_expectations`.
-        console: where to print; None: standard output, in colour if that is a terminal.
-    """
+def print_failures(findings: Sequence[Finding]) -> None:
+    """Print what was expected, what was found instead, and example rows, for each finding without success."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = console or Console()
+    console = Console()
     if not console.is_terminal:
-        console = Console(file=console.file, width=PLAIN_WIDTH)
+        console.width = PLAIN_WIDTH
     failures = [finding for finding in findings if not finding.success]
     table = Table(
         *("Expected", "Found", "Examples"),

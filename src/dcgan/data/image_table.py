@@ -16,15 +16,12 @@ SPLITS = ("train", "test")
 
 
 def image_table(arrays: Mapping[str, NDArray[np.uint8]]) -> "DataFrame":
-    """One row per image of both splits, the training images first.
+    """One row per image uint8 [N, H, W] of both splits, with labels [N], the training images first.
 
     Columns: split, index (in its split), label, height, width; ink_mean and ink_std (of its pixels, in [0, 1]);
     ink_min and ink_max (0..255); ink_share (of pixels above 0); centre_y and centre_x (centre of mass in pixels, none
     if blank); box_height and box_width (of the ink's bounding box, 0 if blank); sha256 (of the pixels); is_shared (the
     other split has the same pixels).
-
-    Args:
-        arrays: `train_images` and `test_images` uint8 [N, H, W]; `train_labels` and `test_labels` [N].
     """
     import pandas as pd
 

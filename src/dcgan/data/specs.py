@@ -71,71 +71,64 @@ _FREE = {
     "centre_x": (2, 25),
 }
 
-MNIST = DataFacts(
-    train=SplitFacts(
-        class_counts=(5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
-        mean=_around(0.1307, 0.0005),
-        std=_around(0.3081, 0.0005),
-    ),
-    test=SplitFacts(
-        class_counts=(980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009),
-        mean=_around(0.1325, 0.0005),
-        std=_around(0.3105, 0.0005),
-    ),
-    images={
-        **_CENTRED,
-        "ink_mean": (0.02, 0.45),
-        "ink_std": (0.1, 0.5),
-        "ink_max": (254, 255),
-        "ink_share": (0.04, 0.5),
-    },
-    max_shared=0,
-    min_distinct=1,
-)
-
-# The published mean and deviation are the training images'; the test images' are near them, KMNIST's less so.
-# One image in a thousand may have a copy in the other split: no count of exact copies is published.
-FASHION_MNIST = DataFacts(
-    train=_balanced(6000, mean=_around(0.2860, 0.002), std=_around(0.3530, 0.002)),
-    test=_balanced(1000, mean=_around(0.2860, 0.01), std=_around(0.3530, 0.01)),
-    images=_FREE,
-    max_shared=70,
-    min_distinct=0.995,
-)
-KMNIST = DataFacts(
-    train=_balanced(6000, mean=_around(0.1918, 0.005), std=_around(0.3483, 0.005)),
-    test=_balanced(1000, mean=_around(0.1918, 0.03), std=_around(0.3483, 0.03)),
-    images=_FREE,
-    max_shared=70,
-    min_distinct=0.995,
-)
-
-# Tolerances leave room for another version of the library that scales the images.
-DIGITS = DataFacts(
-    train=SplitFacts(
-        class_counts=(143, 146, 142, 147, 145, 146, 145, 144, 140, 144),
-        mean=_around(0.158, 0.005),
-        std=_around(0.293, 0.005),
-    ),
-    test=SplitFacts(
-        class_counts=(35, 36, 35, 36, 36, 36, 36, 35, 34, 36),
-        mean=_around(0.158, 0.005),
-        std=_around(0.293, 0.005),
-    ),
-    images={
-        **_CENTRED,
-        "ink_mean": (0.08, 0.25),
-        "ink_std": (0.2, 0.4),
-        "ink_max": (200, 255),
-        "ink_share": (0.15, 0.5),
-    },
-    max_shared=0,
-    min_distinct=1,
-)
-
 KNOWN_DATA: Mapping[DatasetName, DataFacts] = {
-    "mnist": MNIST,
-    "fashion_mnist": FASHION_MNIST,
-    "kmnist": KMNIST,
-    "digits": DIGITS,
+    "mnist": DataFacts(
+        train=SplitFacts(
+            class_counts=(5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
+            mean=_around(0.1307, 0.0005),
+            std=_around(0.3081, 0.0005),
+        ),
+        test=SplitFacts(
+            class_counts=(980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009),
+            mean=_around(0.1325, 0.0005),
+            std=_around(0.3105, 0.0005),
+        ),
+        images={
+            **_CENTRED,
+            "ink_mean": (0.02, 0.45),
+            "ink_std": (0.1, 0.5),
+            "ink_max": (254, 255),
+            "ink_share": (0.04, 0.5),
+        },
+        max_shared=0,
+        min_distinct=1,
+    ),
+    # The published mean and deviation are the training images'; the test images' are near them, KMNIST's less so.
+    # One image in a thousand may have a copy in the other split: no count of exact copies is published.
+    "fashion_mnist": DataFacts(
+        train=_balanced(6000, mean=_around(0.2860, 0.002), std=_around(0.3530, 0.002)),
+        test=_balanced(1000, mean=_around(0.2860, 0.01), std=_around(0.3530, 0.01)),
+        images=_FREE,
+        max_shared=70,
+        min_distinct=0.995,
+    ),
+    "kmnist": DataFacts(
+        train=_balanced(6000, mean=_around(0.1918, 0.005), std=_around(0.3483, 0.005)),
+        test=_balanced(1000, mean=_around(0.1918, 0.03), std=_around(0.3483, 0.03)),
+        images=_FREE,
+        max_shared=70,
+        min_distinct=0.995,
+    ),
+    # Tolerances leave room for another version of the library that scales the images.
+    "digits": DataFacts(
+        train=SplitFacts(
+            class_counts=(143, 146, 142, 147, 145, 146, 145, 144, 140, 144),
+            mean=_around(0.158, 0.005),
+            std=_around(0.293, 0.005),
+        ),
+        test=SplitFacts(
+            class_counts=(35, 36, 35, 36, 36, 36, 36, 35, 34, 36),
+            mean=_around(0.158, 0.005),
+            std=_around(0.293, 0.005),
+        ),
+        images={
+            **_CENTRED,
+            "ink_mean": (0.08, 0.25),
+            "ink_std": (0.2, 0.4),
+            "ink_max": (200, 255),
+            "ink_share": (0.15, 0.5),
+        },
+        max_shared=0,
+        min_distinct=1,
+    ),
 }

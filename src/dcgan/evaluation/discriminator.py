@@ -47,13 +47,7 @@ def evaluate_discriminator(
     """Measure the discriminator on equal numbers of test images and samples, and on as many training images.
 
     Accuracy needs a loss with a decision boundary at 0; calibration needs one whose σ(logit) estimates a probability.
-
-    Args:
-        discriminator: in evaluation mode.
-        config: how it was trained.
-        samples: the fakes.
-        dataset: both splits.
-        seed: of the untrained network beside it, and of the choice of images.
+    The seed is that of the untrained network beside it, and of the choice of images.
     """
     from sklearn.metrics import brier_score_loss, roc_auc_score, roc_curve
 
@@ -111,11 +105,7 @@ def _probe(
 def untrained_discriminator(config: GanConfig, pixels: Tensor, *, seed: int, device: torch.device) -> Discriminator:
     """The discriminator before its first step, in evaluation mode, with normalisation statistics of `pixels`.
 
-    Args:
-        config: its shape.
-        pixels: training images uint8 [N, 28, 28].
-        seed: of its weights.
-        device: where it computes.
+    These are training images uint8 [N, 28, 28]; the seed is that of the weights.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -47,13 +47,7 @@ class Evaluator:
     """The classifier, its predictions for the real images, and the floor of every score."""
 
     def __init__(self, classifier: Classifier, dataset: Dataset, *, num_samples: int, seed: int) -> None:
-        """Classify the data set and measure the floor.
-
-        Args:
-            classifier: in evaluation mode; it computes on its own device.
-            dataset: both splits are used.
-            num_samples: size of the sets of samples to score; the floor is measured on as many training images.
-            seed: of the choice of training images.
+        """Classify the data set and measure the floor, on as many training images, chosen by `seed`, as samples.
 
         Raises:
             BadDataError: the classifier's features are not finite, or equal for both splits.
@@ -70,24 +64,26 @@ class Evaluator:
         self.chosen = shuffled(len(dataset.train), seed=seed, purpose="floor")[:num_samples]
         """Indices of the training images of the floor."""
         self._statistics, self._manifold = feature_statistics(self.test.features), manifold_of(self.test.features)
-        self.floor = self._floor()
-        self.fcd_per_class_floor = self._fcd_per_class(
-            self.train.features[self.chosen], dataset.train.labels[self.chosen].numpy()
-        )
+        real = Samples(pixels=dataset.train.images[self.chosen], labels=dataset.train.labels[self.chosen])
+        predictions = Predictions(*(part[self.chosen] for part in self.train))
+        self.floor = self._floor(self.score(real, predictions))
+        self.fcd_per_class_floor = self.fcd_per_class(real, predictions)
         """As `fcd_per_class`, of training images."""
 
     def predict(self, pixels: Tensor) -> Predictions:
-        """The classifier's features and logits of pixels uint8 [N, 28, 28].
-
-        Raises:
-            BadDataError: some are not finite.
-        """
+        """The classifier's features and logits of pixels uint8 [N, 28, 28]; BadDataError if some are not finite."""
         return classify_pixels(self._classifier, pixels)
 
     def score(self, samples: Samples, predictions: Predictions) -> Scores:
         """The scores of samples with the classifier's predictions for them."""
-        accuracy = None if samples.labels is None else _accuracy(samples.labels.numpy(), predictions)
-        return self._scores(predictions, label_accuracy=accuracy)
+        return Scores(
+            fcd=frechet_distance(feature_statistics(predictions.features), self._statistics),
+            kcd=kernel_distance(predictions.features, self.test.features),
+            classifier_score=classifier_score(predictions.logits),
+            class_divergence=class_divergence(class_shares(digits_of(predictions))),
+            label_accuracy=None if samples.labels is None else _accuracy(samples.labels.numpy(), predictions),
+            **dataclasses.asdict(compare_manifolds(self._manifold, manifold_of(predictions.features))),
+        )
 
     def fcd_per_class(self, samples: Samples, predictions: Predictions) -> NDArray[np.float64]:
         """The fcd between samples and test images of each digit, float64 [10]; NaN where either has fewer than two.
@@ -95,11 +91,16 @@ class Evaluator:
         The digit of a sample is its label, or the predicted one if it has none.
         """
         digits = digits_of(predictions) if samples.labels is None else samples.labels.numpy()
-        return self._fcd_per_class(predictions.features, digits)
+        distances = np.full(NUM_CLASSES, np.nan)
+        for digit in range(NUM_CLASSES):
+            generated = predictions.features[digits == digit]
+            real = self.test.features[self._test_digits == digit]
+            if min(len(generated), len(real)) > 1:
+                distances[digit] = frechet_distance(feature_statistics(generated), feature_statistics(real))
+        return distances
 
-    def _floor(self) -> Scores:
+    def _floor(self, of_train: Scores) -> Scores:
         """The scores of training images; scores without a reference are of the test images, which are held out."""
-        of_train = self._scores(Predictions(*(part[self.chosen] for part in self.train)), label_accuracy=None)
         if of_train.fcd <= ROUNDING * np.trace(self._statistics.covariance):
             raise BadDataError("training and test images have the same features: nothing can be measured against them")
         return dataclasses.replace(
@@ -108,24 +109,6 @@ class Evaluator:
             class_divergence=class_divergence(class_shares(digits_of(self.test))),
             label_accuracy=_accuracy(self._test_digits, self.test),
         )
-
-    def _scores(self, predictions: Predictions, *, label_accuracy: float | None) -> Scores:
-        return Scores(
-            fcd=frechet_distance(feature_statistics(predictions.features), self._statistics),
-            kcd=kernel_distance(predictions.features, self.test.features),
-            classifier_score=classifier_score(predictions.logits),
-            class_divergence=class_divergence(class_shares(digits_of(predictions))),
-            label_accuracy=label_accuracy,
-            **dataclasses.asdict(compare_manifolds(self._manifold, manifold_of(predictions.features))),
-        )
-
-    def _fcd_per_class(self, features: Tensor, digits: Digits) -> NDArray[np.float64]:
-        distances = np.full(NUM_CLASSES, np.nan)
-        for digit in range(NUM_CLASSES):
-            generated, real = features[digits == digit], self.test.features[self._test_digits == digit]
-            if min(len(generated), len(real)) > 1:
-                distances[digit] = frechet_distance(feature_statistics(generated), feature_statistics(real))
-        return distances
 
 
 def summarise(scores: Sequence[Scores], floor: Scores) -> dict[str, float | None]:

@@ -27,11 +27,7 @@ class Inception(NamedTuple):
 
 
 def load_inception(path: Path, *, device: torch.device) -> Inception:
-    """Inception-v3 with the weights in `path`.
-
-    Args:
-        path: torch-fidelity's weights-inception-2015-12-05-6726825d.pth, or others of the same names and shapes.
-        device: where it computes.
+    """Inception-v3 with the weights in `path`, as torch-fidelity's weights-inception-2015-12-05-6726825d.pth has them.
 
     Raises:
         BadDataError: the file is missing, holds more than plain tensors, or another network.
@@ -61,14 +57,9 @@ def measure_fid(
 ) -> dict[str, float | str | None]:
     """`fid` of samples, `fid_floor` of training images, both against the test images, and `inception_sha256`.
 
-    Grey repeated to three channels in 0..255, enlarged as TensorFlow 1 does (Heusel et al. 2017, arXiv:1706.08500).
-    The number of images biases the distance, so it compares only under equal numbers. All None without the network.
-
-    Args:
-        inception: as `load_inception` returns it.
-        samples: pixels uint8 [N, 28, 28].
-        test: pixels uint8 [M, 28, 28].
-        train: pixels uint8 [N, 28, 28].
+    Pixels uint8 [N, 28, 28], [N, 28, 28] and [M, 28, 28]: grey repeated to three channels, enlarged as TensorFlow 1
+    does (Heusel et al. 2017, arXiv:1706.08500). The number of images biases the distance, so it compares only under
+    equal numbers. All None without the network.
 
     Raises:
         BadDataError: a feature is not finite.

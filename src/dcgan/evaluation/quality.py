@@ -50,12 +50,8 @@ def measure_quality(
 ) -> Quality:
     """Generate samples and measure them; stderr names each part that begins.
 
-    Args:
-        sampler: the generator.
-        classifier: in evaluation mode; its features are compared, its device computes.
-        dataset: both splits; neither generator nor classifier has learnt from the test split.
-        config: how many samples, and from which seeds.
-        classifier_config: how a classifier learns from samples.
+    Neither generator nor classifier has learnt from the test split. The classifier's features are compared, its device
+    computes; `classifier_config` says how another one learns from samples.
 
     Raises:
         BadDataError: all samples are the same image, something is not finite, or the Inception weights are unusable.
@@ -72,7 +68,15 @@ def measure_quality(
         sets.append((samples, evaluator.predict(samples.pixels)))
     samples, predictions = sets[0]
     print_progress("scores")
-    report = _origin(dataset, config) | summarise([evaluator.score(*each) for each in sets], evaluator.floor)
+    report: dict[str, Any] = {
+        "dataset": dataset.name,
+        "dataset_sha256": dataset.sha256,
+        "num_test_images": len(dataset.test),
+        "seed": config.seed,
+        "num_samples": config.num_samples,
+        "num_seeds": config.num_seeds,
+    }
+    report |= summarise([evaluator.score(*each) for each in sets], evaluator.floor)
     confusion = _confusion(samples, predictions)
     report |= _per_class(evaluator, samples, predictions, confusion)
     print_progress("nearest training images")
@@ -93,18 +97,6 @@ def measure_quality(
         confusion=confusion,
         neighbours=neighbours,
     )
-
-
-def _origin(dataset: Dataset, config: EvaluateConfig) -> dict[str, Any]:
-    """What the metrics are relative to."""
-    return {
-        "dataset": dataset.name,
-        "dataset_sha256": dataset.sha256,
-        "num_test_images": len(dataset.test),
-        "seed": config.seed,
-        "num_samples": config.num_samples,
-        "num_seeds": config.num_seeds,
-    }
 
 
 def _confusion(samples: Samples, predictions: Predictions) -> NDArray[np.int64] | None:

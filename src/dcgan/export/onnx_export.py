@@ -30,17 +30,14 @@ def export_generator(generator: nn.Module, model: ModelConfig, *, opset: int, or
 
     Inputs are `latents` float32 [batch, latent_dim] and, if conditional, `labels` int64 [batch]; outputs `images`
     float32 [batch, 1, 28, 28] in [-1, 1] and `pixels` uint8 [batch, 28, 28]. The generator itself is left as it is.
-
-    Args:
-        generator: the network with its weights.
-        model: what it was built from.
-        opset: version of ONNX's operators.
-        origin: `dataset`, `dataset_sha256`, `params_sha256` and `generator_sha256`, for the file's metadata.
+    The metadata get `origin`: `dataset`, `dataset_sha256`, `params_sha256` and `generator_sha256`.
 
     Raises:
         BadDataError: a weight is not finite, or the exported model is not valid.
     """
-    _require_finite(generator)
+    for name, tensor in generator.state_dict().items():
+        if not torch.isfinite(tensor).all():
+            raise BadDataError(f"the generator's {name} is not finite; train again")
     exported = _strip(_trace(_on_cpu(generator), model, opset=opset))
     described = {
         "latent_dim": str(model.latent_dim),
@@ -76,11 +73,7 @@ def prove_parity(content: bytes, generator: nn.Module, model: ModelConfig) -> di
 def compute_parity(content: bytes, generator: nn.Module, *, latents: Tensor, labels: Tensor | None) -> float:
     """Largest difference between the images of an ONNX file, drawn as production draws them, and PyTorch's.
 
-    Args:
-        content: the ONNX file's bytes.
-        generator: the generator, called in evaluation mode on the CPU.
-        latents: float32 [N, latent_dim]; all N are drawn in batches of 1, of 7 and of 64.
-        labels: int64 [N], or None for an unconditional generator.
+    All latents [N, latent_dim] with their labels [N], if there are, are drawn in batches of 1, of 7 and of 64.
 
     Raises:
         BadDataError: production refuses the file, an image differs by more than 1e-4 in [-1, 1], or the pixels are not
@@ -134,12 +127,6 @@ def _on_cpu(generator: nn.Module) -> nn.Module:
     """A copy for exporting and comparing: float32 on the CPU, in evaluation mode, in plain memory order."""
     copied = copy.deepcopy(generator).to("cpu", torch.float32)
     return copied.to(memory_format=torch.contiguous_format).eval()
-
-
-def _require_finite(generator: nn.Module) -> None:
-    for name, tensor in generator.state_dict().items():
-        if not torch.isfinite(tensor).all():
-            raise BadDataError(f"the generator's {name} is not finite; train again")
 
 
 def _trace(generator: nn.Module, model: ModelConfig, *, opset: int) -> Any:

@@ -28,14 +28,7 @@ PROBED = {"discriminator": "discriminator", "untrained": "untrained discriminato
 def save_evaluation(
     folder: Path, quality: Quality, discriminator: DiscriminatorQuality, *, training: LabelledImages
 ) -> None:
-    """Write every picture and table of an evaluation.
-
-    Args:
-        folder: where they go; what was in it is deleted.
-        quality: the report, and the samples of the first seed.
-        discriminator: the report, and the curves.
-        training: the training images.
-    """
+    """Write every picture and table of an evaluation; what was in the folder is deleted."""
     shutil.rmtree(folder, ignore_errors=True)
     samples = quality.samples.pixels
     save_grid(folder / "samples.png", image_grid(samples[: GRID_COLUMNS**2], columns=GRID_COLUMNS))

@@ -21,14 +21,7 @@ MAX_NAMED = 10
 
 
 def save_projections(folder: Path, names: Sequence[str], targets: torch.Tensor, found: Sequence[Projection]) -> None:
-    """Write projections.png and curves.png.
-
-    Args:
-        folder: where they go.
-        names: of the targets.
-        targets: images [N, 1, 28, 28] in [-1, 1].
-        found: the projection of each.
-    """
+    """Write projections.png and curves.png of targets, images [N, 1, 28, 28] in [-1, 1], and their projections."""
     images = [targets, torch.stack([each.start for each in found]), torch.stack([each.found for each in found])]
     save_grid(folder / "projections.png", before_and_after(*(to_pixels(each) for each in images)), scale=3)
     save_curves(folder / "curves.png", {name: each.errors.tolist() for name, each in zip(names, found, strict=True)})

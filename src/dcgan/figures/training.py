@@ -19,12 +19,7 @@ PANELS = {
 
 
 def save_training(folder: Path, history: Sequence[Mapping[str, float]]) -> None:
-    """Write training.csv (losses and logits), quick_fcd.csv, and training.png with the curves of both.
-
-    Args:
-        folder: where they go.
-        history: the rows of reports/training/history.jsonl.
-    """
+    """Write training.csv (losses and logits), quick_fcd.csv, and training.png with the curves of both."""
     for name, columns in {"training": REPORTED, "quick_fcd": QUICK_FCD}.items():
         rows = [[row["step"], *(row.get(key, "") for key in columns)] for row in history if columns[0] in row]
         save_table(folder / f"{name}.csv", ["step", *columns], rows)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 LatentDistribution = Literal["normal", "uniform"]
 
@@ -14,7 +14,6 @@ MAX_LATENT_DIM = 65_536
 MAX_CLASSES = 1_000
 """What a file may promise: what is drawn and listed for a request is as large as they are."""
 
-_DISTRIBUTIONS: tuple[LatentDistribution, ...] = ("normal", "uniform")
 _TYPES = {"tensor(float)": "float32", "tensor(int64)": "int64", "tensor(uint8)": "uint8"}
 
 
@@ -90,7 +89,6 @@ def _whole_number(metadata: Mapping[str, str], key: str, *, least: int, most: in
 
 def _distribution(metadata: Mapping[str, str]) -> LatentDistribution:
     text = metadata["latent_distribution"]
-    for known in _DISTRIBUTIONS:
-        if text == known:
-            return known
-    raise ValueError(f"its metadata latent_distribution is {text[:60]!r}; expected normal or uniform")
+    if text not in (known := get_args(LatentDistribution)):
+        raise ValueError(f"its metadata latent_distribution is {text[:60]!r}; expected {' or '.join(known)}")
+    return cast("LatentDistribution", text)

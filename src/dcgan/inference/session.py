@@ -24,13 +24,8 @@ def open_session(content: bytes, *, providers: Providers, strict: bool) -> Any:
     Every operation runs on one thread, since that is as fast for transposed convolutions and makes results
     independent of the thread count; several threads may call `run` at once.
 
-    Args:
-        content: a model that `read_model` let through.
-        providers: auto takes CUDA where a driver and a device answer, the CPU otherwise.
-        strict: whether CUDA asked for but not obtained is an error, instead of a RuntimeWarning and the CPU.
-
     Raises:
-        UnavailableError: CUDA was not obtained, and `strict`.
+        UnavailableError: CUDA was asked for and not obtained, and `strict`; otherwise, a RuntimeWarning and the CPU.
         ValueError: ONNX Runtime cannot run the model; one line says why.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it reports to its maker otherwise
@@ -39,7 +34,8 @@ def open_session(content: bytes, *, providers: Providers, strict: bool) -> Any:
     onnxruntime.set_default_logger_severity(FATAL)
     wanted = [CUDA, CPU] if providers == "cuda" or (providers == "auto" and _has_cuda(onnxruntime)) else [CPU]
     if CUDA in wanted:
-        _preload_cuda(onnxruntime)
+        with contextlib.redirect_stdout(io.StringIO()):  # what is missing shows in the providers obtained
+            onnxruntime.preload_dlls()  # finds the CUDA libraries that pip installed
     available = [name for name in wanted if name in onnxruntime.get_available_providers()]
     try:
         session = onnxruntime.InferenceSession(content, _options(onnxruntime), providers=available, enable_fallback=0)
@@ -47,7 +43,10 @@ def open_session(content: bytes, *, providers: Providers, strict: bool) -> Any:
         raise ValueError(f"ONNX Runtime refuses it: {one_line(error)}") from error
     # What was asked for is not always what is running: without a driver ONNX Runtime takes the CPU in silence.
     if providers == "cuda" and CUDA not in session.get_providers():
-        _report_missing_cuda(strict=strict)
+        message = "CUDA was asked for, but ONNX Runtime did not get it; install onnxruntime-gpu and a driver"
+        if strict:
+            raise UnavailableError(f"{message}, or ask for the CPU")
+        warnings.warn(f"{message}; running on the CPU", RuntimeWarning, stacklevel=3)
     return session
 
 
@@ -77,16 +76,3 @@ def _has_cuda(onnxruntime: Any) -> bool:
         return False
     count = ctypes.c_int(0)
     return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
-
-
-def _preload_cuda(onnxruntime: Any) -> None:
-    """Find the CUDA libraries that pip installed; what is missing shows in the providers obtained."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        onnxruntime.preload_dlls()
-
-
-def _report_missing_cuda(*, strict: bool) -> None:
-    message = "CUDA was asked for, but ONNX Runtime did not get it; install onnxruntime-gpu and a driver"
-    if strict:
-        raise UnavailableError(f"{message}, or ask for the CPU")
-    warnings.warn(f"{message}; running on the CPU", RuntimeWarning, stacklevel=4)

@@ -1,10 +1,8 @@
 """The HTTP application: routes, and what each kind of error is answered with."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,17 +24,7 @@ from dcgan.service.unread import Bounded
 from dcgan.system.errors import UsageError
 
 PAGE = Path(__file__).parent / "page"
-MODEL_NAME = "generator"
-MODEL_VERSION = "1"
-
 ERROR_SCHEMA = {"type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"]}
-
-
-@dataclass
-class Readiness:
-    """Whether new requests are welcome; a service that drains says no to its load balancer."""
-
-    draining: bool = False
 
 
 def build_app(
@@ -44,19 +32,13 @@ def build_app(
     *,
     limits: Limits,
     metrics: Metrics,
-    readiness: Readiness,
     keys: Collection[str] = (),
     unread: Callable[[], int] = lambda: 0,
 ) -> FastAPI:
-    """The application around a loaded model.
+    """The application around a loaded model; while its `state.draining` is true, it says that it is not ready.
 
-    Args:
-        model: what draws.
-        limits: on requests.
-        metrics: counted into, and shown at `/metrics`.
-        readiness: what `/v2/health/ready` tells.
-        keys: one of them is needed for all but the page and health; none: everybody is let in.
-        unread: bytes of answers that clients have not read yet.
+    One of the `keys` is needed for all but the page and health; without any, everybody is let in. `unread` counts the
+    bytes of answers that clients have not read yet.
     """
 
     @asynccontextmanager
@@ -77,9 +59,10 @@ def build_app(
             for status, text in _STATUSES.items()
         },
     )
+    app.state.draining = False
     _add_errors(app)
     _add_images(app, model, limits)
-    _add_v2(app, model, limits, readiness)
+    _add_v2(app, model, limits)
     _add_page(app)
 
     @app.get("/metrics", response_class=Response, tags=["operation"])
@@ -87,9 +70,9 @@ def build_app(
         """Counters and histograms for Prometheus."""
         return Response(metrics.text(), media_type=CONTENT_TYPE)
 
-    app.add_middleware(Bounded, most=limits.max_unread_bytes, unread=unread, answer=_answer)
-    app.add_middleware(Guarded, limits=limits, keys=keys, answer=_answer)
-    app.add_middleware(Recorded, metrics=metrics, answer=_answer)
+    app.add_middleware(Bounded, most=limits.max_unread_bytes, unread=unread)
+    app.add_middleware(Guarded, limits=limits, keys=keys)
+    app.add_middleware(Recorded, metrics=metrics)
     return app
 
 
@@ -126,7 +109,7 @@ def _add_images(app: FastAPI, model: ServedModel, limits: Limits) -> None:
         return await answer(request, accept)
 
 
-def _add_v2(app: FastAPI, model: ServedModel, limits: Limits, readiness: Readiness) -> None:
+def _add_v2(app: FastAPI, model: ServedModel, limits: Limits) -> None:
     @app.get("/v2", tags=["Open Inference Protocol"])
     async def _server() -> dict[str, Any]:
         """What this server is."""
@@ -140,42 +123,38 @@ def _add_v2(app: FastAPI, model: ServedModel, limits: Limits, readiness: Readine
     @app.get("/v2/health/ready", tags=["Open Inference Protocol"])
     async def _ready() -> JSONResponse:
         """Whether it takes new requests; 503 while it drains."""
-        return JSONResponse({"ready": not readiness.draining}, status_code=503 if readiness.draining else 200)
+        draining = app.state.draining
+        return JSONResponse({"ready": not draining}, status_code=503 if draining else 200)
 
-    def require_known(name: str, model_version: str = MODEL_VERSION) -> None:
-        if (name, model_version) != (MODEL_NAME, MODEL_VERSION):
-            raise RequestError(404, f"unknown model; this server has {MODEL_NAME}, version {MODEL_VERSION}")
+    def require_known(name: str, model_version: str) -> None:
+        if (name, model_version) != (v2.NAME, v2.VERSION):
+            raise RequestError(404, f"unknown model; this server has {v2.NAME}, version {v2.VERSION}")
 
     @app.get("/v2/models/{name}/versions/{model_version}", tags=["Open Inference Protocol"])
     @app.get("/v2/models/{name}", tags=["Open Inference Protocol"])
-    async def _model(name: str, model_version: str = MODEL_VERSION) -> dict[str, Any]:
+    async def _model(name: str, model_version: str = v2.VERSION) -> dict[str, Any]:
         """What the model takes and gives."""
         require_known(name, model_version)
-        return v2.model_metadata(MODEL_NAME, MODEL_VERSION, model.generator.info.contract)
+        return v2.model_metadata(model.generator.info.contract)
 
     @app.get("/v2/models/{name}/versions/{model_version}/ready", tags=["Open Inference Protocol"])
     @app.get("/v2/models/{name}/ready", tags=["Open Inference Protocol"])
-    async def _model_ready(name: str, model_version: str = MODEL_VERSION) -> dict[str, Any]:
+    async def _model_ready(name: str, model_version: str = v2.VERSION) -> dict[str, Any]:
         """Whether the model can be asked; it always can once the server answers."""
         require_known(name, model_version)
-        return {"name": MODEL_NAME, "ready": True}
+        return {"name": v2.NAME, "ready": True}
 
     @app.post("/v2/models/{name}/versions/{model_version}/infer", tags=["Open Inference Protocol"])
     @app.post("/v2/models/{name}/infer", tags=["Open Inference Protocol"])
-    async def _infer(name: str, request: v2.InferRequest, model_version: str = MODEL_VERSION) -> Response:
+    async def _infer(name: str, request: v2.InferRequest, model_version: str = v2.VERSION) -> Response:
         """Draw from latents and labels of the client's own."""
         require_known(name, model_version)
         batcher = model.batcher
         latents, labels = v2.read_inputs(request, batcher.generator.info.contract, most=limits.max_images)
         names = v2.wanted_outputs(request)
         drawn = await batcher.draw(latents, labels, with_images=True)
-        v2.require_finite(drawn)
-
-        def encode() -> bytes:
-            answer = v2.infer_response(request, drawn, names, model=MODEL_NAME, version=MODEL_VERSION)
-            return json.dumps(answer, separators=(",", ":"), allow_nan=False).encode()
-
-        return Response(await asyncio.to_thread(encode), media_type="application/json")
+        encoded = await asyncio.to_thread(v2.infer_response, request, drawn, names)
+        return Response(encoded, media_type="application/json")
 
 
 def _add_page(app: FastAPI) -> None:
@@ -210,23 +189,19 @@ _STATUSES = {
 def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(RequestError)
     async def _refused(_request: Request, error: RequestError) -> Response:
-        return _answer(error)
+        return error.answer()
 
     @app.exception_handler(UsageError)
     async def _usage(_request: Request, error: UsageError) -> Response:
-        return _answer(RequestError(422, str(error)))
+        return RequestError(422, str(error)).answer()
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(_request: Request, error: RequestValidationError) -> Response:
-        return _answer(RequestError(422, _described(error)))
+        return RequestError(422, _described(error)).answer()
 
     @app.exception_handler(HTTPException)
     async def _http(_request: Request, error: HTTPException) -> Response:
-        return _answer(RequestError(error.status_code, str(error.detail)), headers=error.headers)
-
-
-def _answer(error: RequestError, *, headers: Any = None) -> JSONResponse:
-    return JSONResponse({"error": error.message}, status_code=error.status, headers=error.headers | dict(headers or {}))
+        return RequestError(error.status_code, str(error.detail)).answer(error.headers)
 
 
 def _described(error: RequestValidationError) -> str:

@@ -128,7 +128,9 @@ class Batcher:
         for job, rows in parts:
             end = start + rows.stop - rows.start
             if error is not None:
-                self._fail(job, error)
+                self._withdraw(job)
+                if not job.done.done():
+                    job.done.set_exception(error)
             else:
                 drawn = done.result()
                 job.pixels[rows] = drawn.pixels[start:end]
@@ -139,11 +141,6 @@ class Batcher:
                     job.done.set_result(None)
             start = end
         self._start_batches()
-
-    def _fail(self, job: _Job, error: BaseException) -> None:
-        self._withdraw(job)
-        if not job.done.done():
-            job.done.set_exception(error)
 
     def _withdraw(self, job: _Job) -> None:
         """Forget the rows of a request that no batch has taken yet."""

@@ -1,6 +1,11 @@
 """Answers other than 200, with one line of JSON that says why: `{"error": …}`, as the v2 protocol has it."""
 
-from dcgan.service.limits import RETRY_AFTER_SECONDS
+from collections.abc import Mapping
+
+from starlette.responses import JSONResponse
+
+HEADERS = {401: {"www-authenticate": "Bearer"}, 408: {"connection": "close"}, 429: {"retry-after": "1"}}
+"""That belong to a status; after 408 the rest of the body is not waited for."""
 
 
 class RequestError(Exception):
@@ -11,11 +16,7 @@ class RequestError(Exception):
         self.status = status
         self.message = message.encode("utf-8", "replace").decode()  # names from JSON may hold lone surrogates
 
-    @property
-    def headers(self) -> dict[str, str]:
-        """Headers that belong to the status."""
-        if self.status == 429:
-            return {"retry-after": str(RETRY_AFTER_SECONDS)}
-        if self.status == 408:
-            return {"connection": "close"}  # the rest of the body is not waited for
-        return {"www-authenticate": "Bearer"} if self.status == 401 else {}
+    def answer(self, headers: Mapping[str, str] | None = None) -> JSONResponse:
+        """The response, with `headers` besides those of its status."""
+        headers = HEADERS.get(self.status, {}) | dict(headers or {})
+        return JSONResponse({"error": self.message}, status_code=self.status, headers=headers)

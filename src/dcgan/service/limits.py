@@ -74,7 +74,3 @@ def _described(error: ValidationError, chosen: dict[str, str]) -> str:
         return f"{name}={chosen[name]}: {finding['msg']}"
     nearest = difflib.get_close_matches(name, Limits.model_fields, n=1, cutoff=0)[0]
     return f"{name}: unknown; did you mean {nearest}? There are {', '.join(Limits.model_fields)}"
-
-
-RETRY_AFTER_SECONDS = 1
-"""Told to clients that 429 answers."""

@@ -11,7 +11,7 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from datetime import UTC, datetime
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -25,11 +25,10 @@ from dcgan.service.metrics import Metrics
 access_log = logging.getLogger("dcgan.access")
 service_log = logging.getLogger("dcgan.service")
 
-Answer = Callable[[RequestError], ASGIApp]
-"""Makes the response to an error."""
-
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 JSON_TYPE = re.compile(r"application/([a-z0-9.-]+\+)?json")
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+"""That have metrics of their own: what clients make up must not become metrics without end."""
 
 PUBLIC = ("/", "/docs", "/v2/health/live", "/v2/health/ready")
 """Paths that need no key; and all below `/page/`."""
@@ -60,8 +59,8 @@ SECURITY_HEADERS = {
 class Recorded:
     """Gives every request an id, and writes one line and one observation when it has been answered."""
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, answer: Answer) -> None:
-        self._app, self._metrics, self._answer = app, metrics, answer
+    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+        self._app, self._metrics = app, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, counting what comes back."""
@@ -92,12 +91,13 @@ class Recorded:
             if status != 499:
                 raise  # the answer has begun: only cutting the connection tells the client
             error = RequestError(500, f"internal error; the log tells more under request id {request_id}")
-            await self._answer(error)(scope, receive, counting)
+            await error.answer()(scope, receive, counting)
         finally:
             self._metrics.in_progress.dec()
             seconds = time.perf_counter() - started
             route = _route_of(scope)
-            self._metrics.requests.labels(route, _known_method(scope["method"]), status).inc()
+            method = scope["method"] if scope["method"] in METHODS else "other"
+            self._metrics.requests.labels(route, method, status).inc()
             self._metrics.seconds.labels(route).observe(seconds)
             access_log.info(
                 json.dumps(
@@ -118,8 +118,8 @@ class Recorded:
 class Guarded:
     """Lets a request in if it has a key, if there is room, and if its body comes whole, in time and not too large."""
 
-    def __init__(self, app: ASGIApp, *, limits: Limits, keys: Collection[str], answer: Answer) -> None:
-        self._app, self._limits, self._answer = app, limits, answer
+    def __init__(self, app: ASGIApp, *, limits: Limits, keys: Collection[str]) -> None:
+        self._app, self._limits = app, limits
         self._keys = [_digest(key) for key in keys]
         self._in_progress = 0
         self._buffered = 0
@@ -137,7 +137,7 @@ class Guarded:
             if counted and self._in_progress >= self._limits.max_requests:
                 raise RequestError(429, f"{self._in_progress} requests are in progress already; try again in a second")
         except RequestError as error:
-            await self._answer(error)(scope, receive, send)
+            await error.answer()(scope, receive, send)
             return
         self._in_progress += counted
         try:
@@ -218,8 +218,3 @@ def _route_of(scope: Scope) -> str:
     if "route" in scope:
         return str(scope["route"].path)
     return next((each.path for each in scope["app"].routes if each.matches(scope)[0] is not Match.NONE), "unmatched")
-
-
-def _known_method(method: str) -> str:
-    """A method as a label: what clients make up must not become metrics without end."""
-    return method if method in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} else "other"

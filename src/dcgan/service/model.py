@@ -18,13 +18,7 @@ class ServedModel:
     """The generator in use behind its batcher; a request keeps the batcher that it began with."""
 
     def __init__(self, load: Callable[[], Generator], limits: Limits, metrics: Metrics, *, threads: int) -> None:
-        """Load the first model.
-
-        Args:
-            load: loads the model, the first time and whenever it is to be replaced.
-            limits: of the batches.
-            metrics: told of every batch and of every reload.
-            threads: batches drawn at the same time.
+        """Load the first model, of which `threads` batches are drawn at the same time.
 
         Raises:
             DcganError: as `load`.

@@ -12,9 +12,10 @@ from collections.abc import Callable, Collection
 from types import FrameType
 
 import uvicorn
+from fastapi import FastAPI
 
 from dcgan.inference.generator import Generator, usable_cores
-from dcgan.service.app import Readiness, build_app
+from dcgan.service.app import build_app
 from dcgan.service.connection import Connections
 from dcgan.service.limits import Limits
 from dcgan.service.metrics import Metrics
@@ -39,13 +40,7 @@ def serve(
 ) -> None:
     """Serve a generator until SIGTERM or Ctrl-C, which let requests in progress end; SIGHUP loads the model anew.
 
-    Args:
-        load: loads the generator.
-        host: address to listen on.
-        port: port to listen on; 0: any free one, which the log tells.
-        limits: what is accepted.
-        keys: as `build_app` has it.
-        threads: batches drawn at the same time; None: one for each usable core.
+    Port 0 is any free one, which the log tells; `threads` batches are drawn at a time, None: one for each usable core.
 
     Raises:
         DcganError: as `load`.
@@ -53,24 +48,15 @@ def serve(
         UsageError: the port is out of range.
     """
     _log_to_streams()
-    metrics, readiness = Metrics(), Readiness()
-    connections = Connections(request_seconds=limits.request_seconds)
+    metrics, connections = Metrics(), Connections(request_seconds=limits.request_seconds)
     with _listen(host, port) as listener:
         model = ServedModel(load, limits, metrics, threads=threads or usable_cores())
-        app = build_app(
-            model,
-            limits=limits,
-            metrics=metrics,
-            readiness=readiness,
-            keys=keys,
-            unread=connections.unread_bytes,
-        )
+        app = build_app(model, limits=limits, metrics=metrics, keys=keys, unread=connections.unread_bytes)
         config = uvicorn.Config(
             connections.watching(app),
             http=connections.protocol,  # type: ignore[arg-type]  # uvicorn says type; it calls it, as it would one
             h11_max_incomplete_event_size=MAX_HEAD_BYTES,
             ws="none",
-            loop="uvloop" if sys.platform != "win32" else "asyncio",
             log_config=None,
             access_log=False,
             server_header=False,
@@ -81,17 +67,15 @@ def serve(
         gc.freeze()  # what is loaded now stays; collections need not look at it
         address = f"http://{host}:{listener.getsockname()[1]}"
         logger.info("%s served on %s at %s", model.generator.info.path, model.generator.info.device, address)
-        _Server(config, readiness, model, connections).run(sockets=[listener])
+        _Server(config, app, model, connections).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
     """Ends with exit code 0 once it has drained, and reloads the model on SIGHUP."""
 
-    def __init__(
-        self, config: uvicorn.Config, readiness: Readiness, model: ServedModel, connections: Connections
-    ) -> None:
+    def __init__(self, config: uvicorn.Config, app: FastAPI, model: ServedModel, connections: Connections) -> None:
         super().__init__(config)
-        self._readiness, self._model, self._connections = readiness, model, connections
+        self._app, self._model, self._connections = app, model, connections
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -104,7 +88,7 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 uvicorn's own signature
         """Take no more requests, and end once those in progress are answered; at once on a second Ctrl-C."""
-        self._readiness.draining = True
+        self._app.state.draining = True
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True
 
@@ -135,13 +119,13 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _log_to_streams() -> None:
     """The access log, JSON line by JSON line, to standard output; everything else to standard error."""
-    for name, stream, form in (
-        ("dcgan.access", sys.stdout, "%(message)s"),
-        ("dcgan.service", sys.stderr, "%(message)s"),
-        ("uvicorn.error", sys.stderr, "%(message)s"),
+    for name, stream, formatter, level in (
+        ("dcgan.access", sys.stdout, logging.Formatter(), logging.INFO),
+        ("dcgan.service", sys.stderr, _Redacting(), logging.INFO),
+        ("uvicorn.error", sys.stderr, _Redacting(), logging.WARNING),
     ):
         handler = logging.StreamHandler(stream)
-        handler.setFormatter(logging.Formatter(form) if name == "dcgan.access" else _Redacting(form))
+        handler.setFormatter(formatter)
         log = logging.getLogger(name)
         log.handlers, log.propagate = [handler], False
-        log.setLevel(logging.WARNING if name == "uvicorn.error" else logging.INFO)
+        log.setLevel(level)

@@ -6,7 +6,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dcgan.service.errors import RequestError
-from dcgan.service.middleware import Answer, is_free
+from dcgan.service.middleware import is_free
 
 
 class Bounded:
@@ -16,8 +16,8 @@ class Bounded:
     connections, must not outgrow the machine. One answer has room whatever its size where nothing else waits.
     """
 
-    def __init__(self, app: ASGIApp, *, most: int, unread: Callable[[], int], answer: Answer) -> None:
-        self._app, self._most, self._unread, self._answer = app, most, unread, answer
+    def __init__(self, app: ASGIApp, *, most: int, unread: Callable[[], int]) -> None:
+        self._app, self._most, self._unread = app, most, unread
         self._sending = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -44,7 +44,7 @@ class Bounded:
             self._sending -= num_bytes
         if refused:
             error = RequestError(429, "too many answers are waiting to be read; try again in a second")
-            await self._answer(error)(scope, receive, send)
+            await error.answer()(scope, receive, send)
 
     def _has_room(self, num_bytes: int) -> bool:
         held = self._sending + self._unread()

@@ -3,6 +3,7 @@
 https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
 """
 
+import json
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -17,6 +18,8 @@ from dcgan.service.errors import RequestError
 from dcgan.service.images import require_at_most
 from dcgan.service.message import Message
 
+NAME, VERSION = "generator", "1"
+"""Of the only model."""
 DATATYPES = {"float32": "FP32", "int64": "INT64", "uint8": "UINT8"}
 OUTPUTS = ("images", "pixels")
 
@@ -49,11 +52,11 @@ class InferRequest(Message):
     outputs: Annotated[list[WantedOutput], Field(max_length=2)] | None = None
 
 
-def model_metadata(name: str, version: str, contract: Contract) -> dict[str, Any]:
+def model_metadata(contract: Contract) -> dict[str, Any]:
     """What `GET /v2/models/{name}` answers."""
     return {
-        "name": name,
-        "versions": [version],
+        "name": NAME,
+        "versions": [VERSION],
         "platform": "onnxruntime_onnx",
         "inputs": [_tensor_metadata(each, kind) for each, kind in contract.inputs.items()],
         "outputs": [_tensor_metadata(each, kind) for each, kind in contract.outputs.items()],
@@ -92,17 +95,15 @@ def wanted_outputs(request: InferRequest) -> Sequence[str]:
     return names
 
 
-def require_finite(drawn: Drawn) -> None:
-    """Refuse what JSON has no numbers for: latents near the end of float32 overflow inside the model."""
+def infer_response(request: InferRequest, drawn: Drawn, names: Sequence[str]) -> bytes:
+    """What `POST /v2/models/{name}/infer` answers; data is flat.
+
+    Raises:
+        RequestError: 422, latents near the end of float32 overflowed in the model; JSON has no numbers for that.
+    """
     assert drawn.images is not None
     if not np.isfinite(drawn.images).all():
         raise RequestError(422, "latents: values this large draw no numbers; send smaller ones")
-
-
-def infer_response(
-    request: InferRequest, drawn: Drawn, names: Sequence[str], *, model: str, version: str
-) -> dict[str, Any]:
-    """What `POST /v2/models/{name}/infer` answers; data is flat."""
     outputs = [
         {
             "name": name,
@@ -113,7 +114,8 @@ def infer_response(
         for name in names
     ]
     identity = {} if request.id is None else {"id": request.id}
-    return {"model_name": model, "model_version": version, **identity, "outputs": outputs}
+    answer = {"model_name": NAME, "model_version": VERSION, **identity, "outputs": outputs}
+    return json.dumps(answer, separators=(",", ":"), allow_nan=False).encode()
 
 
 def _tensor_metadata(name: str, kind: str) -> dict[str, Any]:

@@ -14,13 +14,13 @@ from dcgan.system.errors import DcganError, StorageError, UsageError
 from dcgan.system.redaction import redacted
 
 
-def new_app(description: str | None = None) -> typer.Typer:
+def new_app() -> typer.Typer:
     """A Typer application with plain help and no shell-completion options, which keeps `--help` fast."""
-    return typer.Typer(help=description, add_completion=False, rich_markup_mode=None)
+    return typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 def run_stage(stage: Callable[..., None]) -> None:
-    """Run one pipeline stage, whose keyword parameters are its options, and end the process."""
+    """Run one pipeline stage or script, whose parameters are its arguments and options, and end the process."""
     app = new_app()
     app.command(help=stage.__doc__)(stage)
     run_app(app)

@@ -88,13 +88,12 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Create or replace `path` with `content` as indented JSON in the given key order, atomically."""
-    write_bytes(path, encode_json(content))
+    """Create or replace `path` with `content` as indented JSON in the given key order, atomically.
 
-
-def encode_json(content: Mapping[str, Any]) -> bytes:
-    """`content` as the bytes of an indented JSON file in the given key order; ValueError for what is not finite."""
-    return (json.dumps(content, indent=2, allow_nan=False) + "\n").encode()
+    Raises:
+        ValueError: a number is not finite.
+    """
+    write_bytes(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
 
 
 def read_json(path: Path, *, made_by: str) -> dict[str, Any]:

@@ -29,12 +29,7 @@ class Content(NamedTuple):
 
 
 def save_arrays(path: Path, arrays: "Arrays", metadata: Mapping[str, str] | None = None) -> None:
-    """Write arrays and metadata, atomically; equal content gives equal bytes.
-
-    Args:
-        path: the file to create or replace; its folder is created if need be.
-        arrays: by name, C-contiguous.
-        metadata: texts by name; the name `sha256` is taken.
+    """Write C-contiguous arrays and metadata (the name `sha256` is taken), atomically; equal content gives equal bytes.
 
     Raises:
         CannotCreateError, StorageError: the file is as it was.
@@ -85,11 +80,6 @@ def load_arrays(path: Path, *, made_by: str) -> Content:
         # DVC trusts its cache: it checks a damaged object out again and again, whatever runs after it.
         repair = f"run `dcgan doctor --repair`, then `dvc repro`; if it finds nothing, `dvc repro --force {made_by}`"
         raise BadDataError(f"{error}; {repair}") from error
-
-
-def verify(path: Path) -> None:
-    """Raise what `read_arrays` raises."""
-    read_arrays(path)
 
 
 def _parse(content: bytes) -> Content:

@@ -8,7 +8,7 @@ from dcgan.commands.doctor.finding import Finding, removing
 from dcgan.config.workspace import CHECKPOINTS, DATASET, VALIDATION
 from dcgan.system.errors import BadDataError
 from dcgan.system.files import read_json, sha256_of
-from dcgan.system.tensors_file import verify
+from dcgan.system.tensors_file import read_arrays
 
 
 def examine_dataset() -> Iterator[Finding]:
@@ -42,7 +42,7 @@ def examine_checkpoints() -> Iterator[Finding]:
 
 def _problem(checkpoint: Path) -> str | None:
     try:
-        verify(checkpoint)
+        read_arrays(checkpoint)
     except BadDataError as error:
         return str(error).removeprefix(f"{checkpoint}: ")
     return None

@@ -2,15 +2,5 @@
 
 from dcgan.data.files.digits import write_digits
 from dcgan.data.files.files import ARRAYS, DataFile, download_files, files_of, read_arrays
-from dcgan.data.files.idx import read_idx, write_idx
 
-__all__ = [
-    "ARRAYS",
-    "DataFile",
-    "download_files",
-    "files_of",
-    "read_arrays",
-    "read_idx",
-    "write_digits",
-    "write_idx",
-]
+__all__ = ["ARRAYS", "DataFile", "download_files", "files_of", "read_arrays", "write_digits"]

@@ -45,12 +45,9 @@ def place_of(source: str, name: str) -> str:
 
 
 def fetch(source: str, name: str, *, check: Callable[[bytes], str | None]) -> bytes:
-    """The bytes of the file `name` at `source`, at most MAX_BYTES, within TOTAL_LIMIT_S.
+    """The bytes of the file `name` at `source`, a folder or a base URL: at most MAX_BYTES, within TOTAL_LIMIT_S.
 
-    Args:
-        source: a folder or a base URL.
-        name: of the file.
-        check: tells how some content differs from what is wanted; None: it does not.
+    `check` tells how some content differs from what is wanted; None: it does not.
 
     Raises:
         WrongBytesError: `check` objects to them.

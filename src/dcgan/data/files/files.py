@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -15,7 +15,7 @@ from dcgan.config.schema import IMAGE_SIZE, NUM_CLASSES, DatasetName
 from dcgan.data.files.fetch import SourceError, WrongBytesError, fetch, place_of
 from dcgan.data.files.idx import REPAIR, read_idx
 from dcgan.data.specs import KNOWN_DATA
-from dcgan.system.errors import BadDataError, DcganError, UnavailableError, UsageError
+from dcgan.system.errors import BadDataError, UnavailableError, UsageError
 from dcgan.system.files import write_bytes
 from dcgan.system.redaction import redacted
 
@@ -66,20 +66,11 @@ def files_of(name: DatasetName) -> tuple[DataFile, ...]:
     return tuple(DataFile(file, shape, f"md5:{md5}") for (file, md5), shape in resources)
 
 
-def download_files(
-    name: DatasetName,
-    folder: Path,
-    *,
-    mirrors: Sequence[str] | None,
-    report: Callable[[str], object] = print,
-) -> None:
+def download_files(name: DatasetName, folder: Path, *, mirrors: Sequence[str] | None) -> None:
     """Put the four files into `folder`, each whole and checked or not at all; one already right is kept.
 
-    Args:
-        name: any data set but `digits`, which no mirror has.
-        folder: is created.
-        mirrors: folders or base URLs, tried in order after the one in MNIST_MIRROR; None: torchvision's own.
-        report: gets a line for each file, and for each source that failed before another delivered.
+    Prints a line for each file, and for each source that failed before another delivered. Mirrors are folders or base
+    URLs, tried in order after the one in MNIST_MIRROR; None: torchvision's own. None of them has `digits`.
 
     Raises:
         UsageError: MNIST_MIRROR is neither a folder nor a URL.
@@ -92,9 +83,9 @@ def download_files(
     for file in files_of(name):
         path = folder / file.name
         if path.is_file() and file.difference(path.read_bytes()) is None:
-            report(f"{path}: already there")
+            print(f"{path}: already there")
             continue
-        source, failures = _download_from_first(chain(proven, untried, failed), file, path, report=report)
+        source, failures = _download_from_first(chain(proven, untried, failed), file, path)
         proven = [source]
         failed = [each for each in dict.fromkeys([*failed, *failures]) if each != source]
 
@@ -139,9 +130,7 @@ def _torchvision_class(name: DatasetName) -> Any:
     return {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST, "kmnist": datasets.KMNIST}[name]
 
 
-def _download_from_first(
-    sources: Iterable[str], file: DataFile, path: Path, *, report: Callable[[str], object]
-) -> tuple[str, list[str]]:
+def _download_from_first(sources: Iterable[str], file: DataFile, path: Path) -> tuple[str, list[str]]:
     """Write `file` from the first source that delivers it; returns that source and those that did not deliver."""
     failures: dict[str, SourceError] = {}
     for source in sources:
@@ -152,19 +141,14 @@ def _download_from_first(
             continue
         write_bytes(path, content)
         for reason in _reasons(file, failures):
-            report(reason)
-        report(f"{path}: {len(content):,} bytes from {redacted(source)}")
+            print(reason)
+        print(f"{path}: {len(content):,} bytes from {redacted(source)}")
         return source, list(failures)
-    raise _nowhere(file, failures)
-
-
-def _nowhere(file: DataFile, failures: dict[str, SourceError]) -> DcganError:
-    """The error for a file that no source delivers."""
     tried = "; ".join(_reasons(file, failures)) or "neither MNIST_MIRROR nor data.mirrors names one"
     repair = "set MNIST_MIRROR to a folder or a base URL that has the four files"
     if any(isinstance(error, WrongBytesError) for error in failures.values()):
-        return BadDataError(f"{file.name}: no source has the right bytes: {tried}; {repair}")
-    return UnavailableError(f"{file.name}: no source can be reached: {tried}; {repair}")
+        raise BadDataError(f"{file.name}: no source has the right bytes: {tried}; {repair}")
+    raise UnavailableError(f"{file.name}: no source can be reached: {tried}; {repair}")
 
 
 def _reasons(file: DataFile, failures: dict[str, SourceError]) -> list[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dcgan.evaluation.metrics.neighbours import checked_features, neighbourhood_radii, squared_distances
+from dcgan.evaluation.metrics.neighbours import checked_features, squared_distances
 
 PRECISION_NEIGHBOURS = 3
 COVERAGE_NEIGHBOURS = 5
@@ -46,7 +46,10 @@ def manifold_of(features: Tensor) -> Manifold:
         ValueError: fewer than six, or one that is not finite.
     """
     features = checked_features(features, at_least=COVERAGE_NEIGHBOURS + 1, name="features").double()
-    return Manifold(features, *neighbourhood_radii(features, ks=(PRECISION_NEIGHBOURS, COVERAGE_NEIGHBOURS)))
+    # A row's own distance, 0, is the smallest of it (or equal to a twin's, which changes nothing).
+    rows = (squared for _, squared in squared_distances(features, features))
+    nearest = torch.cat([each.topk(COVERAGE_NEIGHBOURS + 1, largest=False).values for each in rows])
+    return Manifold(features, nearest[:, PRECISION_NEIGHBOURS], nearest[:, COVERAGE_NEIGHBOURS])
 
 
 def compare_manifolds(real: Manifold, samples: Manifold) -> ManifoldFigures:

@@ -1,6 +1,6 @@
-"""Nearest neighbours among sets of features, for manifold metrics and authenticity."""
+"""Distances and nearest neighbours among sets of features."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -48,13 +48,3 @@ def nearest_neighbours(queries: Tensor, others: Tensor, *, k: int = 1) -> Neighb
     distances = torch.stack([(queries.double() - others[row].double()).norm(dim=1) for row in indices.T], dim=1)
     distances, order = distances.sort(dim=1)
     return Neighbours(distances, indices.gather(1, order))
-
-
-def neighbourhood_radii(features: Tensor, *, ks: Sequence[int]) -> list[Tensor]:
-    """For each k, the squared distance of each of features [N, D] to its k-th nearest other one, [N]."""
-    chunks = []
-    for _, squared in squared_distances(features, features):
-        # Its own distance, 0, is the smallest of each row (or equal to a twin's, which changes nothing).
-        chunks.append(squared.topk(max(ks) + 1, largest=False).values)
-    nearest = torch.cat(chunks)
-    return [nearest[:, k] for k in ks]

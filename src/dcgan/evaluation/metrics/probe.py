@@ -9,13 +9,9 @@ MAX_ITERATIONS = 30
 
 
 def probe_accuracy(features: Tensor, labels: Tensor, *, test_features: Tensor, test_labels: Tensor) -> float:
-    """Test accuracy, in [0, 1], of a logistic regression on standardised features.
+    """Test accuracy, in [0, 1], of a logistic regression on standardised features float32 [N, F] with labels int64 [N].
 
-    Args:
-        features: float32 [N, F], the training set.
-        labels: int64 [N].
-        test_features: float32 [M, F].
-        test_labels: int64 [M].
+    The test set has [M, F] and [M].
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
