@@ -9,10 +9,11 @@ from torch import nn
 
 from dcgan.config.schema import GanConfig, TrainConfig
 from dcgan.data.batches import Batches, mixed_seed, to_pixels
+from dcgan.gan.inputs import Inputs
 from dcgan.gan.monitor import diverged
 from dcgan.gan.sampling import GRID_COLUMNS, image_grid, sample_from_seed
 from dcgan.gan.state import GanState
-from dcgan.gan.step import gan_step
+from dcgan.gan.step import due_at, gan_step
 from dcgan.gan.tracker import Tracker
 from dcgan.gan.window import Window
 
@@ -54,7 +55,7 @@ def train(
     """
     settings, epoch, monitor = config.train, batches.steps_per_epoch, state.monitor
     end = total_steps(settings, steps_per_epoch=epoch)
-    rng = torch.Generator(state.device)
+    inputs = Inputs(batches, config, end=end, rollbacks=state.rollbacks)
     window = Window(state.device)
     resumed_at = state.step
 
@@ -96,11 +97,9 @@ def train(
             return
 
         # Step
-        set_learning_rates(state, settings, end=end)
-        rng.manual_seed(mixed_seed(settings.seed, state.step))
         torch.manual_seed(mixed_seed(settings.seed, state.step, DROPOUT))
-        real, labels = batches.batch(state.step)
-        measured = gan_step(state, real, labels, rng=rng, config=config)
+        measured = gan_step(state, inputs(state.step), config, due=due_at(state.step, config))
+        state.step += 1
         window.add(measured, step=state.step)
         monitor.note_step(measured)
 
@@ -114,19 +113,6 @@ def total_steps(config: TrainConfig, *, steps_per_epoch: int) -> int:
 def is_due(step: int, every: int, *, is_last: bool) -> bool:
     """Whether something done every so many steps, and at the end, is due before this step."""
     return is_last or step % every == 0
-
-
-def set_learning_rates(state: GanState, config: TrainConfig, *, end: int) -> None:
-    """Constant rates at first, then falling linearly to zero at step `end`; half of both for every rollback."""
-    decay_steps = end * (1 - config.learning_rate_decay_from)
-    factor = min(1.0, (end - state.step) / decay_steps) if decay_steps else 1.0
-    factor *= 0.5**state.rollbacks
-    for optimizer, rate in (
-        (state.generator_optimizer, config.generator_learning_rate),
-        (state.discriminator_optimizer, config.discriminator_learning_rate),
-    ):
-        for group in optimizer.param_groups:
-            group["lr"] = rate * factor
 
 
 def rates_of(state: GanState) -> dict[str, float]:
