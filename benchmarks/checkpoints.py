@@ -15,8 +15,10 @@ from dcgan.config.params_file import changed, load_params
 from dcgan.config.workspace import PARAMS
 from dcgan.data.batches import Batches
 from dcgan.data.dataset import LabelledImages
+from dcgan.gan.graph import fastest_step
+from dcgan.gan.inputs import Inputs
 from dcgan.gan.state import build_state
-from dcgan.gan.step import gan_step
+from dcgan.gan.step import due_at
 from dcgan.system.exit import run_stage
 
 
@@ -33,14 +35,16 @@ def main(
     pixels = torch.randint(0, 256, (1000, 28, 28), generator=rng, dtype=torch.uint8)
     data = LabelledImages(pixels, torch.arange(1000) % 10)
     batches = Batches(data, batch_size=config.train.batch_size, seed=0, device=chosen)
-    state, step_rng = build_state(config, device=chosen), torch.Generator(chosen)
+    state, make_step = build_state(config, device=chosen), fastest_step(config)
+    inputs = Inputs(batches, config, end=steps)
     step_seconds, save_seconds = [], []
     with tempfile.TemporaryDirectory(dir=".") as parent:  # the disk that training saves on, not one in memory
         folder = CheckpointFolder(Path(parent), {"stage": "train"})
         for index in range(saves):
             for _ in range(max(1, steps // saves)):
                 started = time.perf_counter()
-                measured = gan_step(state, *batches.batch(state.step), rng=step_rng, config=config)
+                measured = make_step(state, inputs(state.step), config, due=due_at(state.step, config))
+                state.step += 1
                 measured["discriminator/loss"].item()  # waits for the device
                 step_seconds.append(time.perf_counter() - started)
             started = time.perf_counter()

@@ -11,14 +11,17 @@ from typing import Annotated
 import torch
 import typer
 
-from dcgan.config.devices import prepare_device
+from dcgan.config.devices import prepare_device, resolve
 from dcgan.config.params_file import changed, load_params
 from dcgan.config.schema import GanConfig, Precision
 from dcgan.config.workspace import PARAMS
-from dcgan.data.batches import Batches, mixed_seed
+from dcgan.data.batches import Batches
 from dcgan.data.dataset import LabelledImages
+from dcgan.gan.graph import fastest_step
+from dcgan.gan.inputs import Inputs
 from dcgan.gan.state import build_state
-from dcgan.gan.step import gan_step
+from dcgan.gan.step import due_at
+from dcgan.gan.window import synchronize
 from dcgan.system.exit import run_stage
 
 WARM_UP_STEPS = 10
@@ -39,7 +42,7 @@ def main(
     timings: dict[tuple[int, Precision], list[float]] = {variant: [] for variant in variants}
     for _ in range(repetitions):
         for size, precision in variants:
-            config = changed(params.gan, {"train.batch_size": size, "train.precision": precision})
+            config = resolve(changed(params.gan, {"train.batch_size": size, "train.precision": precision}), chosen)
             timings[size, precision].append(seconds_per_step(config, device=chosen, steps=steps))
     name = torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     print(f"torch {torch.__version__}, {name}; median of {repetitions} x {steps} steps\n")
@@ -55,22 +58,15 @@ def seconds_per_step(config: GanConfig, *, device: torch.device, steps: int) -> 
     pixels = torch.randint(0, 256, (10_000, 28, 28), generator=rng, dtype=torch.uint8)
     data = LabelledImages(pixels, torch.arange(10_000) % 10)
     batches = Batches(data, batch_size=config.train.batch_size, seed=0, device=device)
-    state = build_state(config, device=device)
-    step_rng = torch.Generator(device)
-    for step in range(WARM_UP_STEPS + steps):
-        if step == WARM_UP_STEPS:
-            synchronise(device)
+    state, step = build_state(config, device=device), fastest_step(config)
+    inputs = Inputs(batches, config, end=WARM_UP_STEPS + steps)
+    for number in range(WARM_UP_STEPS + steps):
+        if number == WARM_UP_STEPS:
+            synchronize(device)
             started = time.perf_counter()
-        step_rng.manual_seed(mixed_seed(0, step))
-        gan_step(state, *batches.batch(step), rng=step_rng, config=config)
-    synchronise(device)
+        step(state, inputs(number), config, due=due_at(number, config))
+    synchronize(device)
     return (time.perf_counter() - started) / steps
-
-
-def synchronise(device: torch.device) -> None:
-    """Wait until the device has finished its work."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 if __name__ == "__main__":

@@ -26,14 +26,16 @@ from dcgan.config.params_file import changed, params_sha256
 from dcgan.config.schema import EvaluateConfig, Params
 from dcgan.config.workspace import CLASSIFIER, DATASET, VALIDATION
 from dcgan.data.batches import Batches
-from dcgan.data.dataset import Dataset
+from dcgan.data.dataset import Dataset, LabelledImages
 from dcgan.data.dataset_file import load_dataset
 from dcgan.evaluation.evaluator import Evaluator, Scores
 from dcgan.evaluation.samples import generate_samples, sampler_of
 from dcgan.figures.drawing import save_grid
+from dcgan.gan.graph import fastest_step
+from dcgan.gan.inputs import Inputs
 from dcgan.gan.sampling import image_grid
 from dcgan.gan.state import build_state
-from dcgan.gan.step import gan_step
+from dcgan.gan.step import due_at
 from dcgan.gan.tracker import TeeTracker
 from dcgan.gan.training import train
 from dcgan.system.errors import BadDataError, DivergedError, UsageError
@@ -161,13 +163,15 @@ def measure_speed(params: Params) -> int:
     device = prepare_device(params.train)
     config = resolve(params.gan, device)
     size, block = config.train.batch_size, math.lcm(config.penalties.every, config.train.discriminator_steps)
-    state, rng = build_state(config, device=device), torch.Generator(device)
-    real, labels = torch.rand(size, 1, 28, 28, device=device) * 2 - 1, torch.arange(size, device=device) % 10
+    noise = LabelledImages(torch.randint(0, 256, (size, 28, 28), dtype=torch.uint8), torch.arange(size) % 10)
+    batches = Batches(noise, batch_size=size, seed=0, device=device)
+    state, inputs = build_state(config, device=device), Inputs(batches, config, end=block)
+    step = fastest_step(config)
     seconds = []
     for _ in range(SPEED_BLOCKS + 1):
         started = time.perf_counter()
-        for _ in range(block):
-            measured = gan_step(state, real.detach(), labels, rng=rng, config=config)
+        for number in range(block):
+            measured = step(state, inputs(number), config, due=due_at(number, config))
         measured["discriminator/loss"].item()  # waits for the device
         seconds.append(time.perf_counter() - started)
     return round(block * size / statistics.median(seconds[1:]))

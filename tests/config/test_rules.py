@@ -6,14 +6,13 @@ import torch
 from dcgan.config.params_file import changed
 from dcgan.config.rules import refuse_misfits
 from dcgan.config.schema import GanConfig, Params
-from dcgan.data.batches import Batches
 from dcgan.export.onnx_export import export_generator, prove_parity
 from dcgan.gan.losses import LOSSES
 from dcgan.gan.networks import ARCHITECTURES
 from dcgan.gan.state import build_state
-from dcgan.gan.step import gan_step
 from dcgan.inference.generator import Generator
 from dcgan.system.errors import UsageError
+from small_gan import take_steps
 from support import CPU
 from tiny_onnx import METADATA
 
@@ -77,11 +76,7 @@ def assert_it_steps(config: GanConfig, data) -> None:
     refuse_misfits(config)
     state = build_state(config, device=CPU)
     before = {name: weight.clone() for name, weight in state.generator.named_parameters()}
-    batches, rng = Batches(data, batch_size=16, seed=0, device=CPU), torch.Generator()
-    for _ in range(2):
-        rng.manual_seed(state.step)
-        real, labels = batches.batch(state.step)
-        measured = gan_step(state, real, labels, rng=rng, config=config)
+    measured = take_steps(state, config, data, 2)
     assert all(torch.isfinite(value) for value in measured.values())
     assert any(not torch.equal(weight, before[name]) for name, weight in state.generator.named_parameters())
 

@@ -6,14 +6,13 @@ import pytest
 import torch
 
 from dcgan.config.params_file import load_params
-from dcgan.data.batches import Batches
 from dcgan.data.dataset import LabelledImages
 from dcgan.data.files import read_arrays
 from dcgan.data.files.digits import write_digits
 from dcgan.gan.networks import ARCHITECTURES
 from dcgan.gan.state import build_state
-from dcgan.gan.step import gan_step
 from dcgan.system.errors import UsageError
+from small_gan import changed, take_steps
 from support import CPU
 from tiny_data import tiny_arrays
 from tiny_workspace import write_params
@@ -47,11 +46,10 @@ def params_for(folder, *, data, shape, distribution="normal"):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_allowed_shape_builds_and_steps(tmp_path, images, data, shape, distribution):
     params = params_for(tmp_path, data=data, shape=shape, distribution=distribution)
-    config, rng = params.gan, torch.Generator().manual_seed(0)
+    config = changed(params.gan, {"train.batch_size": 16})
     state = build_state(config, device=CPU)
     before = [weight.clone() for weight in state.generator.parameters()]
-    real, labels = Batches(images[data], batch_size=16, seed=0, device=CPU).batch(0)
-    measured = gan_step(state, real, labels, rng=rng, config=config)
+    measured = take_steps(state, config, images[data])
     assert all(torch.isfinite(value) for value in measured.values())
     moved = zip(before, state.generator.parameters(), strict=True)
     assert any(not torch.equal(was, now) for was, now in moved)

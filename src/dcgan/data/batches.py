@@ -53,7 +53,8 @@ class Batches:
     def block(self, steps: range) -> tuple[Tensor, Tensor]:
         """Images [S, batch_size, 1, 28, 28] and labels [S, batch_size] of S steps."""
         chosen = torch.stack([self._chosen(step) for step in steps]).to(self.device)
-        return to_images(self._images[chosen].flatten(0, 1)).unflatten(0, chosen.shape), self._labels[chosen]
+        images = to_images(self._images[chosen.flatten()])
+        return images.view(*chosen.shape, *images.shape[1:]), self._labels[chosen]
 
     def _chosen(self, step: int) -> Tensor:
         """Which images the batch of a step consists of."""

@@ -1,5 +1,6 @@
 """What changes from step to step, drawn in blocks on the CPU as functions of (seed, step): the same on every device."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -30,6 +31,10 @@ class StepInputs(NamedTuple):
     ema_weight: Tensor
     """The share of its way to the generator that the averaged generator goes, a float32 scalar in (0, 1]."""
 
+    def map(self, change: Callable[[Tensor], Tensor]) -> "StepInputs":
+        """The same with every tensor changed."""
+        return StepInputs(*(None if each is None else change(each) for each in self))  # type: ignore[arg-type]
+
 
 class Inputs:
     """The inputs of every step; `inputs(step)` is the same whether or not the run was interrupted."""
@@ -52,7 +57,7 @@ class Inputs:
         number, row = divmod(step, BLOCK)
         if number != self._number:
             self._number, self._block = number, self._draw(range(BLOCK * number, BLOCK * (number + 1)))
-        return StepInputs(*(None if each is None else each[row] for each in self._block))
+        return self._block.map(lambda rows: rows[row])
 
     def _draw(self, steps: range) -> StepInputs:
         """The inputs of these steps, each tensor with one row a step."""
@@ -60,26 +65,28 @@ class Inputs:
         latents, fake_labels, places = [], [], []
         for step in steps:
             rng = torch.Generator().manual_seed(mixed_seed(train.seed, step))
-            fake_labels.append(sample_labels(count, model, rng=rng))
+            if (labels := sample_labels(count, model, rng=rng)) is not None:
+                fake_labels.append(labels)
             latents.append(sample_latents(count, model, rng=rng))
             places.append(torch.rand((count, 1, 1, 1), generator=rng))
         rates = [learning_rates(train, step, end=self._end, rollbacks=self._rollbacks) for step in steps]
         weights = [ema_weight(step, batch_size=count, halflife_kimg=train.ema_halflife_kimg) for step in steps]
-        real, labels = self._batches.block(steps)
-        return StepInputs(
+        real, real_labels = self._batches.block(steps)
+        drawn = StepInputs(
             real=real,
-            labels=labels,
-            latents=self._on_device(torch.stack(latents)),
-            fake_labels=self._on_device(torch.stack(fake_labels)) if model.conditional else None,  # type: ignore[arg-type]
-            places=self._on_device(torch.stack(places)),
-            rates=self._on_device(torch.tensor(rates, dtype=torch.float64)),
-            ema_weight=self._on_device(torch.tensor(weights)),
+            labels=real_labels,
+            latents=torch.stack(latents),
+            fake_labels=torch.stack(fake_labels) if fake_labels else None,
+            places=torch.stack(places),
+            rates=torch.tensor(rates, dtype=torch.float64),
+            ema_weight=torch.tensor(weights),
         )
+        return drawn.map(self._to_device)
 
-    def _on_device(self, drawn: Tensor) -> Tensor:
+    def _to_device(self, drawn: Tensor) -> Tensor:
         """A copy that neither the CPU nor the device waits for."""
         device = self._batches.device
-        return drawn.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else drawn
+        return drawn if drawn.device.type == device.type else drawn.pin_memory().to(device, non_blocking=True)
 
 
 def learning_rates(config: TrainConfig, step: int, *, end: int, rollbacks: int) -> tuple[float, float]:

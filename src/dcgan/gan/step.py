@@ -110,7 +110,8 @@ def optimizer_step(optimizer: torch.optim.Optimizer, terms: Mapping[str, tuple[f
     """One update against the gradient of Σ weight · term, where `terms` holds (weight, scalar); returns the scalars."""
     objective = sum(weight * term for weight, term in terms.values())
     weights = optimizer.param_groups[0]["params"]
-    for weight, gradient in zip(weights, torch.autograd.grad(objective, weights, allow_unused=True), strict=True):
+    gradients = torch.autograd.grad(objective, weights, allow_unused=True)  # type: ignore[arg-type]
+    for weight, gradient in zip(weights, gradients, strict=True):
         is_alike = gradient is None or gradient.stride() == weight.stride()
         # The fused optimiser walks both in storage order.
         weight.grad = gradient if is_alike else torch.empty_like(weight).copy_(gradient)
