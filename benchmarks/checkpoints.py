@@ -6,15 +6,16 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 
 from dcgan.checkpoints.folder import CheckpointFolder
 from dcgan.config.devices import prepare_device, resolve
 from dcgan.config.params_file import changed, load_params
 from dcgan.config.workspace import PARAMS
+from dcgan.gan.graph import fastest_step
+from dcgan.gan.inputs import Inputs
 from dcgan.gan.state import build_state
-from dcgan.gan.step import gan_step
+from dcgan.gan.step import due_at
 from dcgan.system.exit import run_stage
 
 
@@ -27,16 +28,16 @@ def main(
     params = changed(load_params(PARAMS), {"train.device": device})
     chosen = prepare_device(params.train)
     config = resolve(params.gan, chosen)
-    size = config.train.batch_size
-    real, labels = torch.rand(size, 1, 28, 28, device=chosen) * 2 - 1, torch.arange(size, device=chosen) % 10
-    state, step_rng = build_state(config, device=chosen), torch.Generator(chosen)
+    state, make_step = build_state(config, device=chosen), fastest_step(config)
+    inputs = Inputs.of_noise(config, device=chosen, end=steps)
     step_seconds, save_seconds = [], []
     with tempfile.TemporaryDirectory(dir=".") as parent:  # the disk that training saves on, not one in memory
         folder = CheckpointFolder(Path(parent), {"stage": "train"})
         for index in range(saves):
             for _ in range(max(1, steps // saves)):
                 started = time.perf_counter()
-                measured = gan_step(state, real.detach(), labels, rng=step_rng, config=config)
+                measured = make_step(state, inputs(state.step), config, due=due_at(state.step, config))
+                state.step += 1
                 measured["discriminator/loss"].item()  # waits for the device
                 step_seconds.append(time.perf_counter() - started)
             started = time.perf_counter()

@@ -11,14 +11,15 @@ from typing import Annotated
 import torch
 import typer
 
-from dcgan.config.devices import prepare_device
+from dcgan.config.devices import prepare_device, resolve
 from dcgan.config.params_file import changed, load_params
 from dcgan.config.schema import GanConfig, Precision
 from dcgan.config.workspace import PARAMS
-from dcgan.data.batches import Batches, mixed_seed
-from dcgan.data.dataset import LabelledImages
+from dcgan.gan.graph import fastest_step
+from dcgan.gan.inputs import Inputs
 from dcgan.gan.state import build_state
-from dcgan.gan.step import gan_step
+from dcgan.gan.step import due_at
+from dcgan.gan.window import synchronize
 from dcgan.system.exit import run_stage
 
 WARM_UP_STEPS = 10
@@ -39,7 +40,7 @@ def main(
     timings: dict[tuple[int, Precision], list[float]] = {variant: [] for variant in variants}
     for _ in range(repetitions):
         for size, precision in variants:
-            config = changed(params.gan, {"train.batch_size": size, "train.precision": precision})
+            config = resolve(changed(params.gan, {"train.batch_size": size, "train.precision": precision}), chosen)
             timings[size, precision].append(seconds_per_step(config, device=chosen, steps=steps))
     name = torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     print(f"torch {torch.__version__}, {name}; median of {repetitions} x {steps} steps\n")
@@ -51,20 +52,15 @@ def main(
 
 def seconds_per_step(config: GanConfig, *, device: torch.device, steps: int) -> float:
     """The mean time of a step, on noise in place of images."""
-    rng = torch.Generator().manual_seed(0)
-    pixels = torch.randint(0, 256, (10_000, 28, 28), generator=rng, dtype=torch.uint8)
-    data = LabelledImages(pixels, torch.arange(10_000) % 10)
-    batches = Batches(data, batch_size=config.train.batch_size, seed=0, device=device)
-    state = build_state(config, device=device)
-    step_rng = torch.Generator(device)
-    times = []
-    for step in range(WARM_UP_STEPS + steps):
-        step_rng.manual_seed(mixed_seed(0, step))
-        measured = gan_step(state, *batches.batch(step), rng=step_rng, config=config)
-        if step + 1 in (WARM_UP_STEPS, WARM_UP_STEPS + steps):
-            measured["discriminator/loss"].item()  # waits for the device
-            times.append(time.perf_counter())
-    return (times[1] - times[0]) / steps
+    state, step = build_state(config, device=device), fastest_step(config)
+    inputs = Inputs.of_noise(config, device=device, end=WARM_UP_STEPS + steps)
+    for number in range(WARM_UP_STEPS + steps):
+        if number == WARM_UP_STEPS:
+            synchronize(device)
+            started = time.perf_counter()
+        step(state, inputs(number), config, due=due_at(number, config))
+    synchronize(device)
+    return (time.perf_counter() - started) / steps
 
 
 if __name__ == "__main__":

@@ -31,9 +31,11 @@ from dcgan.data.dataset_file import load_dataset
 from dcgan.evaluation.evaluator import Evaluator, Scores
 from dcgan.evaluation.samples import generate_samples, sampler_of
 from dcgan.figures.drawing import save_grid
+from dcgan.gan.graph import fastest_step
+from dcgan.gan.inputs import Inputs
 from dcgan.gan.sampling import image_grid
 from dcgan.gan.state import build_state
-from dcgan.gan.step import gan_step
+from dcgan.gan.step import due_at
 from dcgan.gan.tracker import TeeTracker
 from dcgan.gan.training import train
 from dcgan.system.errors import BadDataError, DivergedError, UsageError
@@ -157,13 +159,13 @@ def measure_speed(params: Params) -> int:
     device = prepare_device(params.train)
     config = resolve(params.gan, device)
     size, block = config.train.batch_size, math.lcm(config.penalties.every, config.train.discriminator_steps)
-    state, rng = build_state(config, device=device), torch.Generator(device)
-    real, labels = torch.rand(size, 1, 28, 28, device=device) * 2 - 1, torch.arange(size, device=device) % 10
+    state, step = build_state(config, device=device), fastest_step(config)
+    inputs = Inputs.of_noise(config, device=device, end=block)
     seconds = []
     for _ in range(SPEED_BLOCKS + 1):
         started = time.perf_counter()
-        for _ in range(block):
-            measured = gan_step(state, real.detach(), labels, rng=rng, config=config)
+        for number in range(block):
+            measured = step(state, inputs(number), config, due=due_at(number, config))
         measured["discriminator/loss"].item()  # waits for the device
         seconds.append(time.perf_counter() - started)
     return round(block * size / statistics.median(seconds[1:]))

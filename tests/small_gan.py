@@ -11,8 +11,9 @@ from dcgan.config.params_file import changed  # noqa: F401 the tests that use th
 from dcgan.config.schema import GanConfig, ModelConfig, PenaltiesConfig, TrainConfig
 from dcgan.data.batches import Batches
 from dcgan.data.dataset import LabelledImages
+from dcgan.gan.inputs import Inputs
 from dcgan.gan.state import GanState, build_state
-from dcgan.gan.step import gan_step
+from dcgan.gan.step import due_at, gan_step
 from dcgan.gan.tracker import is_kept
 from dcgan.gan.training import train
 from support import CPU
@@ -73,11 +74,11 @@ def batches_of(config: GanConfig, data: LabelledImages, *, device: torch.device 
 
 def take_steps(state: GanState, config: GanConfig, data: LabelledImages, count: int = 1) -> dict[str, Tensor]:
     """Steps without the loop, each a function of its number; the last one's measurements."""
-    batches, rng = batches_of(config, data, device=state.device), torch.Generator(state.device)
+    inputs = Inputs(batches_of(config, data, device=state.device), config, end=10**6)
     for _ in range(count):
         torch.manual_seed(state.step)
-        rng.manual_seed(state.step)
-        measured = gan_step(state, *batches.batch(state.step), rng=rng, config=config)
+        measured = gan_step(state, inputs(state.step), config, due=due_at(state.step, config))
+        state.step += 1
     return measured
 
 

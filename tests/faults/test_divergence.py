@@ -17,8 +17,8 @@ def poison(where: str, *, step: int, times: int) -> str:
         "gradient": "next(state.discriminator.parameters()).register_hook(lambda gradient: gradient * float('inf'))",
     }[where]
     return f"""
-from dcgan.gan import training
-genuine, left = training.gan_step, [{times}]
+from dcgan.gan import graph
+genuine, left = graph.gan_step, [{times}]
 
 def step(state, *args, **kwargs):
     if state.step == {step} and left[0]:
@@ -26,7 +26,7 @@ def step(state, *args, **kwargs):
         {change}
     return genuine(state, *args, **kwargs)
 
-training.gan_step = step
+graph.gan_step = step
 """
 
 
@@ -75,13 +75,13 @@ def test_rates_that_no_halving_helps_are_told_after_one_rollback_if_one_is_allow
 
 COLLAPSED = """
 import torch
-from dcgan.gan import monitor, training
-genuine = training.gan_step
+from dcgan.gan import graph, monitor
+genuine = graph.gan_step
 
 def step(*args, **kwargs):
     return genuine(*args, **kwargs) | {"discriminator/accuracy": torch.tensor(1.0)}
 
-training.gan_step = step
+graph.gan_step = step
 monitor.MIN_SATURATED_STEPS = 1
 """
 

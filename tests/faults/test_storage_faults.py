@@ -45,8 +45,8 @@ def fill(folder: Path, *, leave: int) -> Path:
 
 FILL_AT_STEP_10 = """
 import os
-from dcgan.gan import training
-genuine = training.gan_step
+from dcgan.gan import graph
+genuine = graph.gan_step
 
 def step(state, *args, **kwargs):
     if state.step == 10:
@@ -55,7 +55,7 @@ def step(state, *args, **kwargs):
             file.write(bytes(free - 20_000))
     return genuine(state, *args, **kwargs)
 
-training.gan_step = step
+graph.gan_step = step
 """
 
 
@@ -103,10 +103,10 @@ def test_a_full_disk_leaves_what_a_stage_wrote_before(stages, small_disk, finish
 
 
 NO_STEP = """
-from dcgan.gan import training
+from dcgan.gan import graph
 def step(*args, **kwargs):
     raise AssertionError("a step was made")
-training.gan_step = step
+graph.gan_step = step
 """
 
 

@@ -10,7 +10,7 @@ import torch
 from dcgan.checkpoints.folder import CheckpointFolder
 from dcgan.config.devices import prepare_device, resolve
 from dcgan.config.schema import GanConfig
-from dcgan.gan import training
+from dcgan.gan import graph
 from dcgan.gan.state import build_state
 from small_gan import (
     CONFIG,
@@ -107,7 +107,7 @@ def test_the_default_configuration_trains(data):
 
 def test_images_per_second_counts_what_the_device_still_has_to_do(data, monkeypatch):
     """Each step queues more work than it takes to launch it."""
-    matrix, genuine = torch.rand(2048, 2048, device=GPU), training.gan_step
+    matrix, genuine = torch.rand(2048, 2048, device=GPU), graph.gan_step
 
     def burst() -> None:
         for _ in range(100):
@@ -124,7 +124,7 @@ def test_images_per_second_counts_what_the_device_still_has_to_do(data, monkeypa
         burst()
         return genuine(*args, **kwargs)
 
-    monkeypatch.setattr(training, "gan_step", slow_step)
+    monkeypatch.setattr(graph, "gan_step", slow_step)
     tracker = RecordingTracker()
     seconds = min(timed_burst() for _ in range(5))
     config = changed(CONFIG, {"train.report_every": 4, "train.sample_every": 3})

@@ -35,19 +35,16 @@ def test_the_gradient_penalty_of_a_linear_discriminator_is_its_slopes_distance_f
     assert gradient_penalty(images.flatten(1) @ slope, images).item() == pytest.approx((length - 1) ** 2, abs=1e-5)
 
 
-def test_interpolated_images_lie_between_real_and_fake_each_as_a_whole_elsewhere_each_time():
-    real, fake, rng = torch.ones(50, 1, 28, 28), torch.zeros(50, 1, 28, 28), torch.Generator().manual_seed(0)
-    shares = [interpolate(real, fake, rng=rng).detach().flatten(1) for _ in range(2)]
-    for share in shares:
-        assert (share == share[:, :1]).all()
-        assert 0 <= share.min() < 0.1
-        assert 0.9 < share.max() <= 1
-    assert not torch.equal(*shares)
+def test_interpolated_images_lie_between_real_and_fake_each_as_a_whole():
+    real, fake, places = torch.ones(50, 1, 28, 28), torch.zeros(50, 1, 28, 28), torch.rand(50, 1, 1, 1)
+    between = interpolate(real, fake, places)
+    assert between.requires_grad
+    torch.testing.assert_close(between.detach(), (1 - places).expand_as(real))
 
 
 def test_the_gradient_penalty_sends_nothing_to_the_fakes_and_something_to_the_weights():
     weight, fake = torch.tensor(3.0, requires_grad=True), torch.rand(2, 1, 28, 28, requires_grad=True)
-    between = interpolate(torch.rand(2, 1, 28, 28), fake, rng=torch.Generator())
+    between = interpolate(torch.rand(2, 1, 28, 28), fake, torch.rand(2, 1, 1, 1))
     gradient_penalty((weight * between).sum(dim=(1, 2, 3)), between).backward()
     assert fake.grad is None
     assert weight.grad.item() == pytest.approx(2 * (28 * 3 - 1) * 28)  # d/dw of (28·w - 1)²

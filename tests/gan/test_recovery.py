@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dcgan.checkpoints.folder import CheckpointFolder
-from dcgan.gan import training
+from dcgan.gan import graph
 from dcgan.gan.recovery import train_with_rollbacks
 from dcgan.gan.state import build_state
 from dcgan.system.errors import DivergedError
@@ -43,15 +43,15 @@ def poison(monkeypatch):
     """Let the weights be no numbers after `step` steps, in the first `times` attempts."""
 
     def poison(*, step, times):
-        genuine = training.gan_step
+        genuine = graph.gan_step
 
         def poisoned(state, *args, **kwargs):
             measured = genuine(state, *args, **kwargs)
-            if state.step == step and state.rollbacks < times:
+            if state.step == step - 1 and state.rollbacks < times:
                 next(state.generator.parameters()).data[0] = math.nan
             return measured
 
-        monkeypatch.setattr(training, "gan_step", poisoned)
+        monkeypatch.setattr(graph, "gan_step", poisoned)
 
     return poison
 

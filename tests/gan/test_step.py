@@ -2,10 +2,11 @@ import pytest
 import torch
 from torch import nn
 
+from dcgan.gan.inputs import Inputs, ema_weight
 from dcgan.gan.networks import build_discriminator
 from dcgan.gan.state import build_state, update_ema
-from dcgan.gan.step import frozen
-from small_gan import CONFIG, CPU, batches_of, bytes_of, changed, take_steps
+from dcgan.gan.step import due_at, frozen, gan_step
+from small_gan import CONFIG, CPU, END, batches_of, bytes_of, changed, take_steps
 
 PRECISIONS = ["fp32", "bf16"]
 
@@ -38,22 +39,23 @@ def test_both_players_and_the_average_move(config, striped_images, conditional):
 
 def test_a_player_with_rate_zero_is_unchanged_bit_for_bit(config, state, striped_images):
     """The generator's turn must not leak into the discriminator, nor the other way round."""
-    for player in ("generator", "discriminator"):
-        optimizer = getattr(state, f"{player}_optimizer")
-        optimizer.param_groups[0]["lr"] = 0.0
+    inputs = Inputs(batches_of(config, striped_images), config, end=END)
+    for number, player in enumerate(("generator", "discriminator")):
         weights = {name: weight.detach().clone() for name, weight in getattr(state, player).named_parameters()}
-        take_steps(state, config, striped_images, 2)
+        for step in range(2):
+            rates = torch.full((2,), 1e-3)
+            rates[number] = 0
+            gan_step(state, inputs(step)._replace(rates=rates), config, due=due_at(step, config))
         assert all(torch.equal(weight, weights[name]) for name, weight in getattr(state, player).named_parameters())
-        optimizer.param_groups[0]["lr"] = 1e-3
 
 
-def test_the_batch_is_left_as_it_was(config, state, striped_images, monkeypatch):
-    batch = batches_of(config, striped_images).batch(0)
-    before = batch[0].clone()
-    monkeypatch.setattr("dcgan.data.batches.Batches.batch", lambda *_: batch)
-    take_steps(state, config, striped_images)
-    assert torch.equal(batch[0], before)
-    assert not batch[0].requires_grad
+def test_the_inputs_are_left_as_they_were(config, state, striped_images):
+    inputs = Inputs(batches_of(config, striped_images), config, end=END)(0)
+    before = inputs.map(torch.clone)
+    gan_step(state, inputs, config, due=due_at(0, config))
+    for was, now in zip(before, inputs, strict=True):
+        assert torch.equal(was, now)
+        assert not now.requires_grad
 
 
 def test_r1_is_measured_every_so_many_steps_and_changes_the_discriminator(config, state, striped_images):
@@ -118,14 +120,13 @@ def test_frozen_judges_as_the_training_discriminator_does():
 )
 def test_the_average_has_the_stated_half_life_and_the_generators_buffers(step, halflife_kimg, expected):
     state = build_state(CONFIG, device=CPU)
-    state.step = step
     with torch.no_grad():
         for weight, averaged in zip(state.generator.parameters(), state.generator_ema.parameters(), strict=True):
             weight.fill_(1.0)
             averaged.fill_(0.0)
         for buffer in state.generator.buffers():
             buffer.fill_(7)
-    update_ema(state, batch_size=4, halflife_kimg=halflife_kimg)
+    update_ema(state, torch.tensor(ema_weight(step, batch_size=4, halflife_kimg=halflife_kimg)))
     assert all(weight.flatten()[0].item() == pytest.approx(expected) for weight in state.generator_ema.parameters())
     assert all((buffer == 7).all() for buffer in state.generator_ema.buffers())
 

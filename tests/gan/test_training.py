@@ -5,9 +5,11 @@ import pytest
 import torch
 
 from dcgan.config.schema import StopRule
-from dcgan.gan import training, window
+from dcgan.gan import graph, training, window
+from dcgan.gan.inputs import learning_rates
 from dcgan.gan.state import build_state
-from dcgan.gan.training import is_due, set_learning_rates, total_steps
+from dcgan.gan.step import set_learning_rates
+from dcgan.gan.training import is_due, total_steps
 from dcgan.system.errors import DivergedError
 from small_gan import CONFIG, CPU, END, RecordingTracker, changed, copied, differences, run, take_steps
 
@@ -29,10 +31,10 @@ def finding(values: Iterable[float], key: str = "train/quick_fcd") -> Callable:
 
 
 def change_step(monkeypatch, change: Callable) -> None:
-    """Let `change(state, measured)` come after every step; its measurements are used."""
-    genuine = training.gan_step
+    """Let `change(state, measured)` come at the end of every step; its measurements are used."""
+    genuine = graph.gan_step
     monkeypatch.setattr(
-        training, "gan_step", lambda state, *args, **kwargs: change(state, genuine(state, *args, **kwargs))
+        graph, "gan_step", lambda state, *args, **kwargs: change(state, genuine(state, *args, **kwargs))
     )
 
 
@@ -128,7 +130,7 @@ def test_a_measurement_that_is_not_finite_ends_the_run_before_the_next_checkpoin
     striped_images, saved, monkeypatch, value, report_every
 ):
     bad = {"generator/loss": torch.tensor(value)}
-    change_step(monkeypatch, lambda state, measured: measured | bad if state.step == 6 else measured)
+    change_step(monkeypatch, lambda state, measured: measured | bad if state.step == 5 else measured)
     config = changed(CONFIG, {"train.report_every": report_every})
     with pytest.raises(DivergedError, match=rf"generator/loss is {value} at step 6"):
         run(config, striped_images, on_checkpoint=saving(saved))
@@ -137,7 +139,7 @@ def test_a_measurement_that_is_not_finite_ends_the_run_before_the_next_checkpoin
 
 def test_a_weight_that_is_not_finite_is_never_saved(striped_images, saved, monkeypatch):
     def poison(state, measured):
-        if state.step == END:
+        if state.step == END - 1:
             next(state.generator.parameters()).data[0] = math.nan
         return measured
 
@@ -149,13 +151,14 @@ def test_a_weight_that_is_not_finite_is_never_saved(striped_images, saved, monke
 
 @pytest.mark.parametrize("rollbacks", [0, 2])
 def test_both_rates_fall_linearly_to_zero_over_the_second_half_and_a_rollback_halves_them(rollbacks):
-    state, rates = build_state(CONFIG, device=CPU), []
+    rates = [learning_rates(CONFIG.train, step, end=100, rollbacks=rollbacks) for step in (0, 50, 75, 99, 100)]
+    assert rates == [pytest.approx((1e-3 * f / 2**rollbacks, 5e-4 * f / 2**rollbacks)) for f in (1, 1, 0.5, 0.02, 0)]
+    state = build_state(CONFIG, device=CPU)
     state.rollbacks = rollbacks
-    for state.step in (0, 50, 75, 99, 100):
-        set_learning_rates(state, CONFIG.train, end=100)
-        rates.append([o.param_groups[0]["lr"] for o in (state.generator_optimizer, state.discriminator_optimizer)])
-    assert rates == [pytest.approx([1e-3 * f / 2**rollbacks, 5e-4 * f / 2**rollbacks]) for f in (1, 1, 0.5, 0.02, 0)]
-    assert training.rates_of(state).get("train/rollbacks", 0) == rollbacks
+    set_learning_rates(state, torch.tensor(rates[2]))
+    shown = training.rates_of(state)
+    assert shown.get("train/rollbacks", 0) == rollbacks
+    assert [shown[f"{player}/learning_rate"] for player in ("generator", "discriminator")] == pytest.approx(rates[2])
 
 
 @pytest.mark.parametrize(("evaluate_every", "steps"), [(None, [0, 6, 12]), (5, [0, 5, 10, 12])])
@@ -238,5 +241,5 @@ def test_a_collapse_is_told_with_the_next_report(striped_images, digits, event):
 def test_the_discriminators_saturation_is_counted(striped_images, monkeypatch):
     accuracy = {"discriminator/accuracy": torch.tensor(1.0)}
     lost = {"discriminator/accuracy": torch.tensor(0.9)}
-    change_step(monkeypatch, lambda state, measured: measured | (lost if state.step == 5 else accuracy))
+    change_step(monkeypatch, lambda state, measured: measured | (lost if state.step == 4 else accuracy))
     assert int(run(CONFIG, striped_images).monitor.saturation) == 7

@@ -7,14 +7,11 @@ from typing import Any
 
 import torch
 
-from dcgan.config.schema import flatten
+from dcgan.config.schema import WITHOUT_EFFECT, flatten
 from dcgan.system.files import sha256_of
 
 Fingerprint = Mapping[str, str]
 """Every value that the weights depend on, by name."""
-
-WITHOUT_EFFECT = {"report_every", "sample_every", "checkpoint_every", "keep", "max_rollbacks", "device", "threads"}
-"""Parameters that may change while a training is interrupted."""
 
 
 def fingerprint_of(
@@ -22,9 +19,8 @@ def fingerprint_of(
 ) -> Fingerprint:
     """All that the weights depend on: parameters, input files, code, PyTorch's version, device and threads.
 
-    `report_every`, `sample_every` and `checkpoint_every` decide what is written on the way, `keep` which of the
-    checkpoints is handed on, `max_rollbacks` whether a diverged training goes on; they are left out. `evaluate_every`
-    and `stop_when` are in: the best state and the end of the training depend on them.
+    Parameters `WITHOUT_EFFECT` are left out. `evaluate_every` and `stop_when` are in: the best state and the end of the
+    training depend on them.
 
     Args:
         stage: which training this is.

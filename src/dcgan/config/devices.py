@@ -30,6 +30,7 @@ def resolve(config: GanConfig, device: torch.device) -> GanConfig:
         config.train,
         device="cuda" if device.type == "cuda" else "cpu",
         precision=resolve_precision(config.train.precision, device),
+        cuda_graph=resolve_cuda_graph(config, device),
     )
     return dataclasses.replace(config, train=train)
 
@@ -39,6 +40,25 @@ def resolve_precision(wanted: Precision, device: torch.device) -> Literal["bf16"
     if wanted != "auto":
         return wanted
     return "bf16" if _has_native_bf16(device) else "fp32"
+
+
+def resolve_cuda_graph(config: GanConfig, device: torch.device) -> Literal["on", "off"]:
+    """Whether steps are replayed as CUDA graphs.
+
+    Raises:
+        UsageError: they cannot be, but `train.cuda_graph` is on.
+    """
+    wanted = config.train.cuda_graph
+    obstacles = {
+        f"there is no GPU in use ({device.type})": device.type != "cuda",
+        "dropout is random, and a graph would repeat it; set model.discriminator_dropout: 0": bool(
+            config.model.discriminator_dropout
+        ),
+    }
+    obstacle = next((reason for reason, is_there in obstacles.items() if is_there), None)
+    if wanted == "on" and obstacle:
+        raise UsageError(f"train.cuda_graph: on cannot be: {obstacle}")
+    return "off" if wanted == "off" or obstacle else "on"
 
 
 def _has_native_bf16(device: torch.device) -> bool:

@@ -14,7 +14,7 @@ import yaml
 
 from dcgan.config.bounds import Section
 from dcgan.config.rules import refuse_bad_data, refuse_misfits
-from dcgan.config.schema import Params, flatten
+from dcgan.config.schema import WITHOUT_EFFECT, Params, flatten
 from dcgan.system.errors import UsageError
 from dcgan.system.redaction import redacted
 
@@ -31,6 +31,8 @@ _KINDS = {
     tuple: "a list of texts",
     type(None): "null",
 }
+_SWITCHES = {True: "on", False: "off"}
+"""YAML 1.1 reads `on` and `off` as truth values, as it does `true` and `false`."""
 
 
 def load_params(path: Path) -> Params:
@@ -73,7 +75,8 @@ def changed(config: AnySection, changes: Mapping[str, Any]) -> AnySection:
 
 def params_sha256(params: Params) -> str:
     """SHA-256 of the parameters that shape the trained generator, in canonical JSON."""
-    shaping = {"data.name": params.data.name, **flatten(params.gan)}
+    values = {"data.name": params.data.name, **flatten(params.gan)}
+    shaping = {path: value for path, value in values.items() if path.rpartition(".")[2] not in WITHOUT_EFFECT}
     return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
 
 
@@ -136,8 +139,10 @@ def _is_section(kind: Any) -> bool:
 
 def _plain_value(kind: Any, value: object) -> object:
     """`value` if it is of `kind`; TypeError otherwise."""
-    if get_origin(kind) is Literal and isinstance(value, str) and value in get_args(kind):
-        return value
+    if get_origin(kind) is Literal:
+        value = _SWITCHES.get(value, value) if isinstance(value, bool) else value
+        if isinstance(value, str) and value in get_args(kind):
+            return value
     if kind is float:
         return _number(value)
     if get_origin(kind) is tuple and isinstance(value, list | tuple) and all(isinstance(v, str) for v in value):

@@ -14,6 +14,7 @@ from dcgan.config.bounds import BelowOne, Bound, Count, Natural, NonNegative, Po
 DatasetName = Literal["mnist", "fashion_mnist", "kmnist", "digits"]
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "bf16", "fp32"]
+Switch = Literal["auto", "on", "off"]
 LatentDistribution = Literal["normal", "uniform"]
 Architecture = Literal["dcgan", "dcgan_all_conv", "dcgan_maxpool", "mlp", "acgan", "infogan", "began"]
 Normalization = Literal["batch", "layer", "none"]
@@ -138,6 +139,9 @@ class TrainConfig(Section):
     device: Device = "auto"
     precision: Precision = "auto"
     """Arithmetic of the networks; auto: bf16 where the hardware computes it natively."""
+    cuda_graph: Switch = "auto"
+    """Whether steps are recorded and replayed as CUDA graphs, several times as fast for small batches; auto: on a GPU,
+    unless the discriminator has dropout, which is random."""
     threads: Annotated[int, between(1, 1024)] | None = None
     """CPU threads; None: what PyTorch chooses. Bit-identical runs need equal thread counts."""
     checkpoint_every: Count = 500
@@ -266,6 +270,12 @@ class Params(Section):
     def gan(self) -> GanConfig:
         """The sections that training reads."""
         return GanConfig(model=self.model, loss=self.loss, penalties=self.penalties, train=self.train)
+
+
+WITHOUT_EFFECT = {
+    "report_every", "sample_every", "checkpoint_every", "keep", "max_rollbacks", "device", "cuda_graph", "threads",
+}  # fmt: skip
+"""Parameters that do not shape the networks of a step: they may change while a training is interrupted."""
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:

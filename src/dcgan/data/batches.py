@@ -38,6 +38,7 @@ class Batches:
             raise UsageError(f"batch_size: {batch_size} is more than the {len(data)} training images")
         self.batch_size = batch_size
         self.steps_per_epoch = len(data) // batch_size
+        self.device = device
         self._images = data.images.to(device)
         self._labels = data.labels.to(device)
         self._seed = seed
@@ -46,16 +47,22 @@ class Batches:
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Images float32 [batch_size, 1, 28, 28] in [-1, 1] and labels int64 [batch_size] of the given step."""
+        images, labels = self.block(range(step, step + 1))
+        return images[0], labels[0]
+
+    def block(self, steps: range) -> tuple[Tensor, Tensor]:
+        """Images [S, batch_size, 1, 28, 28] and labels [S, batch_size] of S steps."""
+        chosen = torch.stack([self._chosen(step) for step in steps]).to(self.device)
+        images = to_images(self._images[chosen.flatten()])
+        return images.view(*chosen.shape, *images.shape[1:]), self._labels[chosen]
+
+    def _chosen(self, step: int) -> Tensor:
+        """Which images the batch of a step consists of."""
         epoch, position = divmod(step, self.steps_per_epoch)
         if epoch != self._shuffled_epoch:
-            self._order = self._shuffle(epoch)
-            self._shuffled_epoch = epoch
-        chosen = self._order[position * self.batch_size : (position + 1) * self.batch_size]
-        return to_images(self._images[chosen]), self._labels[chosen]
-
-    def _shuffle(self, epoch: int) -> Tensor:
-        rng = torch.Generator().manual_seed(mixed_seed(self._seed, epoch))
-        return torch.randperm(len(self._labels), generator=rng).to(self._images.device)
+            rng = torch.Generator().manual_seed(mixed_seed(self._seed, epoch))
+            self._order, self._shuffled_epoch = torch.randperm(len(self._labels), generator=rng), epoch
+        return self._order[position * self.batch_size : (position + 1) * self.batch_size]
 
 
 class LatentSpace(Protocol):

@@ -25,10 +25,9 @@ def gradient_penalty(logits: Tensor, images: Tensor) -> Tensor:
     return (lengths - 1).square().mean()
 
 
-def interpolate(real: Tensor, fake: Tensor, *, rng: torch.Generator) -> Tensor:
-    """Images [B, 1, 28, 28] at a random place, one an image, between `real` and `fake`; they require a gradient."""
-    share = torch.rand((len(real), 1, 1, 1), generator=rng, device=rng.device)
-    return torch.lerp(real.detach(), fake.detach().to(real.dtype), share).requires_grad_()
+def interpolate(real: Tensor, fake: Tensor, places: Tensor) -> Tensor:
+    """Images [B, 1, 28, 28] at places [B, 1, 1, 1] between `real` (0) and `fake` (1); they require a gradient."""
+    return torch.lerp(real.detach(), fake.detach().to(real.dtype), places).requires_grad_()
 
 
 def moment_kl(fake: Tensor, real: Tensor) -> Tensor:

@@ -53,7 +53,8 @@ class GanState:
             KeyError, RuntimeError, ValueError: one is missing, unexpected or of another shape.
         """
         load_named_tensors(self._networks, self._optimizers, tensors)
-        self.k_t = None if self.k_t is None else tensors["k_t"].to(self.device)
+        if self.k_t is not None:
+            self.k_t.copy_(tensors["k_t"])
         self.step, self.rollbacks = progress["step"], progress["rollbacks"]
         self.monitor = Monitor(**{name: progress[name] for name in vars(self.monitor)})
 
@@ -80,39 +81,37 @@ def build_state(config: GanConfig, *, device: torch.device) -> GanState:
         generator=generator,
         discriminator=discriminator,
         generator_ema=copy.deepcopy(generator).eval().requires_grad_(False),
-        generator_optimizer=_optimizer(generator, train.generator_learning_rate, train),
-        discriminator_optimizer=_optimizer(discriminator, train.discriminator_learning_rate, train),
+        generator_optimizer=_optimizer(generator, train),
+        discriminator_optimizer=_optimizer(discriminator, train),
         k_t=torch.tensor(0.0, device=device) if config.loss.name == "boundary_equilibrium" else None,
     )
 
 
-def update_ema(state: GanState, *, batch_size: int, halflife_kimg: float) -> None:
-    """Move the averaged generator towards the generator, and copy its buffers.
+@torch.no_grad()
+def update_ema(state: GanState, weight: Tensor) -> None:
+    """Move the averaged generator by a share `weight` of its way to the generator, and copy the generator's buffers.
 
-    The half-life starts at 5 % of the images seen so far, so that the average forgets the untrained weights quickly
-    (Karras et al. 2020, arXiv:1912.04958). BatchNorm's running statistics are averages already: they are copied.
+    These are BatchNorm's running statistics, which are averages already.
     """
-    images_seen = (state.step + 1) * batch_size
-    halflife = min(halflife_kimg * 1000, 0.05 * images_seen)
-    keep = 0.5 ** (batch_size / halflife) if halflife > 0 else 0.0
     averaged: list[Tensor] = list(state.generator_ema.parameters())
     current: list[Tensor] = list(state.generator.parameters())
-    with torch.no_grad():
-        torch._foreach_lerp_(averaged, current, 1 - keep)
-        for buffer, source in zip(state.generator_ema.buffers(), state.generator.buffers(), strict=True):
-            buffer.copy_(source)
+    torch._foreach_lerp_(averaged, current, [weight] * len(averaged))
+    for buffer, source in zip(state.generator_ema.buffers(), state.generator.buffers(), strict=True):
+        buffer.copy_(source)
 
 
-def update_k_t(state: GanState, real_logits: Tensor, fake_logits: Tensor, config: LossConfig) -> Measurements:
+def update_k_t(k_t: Tensor, real_logits: Tensor, fake_logits: Tensor, config: LossConfig) -> Measurements:
     """Move BEGAN's k_t towards its equilibrium; the k_t of this step, and how well the training has converged."""
-    assert state.k_t is not None
-    used = state.k_t
-    state.k_t, convergence = equilibrium(used, real_logits, fake_logits, config)
+    used = k_t.clone()
+    following, convergence = equilibrium(used, real_logits, fake_logits, config)
+    k_t.copy_(following)
     return {"discriminator/k_t": used, "discriminator/convergence": convergence}
 
 
-def _optimizer(network: nn.Module, learning_rate: float, config: TrainConfig) -> Adam:
-    betas = (config.beta1, config.beta2)
-    if config.optimizer == "adamw":  # Loshchilov & Hutter 2019, arXiv:1711.05101
-        return AdamW(network.parameters(), learning_rate, betas, weight_decay=config.weight_decay, fused=True)
-    return Adam(network.parameters(), learning_rate, betas, fused=True)
+def _optimizer(network: nn.Module, config: TrainConfig) -> Adam:
+    """Its learning rate is a tensor that every step writes: a CUDA graph would repeat a number for ever."""
+    weights = list(network.parameters())
+    is_cuda = weights[0].is_cuda
+    rate = torch.zeros((), dtype=torch.float32 if is_cuda else torch.float64, device=weights[0].device)
+    kind, decay = (AdamW, config.weight_decay) if config.optimizer == "adamw" else (Adam, 0.0)
+    return kind(weights, rate, (config.beta1, config.beta2), weight_decay=decay, fused=True, capturable=is_cuda)

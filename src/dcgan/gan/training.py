@@ -1,6 +1,7 @@
 """The training loop: maintenance first, then the step, so that the first and the last state are both on record."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 import torch
@@ -9,12 +10,15 @@ from torch import nn
 
 from dcgan.config.schema import GanConfig, TrainConfig
 from dcgan.data.batches import Batches, mixed_seed, to_pixels
+from dcgan.gan.graph import GraphedStep, fastest_step
+from dcgan.gan.inputs import Inputs
 from dcgan.gan.monitor import diverged
 from dcgan.gan.sampling import GRID_COLUMNS, image_grid, sample_from_seed
 from dcgan.gan.state import GanState
-from dcgan.gan.step import gan_step
+from dcgan.gan.step import due_at
 from dcgan.gan.tracker import Tracker
 from dcgan.gan.window import Window
+from dcgan.system.errors import UsageError
 
 PREVIEW_SEED = 20
 DROPOUT = 1
@@ -36,7 +40,7 @@ def train(
 ) -> None:
     """Train `state` in place until the last step, or until a stop is requested.
 
-    All randomness is a function of seed and step: PyTorch's own, which dropout draws from, is seeded at every step.
+    All randomness is a function of seed and step: where dropout draws from PyTorch's own, it is seeded at every step.
 
     Args:
         state: the state to go on from; a restored checkpoint ends in the same weights as an uninterrupted run.
@@ -51,10 +55,12 @@ def train(
     Raises:
         DivergedError: a measurement, a figure of the evaluation or a weight is not finite; it is named with its step,
             before anything is saved.
+        UsageError: a batch does not fit the device's memory.
     """
     settings, epoch, monitor = config.train, batches.steps_per_epoch, state.monitor
     end = total_steps(settings, steps_per_epoch=epoch)
-    rng = torch.Generator(state.device)
+    inputs = Inputs(batches, config, end=end, rollbacks=state.rollbacks)
+    step = fastest_step(config, on_failure=partial(_tell_of_failure, tracker))
     window = Window(state.device)
     resumed_at = state.step
 
@@ -73,7 +79,8 @@ def train(
         if window.length and is_due(state.step, settings.report_every, is_last=is_last):
             speed = batches.batch_size * window.steps_per_second()
             tracker.log_metrics(window.means() | rates_of(state), step=state.step)
-            tracker.log_timings({"train/images_per_second": speed}, step=state.step)
+            replays = {"train/graph_replays": float(step.replays)} if isinstance(step, GraphedStep) else {}
+            tracker.log_timings({"train/images_per_second": speed} | replays, step=state.step)
             if collapse := monitor.new_collapse(step=state.step, steps_per_epoch=epoch):
                 tracker.log_event("collapse", f"at step {state.step}: {collapse}; a model that ends so fails the gate")
             window = Window(state.device)
@@ -96,11 +103,13 @@ def train(
             return
 
         # Step
-        set_learning_rates(state, settings, end=end)
-        rng.manual_seed(mixed_seed(settings.seed, state.step))
-        torch.manual_seed(mixed_seed(settings.seed, state.step, DROPOUT))
-        real, labels = batches.batch(state.step)
-        measured = gan_step(state, real, labels, rng=rng, config=config)
+        if config.model.discriminator_dropout:
+            torch.manual_seed(mixed_seed(settings.seed, state.step, DROPOUT))
+        try:
+            measured = step(state, inputs(state.step), config, due=due_at(state.step, config))
+        except torch.OutOfMemoryError as error:
+            raise _too_large(settings.batch_size, state.device) from error
+        state.step += 1
         window.add(measured, step=state.step)
         monitor.note_step(measured)
 
@@ -116,17 +125,13 @@ def is_due(step: int, every: int, *, is_last: bool) -> bool:
     return is_last or step % every == 0
 
 
-def set_learning_rates(state: GanState, config: TrainConfig, *, end: int) -> None:
-    """Constant rates at first, then falling linearly to zero at step `end`; half of both for every rollback."""
-    decay_steps = end * (1 - config.learning_rate_decay_from)
-    factor = min(1.0, (end - state.step) / decay_steps) if decay_steps else 1.0
-    factor *= 0.5**state.rollbacks
-    for optimizer, rate in (
-        (state.generator_optimizer, config.generator_learning_rate),
-        (state.discriminator_optimizer, config.discriminator_learning_rate),
-    ):
-        for group in optimizer.param_groups:
-            group["lr"] = rate * factor
+def _tell_of_failure(tracker: Tracker, cause: str) -> None:
+    tracker.log_event("cuda-graph", f"no CUDA graph could be recorded ({cause}); training goes on, more slowly")
+
+
+def _too_large(batch_size: int, device: torch.device) -> UsageError:
+    memory = torch.cuda.get_device_properties(device).total_memory / 2**30
+    return UsageError(f"train.batch_size: {batch_size} does not fit the GPU's {memory:.0f} GiB of memory; lower it")
 
 
 def rates_of(state: GanState) -> dict[str, float]:
