@@ -1,9 +1,6 @@
 """Stage `train`: the GAN, on the validated data set; an interrupted training goes on from its newest checkpoint."""
 
-from functools import partial
-
 from dcgan.checkpoints.fingerprint import fingerprint_of
-from dcgan.checkpoints.folder import CheckpointFolder
 from dcgan.checkpoints.weights import save_weights
 from dcgan.classifier.network import load_classifier
 from dcgan.classifier.quick_fcd import QuickFcd
@@ -12,8 +9,8 @@ from dcgan.config.devices import prepare_device, resolve
 from dcgan.config.params_file import load_params
 from dcgan.data.batches import Batches
 from dcgan.data.dataset_file import load_dataset
+from dcgan.gan.parallel import SharedCheckpoints, process_group, rank
 from dcgan.gan.recovery import train_with_rollbacks
-from dcgan.gan.sampling import sample_from_seed
 from dcgan.gan.state import build_state
 from dcgan.gan.training import total_steps
 from dcgan.system.exit import run_stage
@@ -31,21 +28,25 @@ def main() -> None:
     params = load_params(workspace.PARAMS)
     device = prepare_device(params.train)
     config, data = resolve(params.gan, device), load_dataset(workspace.DATASET, report_path=workspace.VALIDATION)
-    quick_fcd = QuickFcd(load_classifier(workspace.CLASSIFIER, device=device), data.train)
-    evaluate = lambda generator: quick_fcd(partial(sample_from_seed, generator, config.model))  # noqa: E731
+    evaluate = QuickFcd(load_classifier(workspace.CLASSIFIER, device=device), data.train)
     batches = Batches(data.train, batch_size=config.train.batch_size, seed=config.train.seed, device=device)
     end = total_steps(config.train, steps_per_epoch=batches.steps_per_epoch)
     require_writable(workspace.MODELS, workspace.REPORTS, workspace.CHECKPOINTS)
 
-    with exclusive(workspace.LOCK), stop_on_signals() as stop:
+    with (
+        process_group(device, exclusive(workspace.LOCK), batch_size=batches.batch_size),
+        stop_on_signals() as stop,
+    ):
         fingerprint = fingerprint_of("train", config, workspace.TRAINING_INPUTS, rooms=ROOMS, device=device)
-        folder = CheckpointFolder(workspace.CHECKPOINTS, fingerprint)
+        folder = SharedCheckpoints(workspace.CHECKPOINTS, fingerprint)
         state = folder.restore(build_state(config, device=device))
         with track_training(folder.path, params=params, config=config, step=state.step, end=end) as tracker:
             state = train_with_rollbacks(
                 state, batches, config, checkpoints=folder, tracker=tracker, evaluate=evaluate, stop_requested=stop
             )
             stop.raise_if_made(f"train: stopped and saved after step {state.step} of {end}; run it again to go on")
+            if rank() > 0:  # the first process writes the results
+                return
             folder.choose(state, config.train.keep)
             collapse = state.monitor.collapse(step=state.step, steps_per_epoch=batches.steps_per_epoch)
             networks = {"generator": state.generator_ema, "discriminator": state.discriminator}

@@ -1,6 +1,7 @@
 """What trained weights depend on: a training is resumed only by one with the same fingerprint."""
 
 import hashlib
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ Fingerprint = Mapping[str, str]
 def fingerprint_of(
     stage: str, config: Any, inputs: Iterable[Path], *, rooms: Iterable[str], device: torch.device
 ) -> Fingerprint:
-    """All that the weights depend on: parameters, input files, code, PyTorch's version, device and threads.
+    """All that the weights depend on: parameters, input files, code, PyTorch's version, device, threads and processes.
 
     Parameters `WITHOUT_EFFECT` are left out. `evaluate_every` and `stop_when` are in: the best state and the end of the
     training depend on them.
@@ -40,6 +41,7 @@ def fingerprint_of(
         "torch": torch.__version__,
         "device": device.type,
         "threads": str(torch.get_num_threads()),
+        "processes": os.environ.get("WORLD_SIZE", "1"),  # as torchrun says
     }
 
 

@@ -1,6 +1,7 @@
 """Which device and which arithmetic this machine offers."""
 
 import dataclasses
+import os
 from typing import Literal
 
 import torch
@@ -20,8 +21,17 @@ def prepare_device(config: TrainConfig) -> torch.device:
     torch.backends.cudnn.deterministic = True
     if config.device == "cuda" and not torch.cuda.is_available():
         raise UsageError("train.device: cuda was asked for, but PyTorch finds no GPU; use cpu or auto")
+    if config.device != "cpu" and torch.cuda.is_available():
+        _take_gpu(int(os.environ.get("LOCAL_RANK", "0")))
     available = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(available if config.device == "auto" else config.device)
+
+
+def _take_gpu(number: int) -> None:
+    """Let `cuda` stand for one of this machine's GPUs: torchrun numbers the processes of a machine in LOCAL_RANK."""
+    if number >= (count := torch.cuda.device_count()):
+        raise UsageError(f"torchrun: process {number} finds only {count} GPUs; lower --nproc-per-node")
+    torch.cuda.set_device(number)
 
 
 def resolve(config: GanConfig, device: torch.device) -> GanConfig:

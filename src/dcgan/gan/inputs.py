@@ -9,6 +9,7 @@ from torch import Tensor
 from dcgan.config.schema import IMAGE_SIZE, NUM_CLASSES, GanConfig, TrainConfig
 from dcgan.data.batches import Batches, mixed_seed, sample_labels, sample_latents
 from dcgan.data.dataset import LabelledImages
+from dcgan.gan.parallel import rank, world_size
 
 BLOCK = 64
 """Steps that are drawn, and copied to the device, together."""
@@ -31,6 +32,12 @@ class StepInputs(NamedTuple):
     """Learning rates of generator and discriminator, float64 [2]."""
     ema_weight: Tensor
     """The share of its way to the generator that the averaged generator goes, a float32 scalar in (0, 1]."""
+
+    def share(self, rank: int, size: int) -> "StepInputs":
+        """One of `size` equal shares of every batch, of rows for several steps."""
+        of_images = ("real", "labels", "latents", "fake_labels", "places")
+        parts = {name: rows.chunk(size, dim=1)[rank] for name in of_images if (rows := getattr(self, name)) is not None}
+        return self._replace(**parts)
 
     def map(self, change: Callable[[Tensor], Tensor]) -> "StepInputs":
         """The same with every tensor changed."""
@@ -90,7 +97,7 @@ class Inputs:
             rates=torch.tensor(rates, dtype=torch.float64),
             ema_weight=torch.tensor(weights),
         )
-        return drawn.map(self._to_device)
+        return drawn.share(rank(), world_size()).map(self._to_device)
 
     def _to_device(self, drawn: Tensor) -> Tensor:
         """A copy that neither the CPU nor the device waits for."""

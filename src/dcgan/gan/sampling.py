@@ -9,6 +9,8 @@ from dcgan.config.schema import NUM_CLASSES, ModelConfig
 from dcgan.data.batches import mixed_seed, sample_latents
 
 GRID_COLUMNS = 10
+Samples = tuple[Tensor, Tensor | None]
+"""Images [N, 1, 28, 28] in [-1, 1] and their labels [N]; None if the model is unconditional."""
 CHUNK = 250
 """Images drawn at once: enough to keep the hardware busy, little enough to stay in its caches."""
 
@@ -24,16 +26,13 @@ def sample_images(generator: nn.Module, latents: Tensor, labels: Tensor | None) 
     return torch.cat(chunks)
 
 
-def sample_from_seed(
-    generator: nn.Module, config: ModelConfig, *, count: int, seed: int
-) -> tuple[Tensor, Tensor | None]:
-    """`count` images [N, 1, 28, 28] and the digits asked for [N] (None if unconditional), a function of the seed.
+def sample_from_seed(generator: nn.Module, config: ModelConfig, *, count: int, seed: int) -> Samples:
+    """`count` images, a function of the seed: latents are drawn on the CPU, the same for every device.
 
-    Digits are asked for in turn, 0 to 9, so every digit is asked for equally often.
+    Labels come in turn, 0 to 9, so that every digit is drawn equally often.
     """
     device = next(generator.parameters()).device
-    rng = torch.Generator(device).manual_seed(mixed_seed(seed))
-    latents = sample_latents(count, config, rng=rng)
+    latents = sample_latents(count, config, rng=torch.Generator().manual_seed(mixed_seed(seed))).to(device)
     labels = torch.arange(count, device=device) % NUM_CLASSES if config.conditional else None
     return sample_images(generator, latents, labels), labels
 

@@ -14,6 +14,7 @@ from dcgan.config.schema import GanConfig, LossConfig, TrainConfig
 from dcgan.gan.losses import Measurements, equilibrium
 from dcgan.gan.monitor import Monitor
 from dcgan.gan.networks import build_discriminator, build_generator
+from dcgan.gan.parallel import average
 
 
 @dataclass
@@ -105,6 +106,7 @@ def update_k_t(k_t: Tensor, real_logits: Tensor, fake_logits: Tensor, config: Lo
     used = k_t.clone()
     following, convergence = equilibrium(used, real_logits, fake_logits, config)
     k_t.copy_(following)
+    average([k_t])
     return {"discriminator/k_t": used, "discriminator/convergence": convergence}
 
 

@@ -12,6 +12,7 @@ from dcgan.config.schema import GanConfig
 from dcgan.gan.inputs import StepInputs
 from dcgan.gan.losses import LOSSES, Measurements
 from dcgan.gan.networks import ARCHITECTURES
+from dcgan.gan.parallel import average, average_statistics
 from dcgan.gan.penalties import clip_weights, gradient_penalty, interpolate, moment_kl, zero_centred_penalty
 from dcgan.gan.state import GanState, update_ema, update_k_t
 
@@ -91,6 +92,7 @@ def gan_step(state: GanState, inputs: StepInputs, config: GanConfig, *, due: Due
             terms["generator/auxiliary"] = config.loss.auxiliary, error
         measured |= optimizer_step(state.generator_optimizer, terms)
 
+    average_statistics([state.generator, state.discriminator])
     update_ema(state, inputs.ema_weight)
     return measured | loss.measure(on_real.logits, on_fake.logits)
 
@@ -111,6 +113,7 @@ def optimizer_step(optimizer: torch.optim.Optimizer, terms: Mapping[str, tuple[f
     objective = sum(weight * term for weight, term in terms.values())
     weights = optimizer.param_groups[0]["params"]
     gradients = torch.autograd.grad(objective, weights, allow_unused=True)  # type: ignore[arg-type]
+    average([gradient for gradient in gradients if gradient is not None])
     for weight, gradient in zip(weights, gradients, strict=True):
         is_alike = gradient is None or gradient.stride() == weight.stride()
         # The fused optimiser walks both in storage order.

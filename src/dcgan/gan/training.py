@@ -6,14 +6,14 @@ from functools import partial
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from dcgan.config.schema import GanConfig, TrainConfig
 from dcgan.data.batches import Batches, mixed_seed, to_pixels
 from dcgan.gan.graph import GraphedStep, fastest_step
 from dcgan.gan.inputs import Inputs
 from dcgan.gan.monitor import diverged
-from dcgan.gan.sampling import GRID_COLUMNS, image_grid, sample_from_seed
+from dcgan.gan.parallel import any_requests, from_first, rank
+from dcgan.gan.sampling import GRID_COLUMNS, Samples, image_grid, sample_from_seed
 from dcgan.gan.state import GanState
 from dcgan.gan.step import due_at
 from dcgan.gan.tracker import Tracker
@@ -24,8 +24,8 @@ PREVIEW_SEED = 20
 DROPOUT = 1
 """Keeps dropout's randomness apart from that of batches and latents."""
 
-Evaluate = Callable[[nn.Module], Mapping[str, float]]
-"""The averaged generator → figures by tracker key, `train/quick_fcd` among them."""
+Evaluate = Callable[[Callable[..., Samples]], Mapping[str, float]]
+"""What draws images (count=N, seed=S) → figures by tracker key, `train/quick_fcd` among them; QuickFcd is one."""
 
 
 def train(
@@ -70,10 +70,13 @@ def train(
         # Evaluate
         if evaluate and is_new and is_due(state.step, settings.evaluate_every or epoch, is_last=state.step >= end):
             with window.paused():
-                figures = evaluate(state.generator_ema)
+                generate = partial(sample_from_seed, state.generator_ema, config.model)
+                figures = from_first(partial(evaluate, generate))
                 monitor.note_evaluation(figures, step=state.step, rule=settings.stop_when)
                 tracker.log_metrics(figures, step=state.step)
-        is_last = state.step >= end or monitor.wants_to_stop(settings.stop_when) or stop_requested()
+        is_asked = is_due(state.step, settings.report_every, is_last=False)
+        is_stopped = any_requests(stop_requested, device=state.device, is_asked=is_asked)
+        is_last = state.step >= end or monitor.wants_to_stop(settings.stop_when) or is_stopped
 
         # Report
         if window.length and is_due(state.step, settings.report_every, is_last=is_last):
@@ -104,7 +107,7 @@ def train(
 
         # Step
         if config.model.discriminator_dropout:
-            torch.manual_seed(mixed_seed(settings.seed, state.step, DROPOUT))
+            torch.manual_seed(mixed_seed(settings.seed, state.step, DROPOUT, rank()))
         try:
             measured = step(state, inputs(state.step), config, due=due_at(state.step, config))
         except torch.OutOfMemoryError as error:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from dcgan.gan.monitor import diverged
+from dcgan.gan.parallel import average
 
 
 class Window:
@@ -66,7 +67,9 @@ class Window:
             raise diverged(key, value, step=step)
 
     def _rows(self) -> dict[str, Tensor]:
-        return {key: torch.stack(values).cpu() for key, values in self._values.items()}
+        rows = {key: torch.stack(values).float() for key, values in self._values.items()}
+        average(list(rows.values()))
+        return {key: row.cpu() for key, row in rows.items()}
 
 
 def synchronize(device: torch.device) -> None:

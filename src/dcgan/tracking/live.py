@@ -10,6 +10,7 @@ from typing import Self
 
 from dcgan.config import workspace
 from dcgan.config.schema import GanConfig, Params
+from dcgan.gan.parallel import rank
 from dcgan.gan.tracker import TeeTracker, Tracker
 from dcgan.system.errors import DcganError, Interrupted
 from dcgan.tracking.jsonl import JsonlTracker
@@ -29,6 +30,8 @@ LATER = "the training goes on without it; `dcgan sync` or the stage `register` s
 def track_training(folder: Path, *, params: Params, config: GanConfig, step: int, end: int) -> Iterator[Tracker]:
     """Track a training while the block lasts: in files, in MLflow, and by a progress bar.
 
+    Of several processes, the first one does so; the others get a tracker that keeps nothing.
+
     Args:
         folder: of its checkpoints.
         params: those of the workspace.
@@ -40,6 +43,9 @@ def track_training(folder: Path, *, params: Params, config: GanConfig, step: int
         BadDataError: the history in the folder is damaged.
         CannotCreateError, StorageError: a file cannot be written.
     """
+    if rank() > 0:
+        yield TeeTracker()
+        return
     describe_training(folder, params=params, config=config)
     files = JsonlTracker(folder, resume_from_step=step, publish_to=workspace.REPORTS)
     mlflow = LiveSync(folder, experiment=params.tracking.experiment)
