@@ -18,6 +18,12 @@ from tiny_workspace import write_dataset, write_params
 from tracking_store import use_new_store
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The rooms whose files take longest come first, so that two processes end together."""
+    first = ("pipeline", "faults")
+    items.sort(key=lambda item: first.index(room) if (room := item.path.parent.name) in first else len(first))
+
+
 @pytest.fixture(scope="session")
 def gan_config() -> GanConfig:
     return CONFIG
