@@ -1,6 +1,7 @@
 """Stage `train`: the GAN, on the validated data set; an interrupted training goes on from its newest checkpoint."""
 
 from dcgan.checkpoints.fingerprint import fingerprint_of
+from dcgan.checkpoints.folder import threads_of_unfinished
 from dcgan.checkpoints.weights import save_weights
 from dcgan.classifier.network import load_classifier
 from dcgan.classifier.quick_fcd import QuickFcd
@@ -26,7 +27,7 @@ ROOMS = ("config", "data", "classifier", "gan")
 def main() -> None:
     """Train the GAN of params.yaml on data/dataset.safetensors; write its weights and the training's reports."""
     params = load_params(workspace.PARAMS)
-    device = prepare_device(params.train)
+    device = prepare_device(params.train, threads=threads_of_unfinished(workspace.CHECKPOINTS, stage="train"))
     config, data = resolve(params.gan, device), load_dataset(workspace.DATASET, report_path=workspace.VALIDATION)
     evaluate = QuickFcd(load_classifier(workspace.CLASSIFIER, device=device), data.train)
     batches = Batches(data.train, batch_size=config.train.batch_size, seed=config.train.seed, device=device)

@@ -1,7 +1,7 @@
 """Stage `train_classifier`: the digit classifier, from the validated data set."""
 
 from dcgan.checkpoints.fingerprint import fingerprint_of
-from dcgan.checkpoints.folder import CheckpointFolder
+from dcgan.checkpoints.folder import CheckpointFolder, threads_of_unfinished
 from dcgan.checkpoints.weights import save_weights
 from dcgan.classifier.network import compute_accuracy
 from dcgan.classifier.training import build_classifier_state, train_classifier
@@ -21,7 +21,8 @@ ROOMS = ("config", "data", "classifier")
 def main() -> None:
     """Train the digit classifier, or resume its training, and write models/classifier.safetensors."""
     params = load_params(workspace.PARAMS)
-    config, device = params.classifier, prepare_device(params.train)
+    threads = threads_of_unfinished(workspace.CHECKPOINTS, stage="train_classifier")
+    config, device = params.classifier, prepare_device(params.train, threads=threads)
     dataset = load_dataset(workspace.DATASET, report_path=workspace.VALIDATION)
     require_writable(workspace.MODELS, workspace.CHECKPOINTS)
     with exclusive(workspace.LOCK), stop_on_signals() as stop:

@@ -8,7 +8,7 @@ import torch
 
 from damage import flip_bit
 from dcgan.checkpoints.file import checkpoints_in, step_of
-from dcgan.checkpoints.folder import CheckpointFolder
+from dcgan.checkpoints.folder import CheckpointFolder, threads_of_unfinished
 from dcgan.gan.state import GanState, build_state
 from dcgan.system.errors import BadDataError, StorageError
 from dcgan.system.tensors_file import save_arrays
@@ -179,3 +179,16 @@ def test_what_was_saved_after_a_rollback_is_newer_whatever_its_step(folder, stat
     assert (fresh.step, fresh.rollbacks) == (10, 1)
     names = [path.name for path in checkpoints_in(folder.path)]
     assert names == ["step-00000010-rollback-1.safetensors", "step-00000020.safetensors"]
+
+
+def test_an_unfinished_training_tells_how_many_threads_it_goes_on_with(state, tmp_path):
+    assert threads_of_unfinished(tmp_path, stage="train") is None
+    for number, (stage, threads) in enumerate([("train", "2"), ("train", "1"), ("train_classifier", "4")]):
+        folder = CheckpointFolder(tmp_path, {"stage": stage, "threads": threads})
+        save_at(folder, state, 10)
+        os.utime(folder.path / "fingerprint.json", (number, number))
+    assert threads_of_unfinished(tmp_path, stage="train") == 1
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged/fingerprint.json").write_text('{"stage": "train"}')
+    assert threads_of_unfinished(tmp_path, stage="train") == 1
+    assert threads_of_unfinished(tmp_path, stage="train_classifier") == 4

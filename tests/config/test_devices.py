@@ -1,9 +1,12 @@
-"""The arithmetic that `auto` picks on CPUs that were measured."""
+"""What `auto` stands for: arithmetic, by CPUs that were measured; graphs; threads, by the cores that are free."""
 
 import pytest
 import torch
 
-from dcgan.config.devices import resolve_precision
+from dcgan.config.devices import prepare_device, resolve_cuda_graph, resolve_precision
+from dcgan.config.params_file import changed
+from dcgan.config.schema import GanConfig, TrainConfig
+from dcgan.system.errors import UsageError
 from support import CPU
 
 
@@ -30,3 +33,57 @@ def test_auto_is_fp32_where_pytorch_does_not_tell(monkeypatch):
 @pytest.mark.parametrize("wanted", ["fp32", "bf16"])
 def test_what_is_asked_for_is_taken(wanted):
     assert resolve_precision(wanted, CPU) == wanted
+
+
+@pytest.mark.parametrize(
+    ("changes", "device", "found"),
+    [
+        ({}, "cuda", "on"),
+        ({}, "cpu", "off"),
+        ({"train.cuda_graph": "off"}, "cuda", "off"),
+        ({"model.discriminator_dropout": 0.3}, "cuda", "off"),
+        ({"train.cuda_graph": "on"}, "cuda", "on"),
+    ],
+)
+def test_steps_are_replayed_as_graphs_on_a_gpu_unless_they_are_random(changes, device, found):
+    assert resolve_cuda_graph(changed(GanConfig(), changes), torch.device(device)) == found
+
+
+@pytest.mark.parametrize(
+    ("changes", "device", "message"),
+    [({}, "cpu", "no GPU"), ({"model.discriminator_dropout": 0.3}, "cuda", r"model\.discriminator_dropout")],
+)
+def test_graphs_that_are_asked_for_and_cannot_be_are_refused(changes, device, message):
+    config = changed(GanConfig(), changes | {"train.cuda_graph": "on"})
+    with pytest.raises(UsageError, match=rf"train\.cuda_graph.*{message}"):
+        resolve_cuda_graph(config, torch.device(device))
+
+
+@pytest.fixture
+def cores(monkeypatch):
+    """A machine with four cores, of which other processes take the given shares at each look."""
+    looks = []
+    monkeypatch.setattr("psutil.cpu_count", lambda: 4)
+    monkeypatch.setattr("psutil.cpu_percent", lambda _seconds: looks.pop())
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    yield looks
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("shares", "threads"),
+    [([0, 0, 0], 4), ([0, 90, 95], 4), ([10, 12, 8], 4), ([25, 30, 26], 3), ([60, 50, 75], 2), ([100, 100, 100], 1)],
+)
+def test_as_many_threads_compute_as_cores_stay_free(cores, capsys, shares, threads):
+    cores.extend(shares)
+    prepare_device(TrainConfig(device="cpu"))
+    assert torch.get_num_threads() == threads
+    assert (capsys.readouterr().out == "") == (threads == 4)
+
+
+def test_threads_that_are_asked_for_or_those_of_an_unfinished_training_are_taken(cores):
+    prepare_device(TrainConfig(device="cpu", threads=2), threads=3)
+    assert torch.get_num_threads() == 2
+    prepare_device(TrainConfig(device="cpu"), threads=3)
+    assert torch.get_num_threads() == 3

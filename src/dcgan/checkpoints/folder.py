@@ -5,6 +5,7 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from dcgan.checkpoints.file import checkpoint_path, checkpoints_in, step_of
@@ -120,6 +121,17 @@ class CheckpointFolder:
                     f"note: {path.parent} holds an unfinished training that differs in {differences or 'nothing known'}"
                     "; it is left alone, and this one starts at step 0; delete the folder if it is not wanted"
                 )
+
+
+def threads_of_unfinished(parent: Path, *, stage: str) -> int | None:
+    """How many threads the newest unfinished training of a stage computes with: with others, it could not go on."""
+    newest_first = sorted(parent.glob(f"*/{FINGERPRINT}"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in newest_first:
+        with suppress(BadDataError, LookupError, ValueError):  # damaged: it is not gone on with
+            fingerprint = read_json(path, made_by=stage)
+            if fingerprint["stage"] == stage:
+                return int(fingerprint["threads"])
+    return None
 
 
 def _load(path: Path, state: Resumable) -> None:

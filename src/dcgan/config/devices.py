@@ -9,22 +9,48 @@ import torch
 from dcgan.config.schema import GanConfig, Precision, TrainConfig
 from dcgan.system.errors import UsageError
 
+LOOKS, LOOK_SECONDS = 3, 0.2
+"""How often, and for how long, the load of the cores is measured; a short burst of another process does not count."""
 
-def prepare_device(config: TrainConfig) -> torch.device:
+
+def prepare_device(config: TrainConfig, *, threads: int | None = None) -> torch.device:
     """The device to compute on (`auto`: the GPU if there is one); sets PyTorch's threads and repeatable algorithms.
+
+    Args:
+        config: `train.threads` is how many threads compute.
+        threads: how many do so where it is None; None here too: as many as there are free cores.
 
     Raises:
         UsageError: a GPU was asked for, but PyTorch finds none.
     """
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
     torch.backends.cudnn.deterministic = True
     if config.device == "cuda" and not torch.cuda.is_available():
         raise UsageError("train.device: cuda was asked for, but PyTorch finds no GPU; use cpu or auto")
     if config.device != "cpu" and torch.cuda.is_available():
         _take_gpu(int(os.environ.get("LOCAL_RANK", "0")))
-    available = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(available if config.device == "auto" else config.device)
+        return torch.device("cuda")
+    torch.set_num_threads(config.threads or threads or _free_threads())
+    return torch.device("cpu")
+
+
+def _free_threads() -> int:
+    """PyTorch's own choice of threads, less one for each core that other processes keep busy.
+
+    Threads wait for each other hundreds of times a step: one without a core of its own holds all of them up.
+    """
+    wanted = torch.get_num_threads()
+    try:
+        import psutil
+    except ModuleNotFoundError:  # a bare node
+        return wanted
+    if wanted == 1:
+        return wanted
+    shares: list[float] = [psutil.cpu_percent(LOOK_SECONDS) / 100 for _ in range(LOOKS)]
+    busy = round(min(shares) * (psutil.cpu_count() or 1))
+    free: int = max(1, wanted - busy)
+    if busy:
+        print(f"note: cores that other processes keep busy: {busy}; threads that compute: {free} (train.threads)")
+    return free
 
 
 def _take_gpu(number: int) -> None:

@@ -1,5 +1,6 @@
 """A progress bar that is also a tracker: speed, losses and time left while training runs."""
 
+import os
 import sys
 from collections.abc import Mapping
 from typing import Self
@@ -22,6 +23,7 @@ class ProgressBar:
     def __init__(self, description: str, *, start: int = 0, end: int | None = None) -> None:
         interval = 0.1 if sys.stderr.isatty() else 30.0
         self._newest: dict[str, float] = {}
+        self._highest_speed, self._has_told = 0.0, False
         self._bar = tqdm(desc=description, total=end, initial=start, unit="step", mininterval=interval, delay=0.1)
 
     def __enter__(self) -> Self:
@@ -50,8 +52,15 @@ class ProgressBar:
         self.advance_to(step)
 
     def log_timings(self, metrics: Mapping[str, float], *, step: int) -> None:
-        """Show the newest speed."""
+        """Show the newest speed, and once why it may have fallen to a third of the highest."""
         self.log_metrics(metrics, step=step)
+        speed = metrics.get("train/images_per_second", self._highest_speed)
+        self._highest_speed = max(self._highest_speed, speed)
+        if speed < self._highest_speed / 3 and not self._has_told:
+            self._has_told = True
+            load = f"the load is {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+            advice = "end other processes, or give the next training fewer train.threads"
+            self.log_event("slow", f"{speed:,.0f} images/s after {self._highest_speed:,.0f}; {load}: {advice}")
 
     def log_samples(self, pixels: NDArray[np.uint8], *, step: int) -> None:
         """Show nothing: a terminal has no place for a grid."""
