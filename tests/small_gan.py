@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 import torch
+import yaml
 from torch import Tensor, nn
 
-from dcgan.config.params_file import changed  # noqa: F401 the tests that use this module change its configuration
+from dcgan.config.params_file import changed
 from dcgan.config.schema import GanConfig, ModelConfig, PenaltiesConfig, TrainConfig
 from dcgan.data.batches import Batches
 from dcgan.data.dataset import LabelledImages
@@ -16,7 +17,7 @@ from dcgan.gan.state import GanState, build_state
 from dcgan.gan.step import due_at, gan_step
 from dcgan.gan.tracker import is_kept
 from dcgan.gan.training import train
-from support import CPU
+from support import CPU, ROOT
 
 END = 12
 """Steps of a run by `CONFIG` on `striped_images`: 100 images in batches of 16 are 6 steps an epoch."""
@@ -28,6 +29,21 @@ CONFIG = GanConfig(
         device="cpu", precision="fp32", checkpoint_every=4, report_every=2,
     ),
 )  # fmt: skip
+
+
+ZOO = yaml.safe_load((ROOT / "experiments/zoo.yaml").read_text())
+
+
+def variant(name: str, *, steps: int) -> GanConfig:
+    """A variant of the zoo with a quarter of its channels, in small batches, at rates that let it learn at once."""
+    config = changed(GanConfig(), ZOO["base"] | ZOO["variants"][name].get("params", {}))
+    channels = ("generator_channels", "discriminator_channels")
+    sizes = {f"model.{each}": getattr(config.model, each) // 4 for each in channels}
+    kept = ("batch_size", "ema_halflife_kimg", "device", "precision")
+    schedule = {f"train.{each}": getattr(CONFIG.train, each) for each in kept}
+    rates = {"train.generator_learning_rate": 4e-3, "train.discriminator_learning_rate": 4e-3}
+    ends = {"train.epochs": 1000, "train.max_steps": steps, "model.latent_dim": 16}
+    return changed(config, sizes | schedule | rates | ends)
 
 
 def striped_images() -> LabelledImages:

@@ -3,6 +3,7 @@
 """
 
 import time
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -11,18 +12,24 @@ from dcgan.checkpoints.folder import CheckpointFolder
 from dcgan.config.devices import prepare_device, resolve
 from dcgan.config.schema import GanConfig
 from dcgan.gan import graph
+from dcgan.gan.recovery import train_with_rollbacks
 from dcgan.gan.state import build_state
+from dcgan.gan.step import due_at
+from dcgan.system.errors import UsageError
 from small_gan import (
     CONFIG,
     CPU,
     END,
+    ZOO,
     RecordingTracker,
+    batches_of,
     bytes_of,
     changed,
     differences,
     run,
     striped_images,
     take_steps,
+    variant,
 )
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
@@ -85,6 +92,74 @@ def test_a_resumed_run_ends_in_the_same_bytes(config, data, tmp_path):
     assert restored.step == 5
     torch.rand(11, device=GPU)
     assert differences(straight, run(config, data, state=restored, device=GPU)) == []
+
+
+def graphed(config):
+    """The same, 64 steps by graphs."""
+    return changed(config, {"train.cuda_graph": "on", "train.epochs": 100, "train.max_steps": 64})
+
+
+def ordinary(config):
+    return changed(graphed(config), {"train.cuda_graph": "off"})
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("name", ZOO["variants"])
+def test_every_variant_of_the_zoo_is_the_same_by_graphs_or_says_why_not(data, name, precision):
+    config = changed(variant(name, steps=64), {"train.precision": precision})
+    if config.model.discriminator_dropout:
+        with pytest.raises(UsageError, match="dropout"):
+            resolve(graphed(config), GPU)
+        return
+    tracker = RecordingTracker()
+    found = run(graphed(config), data, device=GPU, tracker=tracker)
+    assert tracker.timings[64]["train/graph_replays"] == 64 - graph.WARM_UP * len(
+        {due_at(step, config) for step in range(64)}
+    )
+    assert differences(found, run(ordinary(config), data, device=GPU)) == []
+
+
+def test_a_resumed_run_records_its_graphs_anew_and_ends_in_the_same_bytes(data, tmp_path):
+    config, folder = (
+        graphed(changed(CONFIG, {"train.precision": "bf16"})),
+        CheckpointFolder(tmp_path, {"stage": "train"}),
+    )
+    run(config, data, device=GPU, stop_at=29, on_checkpoint=folder.save)
+    restored = folder.restore(build_state(config, device=GPU))
+    assert restored.step == 29
+    resumed = run(config, data, state=restored, device=GPU)
+    assert differences(resumed, run(ordinary(config), data, device=GPU)) == []
+
+
+def test_a_rollback_records_its_graphs_anew(data, tmp_path):
+    ends = []
+    for each in (graphed(CONFIG), ordinary(CONFIG)):
+        config = changed(each, {"train.evaluate_every": 10})
+        figures = iter([3.0, 2.0, 1.0, float("nan"), *[1.0] * 9])
+        folder = CheckpointFolder(tmp_path / each.train.cuda_graph, {"stage": "train"})
+        end = train_with_rollbacks(
+            build_state(config, device=GPU), batches_of(config, data, device=GPU), config, checkpoints=folder,
+            tracker=RecordingTracker(), evaluate=lambda _, figures=figures: {"train/quick_fcd": next(figures)},
+        )  # fmt: skip
+        assert (end.step, end.rollbacks) == (64, 1)
+        ends.append(end)
+    assert differences(*ends) == []
+
+
+@pytest.mark.parametrize("error", [RuntimeError("operation not permitted"), torch.OutOfMemoryError("out of memory")])
+def test_where_no_graph_can_be_recorded_training_goes_on_after_one_warning(data, monkeypatch, error):
+    monkeypatch.setattr(graph, "_Graph", Mock(side_effect=error))
+    tracker = RecordingTracker()
+    found = run(graphed(CONFIG), data, device=GPU, tracker=tracker)
+    assert str(error) in tracker.events["cuda-graph"]
+    assert tracker.timings[64]["train/graph_replays"] == 0
+    assert differences(found, run(ordinary(CONFIG), data, device=GPU)) == []
+
+
+def test_a_batch_that_does_not_fit_is_told_with_the_memory(data, monkeypatch):
+    monkeypatch.setattr(graph, "gan_step", Mock(side_effect=torch.OutOfMemoryError("CUDA out of memory")))
+    with pytest.raises(UsageError, match=r"train\.batch_size: 16 does not fit the GPU's \d+ GiB"):
+        run(CONFIG, data, device=GPU)
 
 
 def test_r1_under_autocast_is_nearly_that_in_float32(data):

@@ -1,10 +1,8 @@
 """Every variant of experiments/zoo.yaml, made small, is trained: `make zoo` does the same with all of MNIST."""
 
 from functools import partial
-from pathlib import Path
 
 import pytest
-import yaml
 
 from dcgan.classifier.network import Classifier
 from dcgan.classifier.quick_fcd import QuickFcd
@@ -13,9 +11,8 @@ from dcgan.config.rules import refuse_misfits
 from dcgan.config.schema import ClassifierConfig, GanConfig
 from dcgan.gan.sampling import sample_from_seed
 from dcgan.gan.state import build_state
-from small_gan import CONFIG, CPU, RecordingTracker, changed, copied, differences, run, take_steps
+from small_gan import CPU, ZOO, RecordingTracker, changed, copied, differences, run, take_steps, variant
 
-PLAN = yaml.safe_load((Path(__file__).parents[2] / "experiments/zoo.yaml").read_text())
 STEPS = {"began": 300}
 """For how long a variant trains, where its balance takes longer than 150 steps."""
 
@@ -26,17 +23,9 @@ def classifier(striped_images) -> Classifier:
     return trained_classifier(striped_images, config, device=CPU)
 
 
-@pytest.fixture(params=PLAN["variants"])
+@pytest.fixture(params=ZOO["variants"])
 def config(request) -> GanConfig:
-    """A variant with a quarter of its channels, in small batches, at rates that let it learn at once."""
-    variant = changed(GanConfig(), PLAN["base"] | PLAN["variants"][request.param].get("params", {}))
-    channels = ("generator_channels", "discriminator_channels")
-    sizes = {f"model.{name}": getattr(variant.model, name) // 4 for name in channels}
-    kept = ("batch_size", "ema_halflife_kimg", "device", "precision")
-    schedule = {f"train.{name}": getattr(CONFIG.train, name) for name in kept}
-    rates = {"train.generator_learning_rate": 4e-3, "train.discriminator_learning_rate": 4e-3}
-    ends = {"train.epochs": 1000, "train.max_steps": STEPS.get(request.param, 150), "model.latent_dim": 16}
-    return changed(variant, sizes | schedule | rates | ends)
+    return variant(request.param, steps=STEPS.get(request.param, 150))
 
 
 def test_training_stays_finite_and_beats_the_untrained_generator(config, classifier, striped_images):
