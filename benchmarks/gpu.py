@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
@@ -50,12 +51,10 @@ def main(
     quick: Annotated[bool, typer.Option("--quick", help="little of everything, to try the script")] = False,
 ) -> None:
     """Print a JSON object a line, and write all of them as one to `--out`."""
-    params = changed(Params(), {"train.device": device, "data.name": "mnist" if data else "digits"})
-    if quick:
-        params = changed(params, {"train.max_steps": 20, "classifier.epochs": 1, "evaluate.num_samples": 200,
-                                  "evaluate.num_seeds": 1, "evaluate.num_train_on_fake": 200})  # fmt: skip
-    if not data:
-        params = changed(params, {"evaluate.num_samples": 200})
+    few = {"evaluate.num_samples": 200, "evaluate.num_train_on_fake": 200}
+    little = few | {"train.max_steps": 20, "classifier.epochs": 1, "evaluate.num_seeds": 1}
+    changes = {"train.device": device, "data.name": "mnist" if data else "digits"}
+    params = changed(Params(), changes | ({} if data else few) | (little if quick else {}))
     chosen, found = prepare_device(params.train), Figures()
     config = resolve(params.gan, chosen)
     sections = describe(chosen), check(config, chosen), measure_speeds(config, chosen, quick=quick), run(params, data)
@@ -86,7 +85,9 @@ def check(config: GanConfig, device: torch.device) -> Iterator[Figures]:
     with tempfile.TemporaryDirectory() as parent:
         folder = CheckpointFolder(Path(parent), {"stage": "train"})
         folder.save(advanced(build_state(config, device=device), config, STEPS // 2 + 3))
-        resumed = advanced(folder.restore(build_state(config, device=device)), config, STEPS)
+        with redirect_stdout(sys.stderr):
+            restored = folder.restore(build_state(config, device=device))
+    resumed = advanced(restored, config, STEPS)
     yield {"resumed_equals_straight": are_equal(resumed, straight)}
 
 
@@ -167,7 +168,9 @@ def write_data(folder: Path, data: Path | None, *, name: Any) -> None:
         write_digits(data)
     arrays = read_arrays(name, data)
     sha256 = save_dataset(folder / workspace.DATASET, arrays, name=name)
-    write_json(folder / workspace.VALIDATION, {"dataset": name, "success": True, "dataset_sha256": sha256})
+    splits = {split: {"images": len(arrays[f"{split}_labels"])} for split in ("train", "test")}
+    report = {"dataset": name, "success": True, "dataset_sha256": sha256, "splits": splits}
+    write_json(folder / workspace.VALIDATION, report)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 Importing PyTorch takes seconds, in which a fault would hit nothing of ours. A forked stage is a process of its own, in
 a session of its own: it is killed, stopped and waited for like any other. What it prints goes to files beside its
-folder, which may be a full disk. Without `with_mlflow` it finds no MLflow, whose import takes longer than all others.
+folder, which may be a full disk. Unless it is to have MLflow, it runs as on a bare node, where that and more is absent.
 
     server = StageServer()
     stage = server.start("train", folder)
@@ -23,7 +23,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Self
 
+from absent import hiding
+
 TESTS = Path(__file__).parent
+ABSENT = ("mlflow", "dvc", "great_expectations", "pydantic")
+"""What a bare GPU node does not have."""
 PIPELINE = TESTS.parent / "pipeline"
 STAGES = ("train", "train_classifier", "evaluate", "export")
 IMPORTED_LATE = (
@@ -66,7 +70,7 @@ class RunningStage:
 
 
 class StageServer:
-    """Forks stages; `with_mlflow` imports MLflow beforehand."""
+    """Forks stages, which find none of ABSENT; with `with_mlflow` they find everything."""
 
     def __init__(self, *, with_mlflow: bool = False) -> None:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
@@ -104,6 +108,8 @@ class StageServer:
 
 
 def _serve(*, with_mlflow: bool) -> None:
+    if not with_mlflow:
+        exec(hiding(ABSENT), {})
     for stage in STAGES:
         runpy.run_path(str(PIPELINE / f"{stage}.py"), run_name="preloaded")
     for module in IMPORTED_LATE:
@@ -111,8 +117,6 @@ def _serve(*, with_mlflow: bool) -> None:
     if with_mlflow:
         import mlflow
         import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
-    else:
-        sys.modules["mlflow"] = None
     for line in sys.stdin:
         request = json.loads(line)
         if "wait" in request:

@@ -1,7 +1,6 @@
 """The benchmarks of training run to their end; what they measure depends on the machine."""
 
-import subprocess
-import sys
+import json
 
 import pytest
 
@@ -12,14 +11,25 @@ from tiny_workspace import write_params
 @pytest.mark.parametrize(
     ("script", "options", "expected"),
     [
-        ("training", ["--steps", "1", "--repetitions", "1"], "| 16 | bf16 | "),
+        ("training", ["--steps", "1", "--repetitions", "1"], "| 16 | plain | "),
         ("checkpoints", ["--steps", "2", "--saves", "2"], "every 4 steps: "),
     ],
 )
-def test_a_benchmark_measures_the_configuration_in_params_yaml(tmp_path, script, options, expected):
+def test_a_benchmark_measures_the_configuration_in_params_yaml(stages, tmp_path, script, options, expected):
     write_params(tmp_path)
-    command = [sys.executable, ROOT / f"benchmarks/{script}.py", "--device", "cpu", *options]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = stages.run(f"{ROOT}/benchmarks/{script}.py", tmp_path, "--device", "cpu", *options)
     assert done.returncode == 0, done.stderr
     assert expected in done.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_a_bare_node_runs_on_a_cpu(stages, tmp_path):
+    out = tmp_path / "gpu.json"
+    done = stages.run(f"{ROOT}/benchmarks/gpu.py", tmp_path, "--device", "cpu", "--quick", "--out", out)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(out.read_text())
+    assert found["largest_difference_of_20_losses_from_the_cpu"] == 0
+    assert found["resumed_equals_straight"] is True
+    assert found["ms_a_step_of_64"].keys() == {"plain", "fp32", "bf16"}
+    assert found["metrics"]["fcd"] > found["metrics"]["fcd_floor"]

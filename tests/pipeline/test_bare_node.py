@@ -2,15 +2,13 @@
 
 import json
 
-from tiny_workspace import new_workspace, run_stage
-
-ABSENT = ["mlflow", "dvc", "great_expectations", "pydantic"]
+from tiny_workspace import new_workspace
 
 
-def test_fifty_steps_evaluation_and_export_run(tmp_path):
+def test_fifty_steps_evaluation_and_export_run(stages, tmp_path):
     workspace = new_workspace(tmp_path, train={"epochs": 5, "max_steps": 50, "report_every": 10})
     for stage in ("train_classifier", "train", "evaluate", "export"):
-        done = run_stage(stage, workspace, absent=ABSENT)
+        done = stages.run(stage, workspace)
         assert done.returncode == 0, done.stderr
         assert ("MLflow cannot be imported" in done.stderr) == (stage == "train")
         assert "Traceback" not in done.stderr
