@@ -71,10 +71,10 @@ def test_digits_are_there_at_once_and_change_with_the_settings(page):
 
 
 def test_the_slider_walks(page):
-    canvas = page.get_by_role("img", name="One step of the walk")
+    canvas = page.get_by_role("img", name="One step of the interpolation")
     expect(page.locator("output[for=step]")).to_have_text("1/32")
     page.wait_for_function(
-        "() => document.getElementById('walk').getContext('2d').getImageData(0, 0, 28, 28).data[3] === 255"
+        "() => document.getElementById('interpolation').getContext('2d').getImageData(0, 0, 28, 28).data[3] === 255"
     )
     ink = "canvas => [...canvas.getContext('2d').getImageData(0, 0, 28, 28).data].join()"
     first = canvas.evaluate(ink)
@@ -100,7 +100,7 @@ def test_of_walks_the_one_asked_for_last_is_shown(page):
         route.fulfill(json={"images": [[[ink] * 28] * 28] * 32})
         page.wait_for_timeout(200)
     pixel = "canvas => canvas.getContext('2d').getImageData(0, 0, 28, 28).data[0]"
-    assert page.get_by_role("img", name="One step of the walk").evaluate(pixel) == 222
+    assert page.get_by_role("img", name="One step of the interpolation").evaluate(pixel) == 222
 
 
 def test_a_model_that_is_told_no_digit_is_asked_for_none(page, tmp_path):
@@ -109,7 +109,7 @@ def test_a_model_that_is_told_no_digit_is_asked_for_none(page, tmp_path):
         other.goto(running.url)
         expect(other.get_by_role("img", name=re.compile("100 handwritten images of any digits"))).to_be_visible()
         expect(other.get_by_role("group", name="Digits")).to_be_hidden()
-        expect(other.locator("#walk-digit")).to_be_hidden()
+        expect(other.locator("#interpolation-digit")).to_be_hidden()
 
 
 def test_a_count_that_is_refused_is_told(page):

@@ -27,6 +27,13 @@ def to_pixels(images: Tensor) -> Tensor:
     return images.squeeze(1).add(1).mul(127.5).round_().clamp_(0, 255).to(torch.uint8)
 
 
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor on `device`; where it has to be copied to a GPU, neither the CPU nor the GPU waits for the other."""
+    if tensor.device.type == device.type:
+        return tensor
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
 class Batches:
     """Every epoch a new shuffle of the data; `batch(step)` is the same whether or not the run was interrupted.
 
@@ -52,7 +59,7 @@ class Batches:
 
     def block(self, steps: range) -> tuple[Tensor, Tensor]:
         """Images [S, batch_size, 1, 28, 28] and labels [S, batch_size] of S steps."""
-        chosen = torch.stack([self._chosen(step) for step in steps]).to(self.device)
+        chosen = to_device(torch.stack([self._chosen(step) for step in steps]), self.device)
         images = to_images(self._images[chosen.flatten()])
         return images.view(*chosen.shape, *images.shape[1:]), self._labels[chosen]
 

@@ -6,7 +6,6 @@ rates are tensors too, and nothing random may be in it: PyTorch's generators wou
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,7 +33,6 @@ class GraphedStep:
         self._on_failure = on_failure
         self._has_failed = False
         self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        self._pool = torch.cuda.graph_pool_handle()
         self._warm_up: Counter[Due] = Counter()
         self._graphs: dict[Due, _Graph] = {}
 
@@ -55,7 +53,7 @@ class GraphedStep:
 
     def _record(self, state: GanState, inputs: StepInputs, config: GanConfig, *, due: Due) -> None:
         try:
-            self._graphs[due] = _Graph(state, inputs, config, due=due, stream=self._stream, pool=self._pool)
+            self._graphs[due] = _Graph(state, inputs, config, due=due, stream=self._stream)
         except RuntimeError as error:  # out of memory, and whatever CUDA does not record
             torch.cuda.synchronize()
             self._has_failed = True
@@ -82,12 +80,11 @@ class _Graph:
         *,
         due: Due,
         stream: torch.cuda.Stream,
-        pool: Any,
     ) -> None:
         self._inputs = inputs.map(Tensor.clone)
         self._graph = torch.cuda.CUDAGraph()
         # `thread_local`: another thread, as MLflow's, may do what it likes.
-        with torch.cuda.graph(self._graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
+        with torch.cuda.graph(self._graph, stream=stream, capture_error_mode="thread_local"):
             measured = gan_step(state, self._inputs, config, due=due)
             self._values = torch.stack([value.float() for value in measured.values()])
         self._names = list(measured)

@@ -1,13 +1,14 @@
 """What changes from step to step, drawn in blocks on the CPU as functions of (seed, step): the same on every device."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
 
 from dcgan.config.schema import IMAGE_SIZE, NUM_CLASSES, GanConfig, TrainConfig
-from dcgan.data.batches import Batches, mixed_seed, sample_labels, sample_latents
+from dcgan.data.batches import Batches, mixed_seed, sample_labels, sample_latents, to_device
 from dcgan.data.dataset import LabelledImages
 from dcgan.gan.parallel import rank, world_size
 
@@ -97,12 +98,7 @@ class Inputs:
             rates=torch.tensor(rates, dtype=torch.float64),
             ema_weight=torch.tensor(weights),
         )
-        return drawn.share(rank(), world_size()).map(self._to_device)
-
-    def _to_device(self, drawn: Tensor) -> Tensor:
-        """A copy that neither the CPU nor the device waits for."""
-        device = self._batches.device
-        return drawn if drawn.device.type == device.type else drawn.pin_memory().to(device, non_blocking=True)
+        return drawn.share(rank(), world_size()).map(partial(to_device, device=self._batches.device))
 
 
 def learning_rates(config: TrainConfig, step: int, *, end: int, rollbacks: int) -> tuple[float, float]:

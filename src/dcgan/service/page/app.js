@@ -1,13 +1,13 @@
 // The page's only script: reads the form, asks the service, shows what it answers.
 const $ = (id) => document.getElementById(id);
-const WALK_STEPS = 32;
+const INTERPOLATION_STEPS = 32;
 const SIDE = 28;
 
 for (let digit = 0; digit < 10; digit += 1) {
   const label = document.createElement("label");
   label.innerHTML = `<input type="checkbox" name="digit" value="${digit}">${digit}`;
   document.querySelector(".choices").append(label);
-  $("walk-digit").append(new Option(digit, digit, digit === 3, digit === 3));
+  $("interpolation-digit").append(new Option(digit, digit, digit === 3, digit === 3));
 }
 
 const chosenDigits = () => [...document.querySelectorAll("[name=digit]:checked")].map((box) => Number(box.value));
@@ -37,7 +37,7 @@ async function hideWhatCannotBeAsked() {
   const response = await fetch("/v2/models/generator", { headers: headersFor({}) });
   if (!response.ok) return;
   conditional = (await response.json()).inputs.some((input) => input.name === "labels");
-  $("digits").hidden = $("walk-digit").parentElement.hidden = !conditional;
+  $("digits").hidden = $("interpolation-digit").parentElement.hidden = !conditional;
 }
 
 async function ask(path, body, accept) {
@@ -77,36 +77,36 @@ async function draw() {
 }
 
 let steps = [];
-let walksAsked = 0;
+let interpolationsAsked = 0;
 
-async function fetchWalk() {
+async function fetchInterpolation() {
   const fields = [$("from-seed"), $("to-seed")];
   if (!fields.every((field) => field.reportValidity())) return;
   const [from_seed, to_seed] = fields.map((field) => field.valueAsNumber);
-  const request = { from_seed, to_seed, steps: WALK_STEPS, digit: conditional ? Number($("walk-digit").value) : null, truncation: $("truncation").valueAsNumber };
-  const turn = (walksAsked += 1);
+  const request = { from_seed, to_seed, steps: INTERPOLATION_STEPS, digit: conditional ? Number($("interpolation-digit").value) : null, truncation: $("truncation").valueAsNumber };
+  const turn = (interpolationsAsked += 1);
   try {
     const response = await ask("/v1/walks", request, "application/json");
     const { images } = await response.json();
-    if (turn !== walksAsked) return; // as in draw
+    if (turn !== interpolationsAsked) return; // as in draw
     steps = images;
     showStep();
   } catch (error) {
-    if (turn === walksAsked) say(error.message, true);
+    if (turn === interpolationsAsked) say(error.message, true);
   }
 }
 
 async function drawAll() {
   await hideWhatCannotBeAsked().catch(() => {}); // drawing tells what is wrong
   draw();
-  fetchWalk();
+  fetchInterpolation();
 }
 
 function showStep() {
   const index = $("step").valueAsNumber;
-  document.querySelector("output[for=step]").value = `${index + 1}/${WALK_STEPS}`;
+  document.querySelector("output[for=step]").value = `${index + 1}/${INTERPOLATION_STEPS}`;
   if (!steps.length) return;
-  const context = $("walk").getContext("2d");
+  const context = $("interpolation").getContext("2d");
   const image = context.createImageData(SIDE, SIDE);
   steps[index].flat().forEach((ink, at) => image.data.set([ink, ink, ink, 255], 4 * at));
   context.putImageData(image, 0, 0);
@@ -119,9 +119,9 @@ function showTruncation() {
 $("settings").addEventListener("submit", (event) => { event.preventDefault(); drawAll(); });
 $("digits").addEventListener("change", draw);
 $("truncation").addEventListener("input", showTruncation);
-$("truncation").addEventListener("change", () => { draw(); fetchWalk(); });
+$("truncation").addEventListener("change", () => { draw(); fetchInterpolation(); });
 $("another").addEventListener("click", () => { $("seed").value = Math.floor(Math.random() * 1e6); draw(); });
-for (const id of ["from-seed", "to-seed", "walk-digit"]) $(id).addEventListener("change", fetchWalk);
+for (const id of ["from-seed", "to-seed", "interpolation-digit"]) $(id).addEventListener("change", fetchInterpolation);
 $("step").addEventListener("input", showStep);
 $("copy").addEventListener("click", async () => {
   await navigator.clipboard.writeText(curl()).then(() => say("Copied."), () => say(curl()));
