@@ -1,5 +1,7 @@
 """What `auto` stands for: arithmetic, by CPUs that were measured; graphs; threads, by the cores that are free."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -64,7 +66,7 @@ def cores(monkeypatch):
     """A machine with four cores, of which other processes take the given shares at each look."""
     looks = []
     monkeypatch.setattr("psutil.cpu_count", lambda: 4)
-    monkeypatch.setattr("psutil.cpu_percent", lambda _seconds: looks.pop())
+    monkeypatch.setattr("psutil.cpu_times_percent", lambda _seconds: SimpleNamespace(user=looks.pop(), system=5.0))
     before = torch.get_num_threads()
     torch.set_num_threads(4)
     yield looks
@@ -73,7 +75,7 @@ def cores(monkeypatch):
 
 @pytest.mark.parametrize(
     ("shares", "threads"),
-    [([0, 0, 0], 4), ([0, 90, 95], 4), ([10, 12, 8], 4), ([25, 30, 26], 3), ([60, 50, 75], 2), ([100, 100, 100], 1)],
+    [([0, 0, 0], 4), ([0, 90, 95], 4), ([7, 12, 6], 4), ([25, 30, 26], 3), ([60, 50, 75], 2), ([95, 95, 95], 1)],
 )
 def test_as_many_threads_compute_as_cores_stay_free(cores, capsys, shares, threads):
     cores.extend(shares)

@@ -45,8 +45,8 @@ def _free_threads() -> int:
         return wanted
     if wanted == 1:
         return wanted
-    shares: list[float] = [psutil.cpu_percent(LOOK_SECONDS) / 100 for _ in range(LOOKS)]
-    busy = round(min(shares) * (psutil.cpu_count() or 1))
+    looks = [psutil.cpu_times_percent(LOOK_SECONDS) for _ in range(LOOKS)]  # `nice` is apart: such processes give way
+    busy = round(min(look.user + look.system for look in looks) / 100 * (psutil.cpu_count() or 1))
     free: int = max(1, wanted - busy)
     if busy:
         print(f"note: cores that other processes keep busy: {busy}; threads that compute: {free} (train.threads)")
