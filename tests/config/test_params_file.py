@@ -112,6 +112,13 @@ def test_every_way_to_write_a_number_is_a_number(load, written):
     assert load(f"train: {{generator_learning_rate: {written}}}").train.generator_learning_rate == 2e-4
 
 
+@pytest.mark.parametrize(
+    ("written", "read"), [("on", "on"), ("off", "off"), ("'off'", "off"), ("false", "off"), ("auto", "auto")]
+)
+def test_a_switch_is_read_as_it_was_written(load, written, read):
+    assert load(f"train: {{cuda_graph: {written}}}").train.cuda_graph == read
+
+
 def test_a_whole_number_will_do_for_a_number(load):
     written = load({"train": {"ema_halflife_kimg": 30}})
     assert isinstance(written.train.ema_halflife_kimg, float)
@@ -154,7 +161,14 @@ def test_flattened_parameters_have_dotted_paths():
 
 def test_the_hash_follows_what_shapes_the_generator_only():
     default = params_sha256(Params())
-    assert params_sha256(changed(Params(), {"evaluate.seed": 99, "gates.fcd_over_floor": 2})) == default
+    same = {
+        "evaluate.seed": 99,
+        "gates.fcd_over_floor": 2,
+        "train.threads": 3,
+        "train.cuda_graph": "off",
+        "train.keep": "best",
+    }
+    assert params_sha256(changed(Params(), same)) == default
     for change in ({"train.seed": 99}, {"data.name": "kmnist"}, {"penalties.r2": 0.1}):
         assert params_sha256(changed(Params(), change)) != default
 
