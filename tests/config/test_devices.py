@@ -1,10 +1,13 @@
 """What `auto` stands for: arithmetic, by CPUs that were measured; graphs; threads, by the cores that are free."""
 
-from types import SimpleNamespace
+import subprocess
+import sys
+import time
 
 import pytest
 import torch
 
+from dcgan.config import devices
 from dcgan.config.devices import prepare_device, resolve_cuda_graph, resolve_precision
 from dcgan.config.params_file import changed
 from dcgan.config.schema import GanConfig, TrainConfig
@@ -62,29 +65,34 @@ def test_graphs_that_are_asked_for_and_cannot_be_are_refused(changes, device, me
 
 
 @pytest.fixture
-def cores(monkeypatch):
-    """A machine with four cores, of which other processes take the given shares at each look."""
-    looks = []
-    monkeypatch.setattr("psutil.cpu_count", lambda: 4)
-    monkeypatch.setattr("psutil.cpu_times_percent", lambda _seconds: SimpleNamespace(user=looks.pop(), system=5.0))
+def four_threads():
+    """PyTorch as it starts on four cores."""
     before = torch.get_num_threads()
     torch.set_num_threads(4)
-    yield looks
+    yield
     torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize(
-    ("shares", "threads"),
-    [([0, 0, 0], 4), ([0, 90, 95], 4), ([7, 12, 6], 4), ([25, 30, 26], 3), ([60, 50, 75], 2), ([95, 95, 95], 1)],
+    ("looks", "threads"),
+    [([0, 0, 0], 4), ([0, 3.6, 3.8], 4), ([0.4, 0.5, 0.3], 4), ([1.1, 0.9, 1], 3), ([2, 2.4, 3], 2), ([4, 4, 4], 1)],
 )
-def test_as_many_threads_compute_as_cores_stay_free(cores, capsys, shares, threads):
-    cores.extend(shares)
+def test_as_many_threads_compute_as_cores_stay_free(four_threads, monkeypatch, capsys, looks, threads):
+    monkeypatch.setattr(devices, "_busy_cores", iter(looks).__next__)
     prepare_device(TrainConfig(device="cpu"))
     assert torch.get_num_threads() == threads
     assert (capsys.readouterr().out == "") == (threads == 4)
 
 
-def test_threads_that_are_asked_for_or_those_of_an_unfinished_training_are_taken(cores):
+def test_another_process_that_keeps_a_core_busy_is_noticed(four_threads):
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as other:
+        time.sleep(0.2)
+        prepare_device(TrainConfig(device="cpu"))
+        other.kill()
+    assert torch.get_num_threads() < 4
+
+
+def test_threads_that_are_asked_for_or_those_of_an_unfinished_training_are_taken(four_threads):
     prepare_device(TrainConfig(device="cpu", threads=2), threads=3)
     assert torch.get_num_threads() == 2
     prepare_device(TrainConfig(device="cpu"), threads=3)

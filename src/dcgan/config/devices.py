@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import time
 from typing import Literal
 
 import torch
@@ -39,18 +40,25 @@ def _free_threads() -> int:
     Threads wait for each other hundreds of times a step: one without a core of its own holds all of them up.
     """
     wanted = torch.get_num_threads()
-    try:
-        import psutil
-    except ModuleNotFoundError:  # a bare node
-        return wanted
-    if wanted == 1:
-        return wanted
-    looks = [psutil.cpu_times_percent(LOOK_SECONDS) for _ in range(LOOKS)]  # `nice` is apart: such processes give way
-    busy = round(min(look.user + look.system for look in looks) / 100 * (psutil.cpu_count() or 1))
-    free: int = max(1, wanted - busy)
+    busy = round(min(_busy_cores() for _ in range(LOOKS))) if wanted > 1 else 0
+    free = max(1, wanted - busy)
     if busy:
         print(f"note: cores that other processes keep busy: {busy}; threads that compute: {free} (train.threads)")
     return free
+
+
+def _busy_cores() -> float:
+    """How many cores were busy while this process slept, but for niced processes, which give way; 0 on a bare node."""
+    try:
+        import psutil
+    except ModuleNotFoundError:
+        return 0.0
+    times = []
+    for seconds in (LOOK_SECONDS, 0):
+        total = psutil.cpu_times()
+        times.append(total.user + total.system)
+        time.sleep(seconds)
+    return float(times[1] - times[0]) / LOOK_SECONDS
 
 
 def _take_gpu(number: int) -> None:
