@@ -61,7 +61,12 @@ def process_group(device: torch.device, lock: AbstractContextManager[None], *, b
         with lock:
             yield
         return
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    # torchrun keeps its store when it starts all again, with the addresses of processes that are gone.
+    store, number, size = next(distributed.rendezvous("env://"))  # type: ignore[attr-defined]
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    store = distributed.PrefixStore(attempt, store)  # type: ignore[attr-defined]
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    distributed.init_process_group(backend, store=store, rank=number, world_size=size)
     try:
         with lock if rank() == 0 else nullcontext():
             yield
