@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -17,7 +16,7 @@ import torch
 import typer
 import yaml
 from torch.utils.flop_counter import FlopCounterMode
-from training import compare
+from training import compare, name_of
 
 from dcgan.checkpoints.folder import CheckpointFolder
 from dcgan.config import workspace
@@ -26,8 +25,9 @@ from dcgan.config.params_file import changed
 from dcgan.config.schema import GanConfig, Params
 from dcgan.data.dataset_file import save_dataset
 from dcgan.data.files import read_arrays, write_digits
-from dcgan.gan.graph import GraphedStep
+from dcgan.gan.graph import GraphedStep, Step
 from dcgan.gan.inputs import Inputs
+from dcgan.gan.losses import Measurements
 from dcgan.gan.state import GanState, build_state
 from dcgan.gan.step import due_at, gan_step
 from dcgan.system.errors import UsageError
@@ -67,9 +67,8 @@ def main(
 
 def describe(device: torch.device) -> Iterator[Figures]:
     """What the figures were measured on."""
-    is_cuda = device.type == "cuda"
-    name = torch.cuda.get_device_name(device) if is_cuda else f"CPU, {torch.get_num_threads()} threads"
-    yield {"device": name, "torch": torch.__version__, "cuda": torch.version.cuda if is_cuda else None}
+    cuda = torch.version.cuda if device.type == "cuda" else None
+    yield {"device": name_of(device), "torch": torch.__version__, "cuda": cuda}
 
 
 def check(config: GanConfig, device: torch.device) -> Iterator[Figures]:
@@ -93,23 +92,24 @@ def check(config: GanConfig, device: torch.device) -> Iterator[Figures]:
 
 def losses_of(config: GanConfig, device: torch.device) -> list[float]:
     """Of 20 steps."""
-    config = changed(config, {"train.device": device.type, "train.cuda_graph": "off"})
-    torch.manual_seed(0)
-    state, inputs = build_state(config, device=device), Inputs.of_noise(config, device=device, end=STEPS)
-    return [
-        float(gan_step(state, inputs(number), config, due=due_at(number, config))["discriminator/loss"])
-        for number in range(20)
-    ]
+    state = build_state(config, device=device)
+    return [float(measured["discriminator/loss"]) for measured in take_steps(state, config, 20)]
 
 
-def advanced(state: GanState, config: GanConfig, end: int, *, step: Any = gan_step) -> GanState:
+def advanced(state: GanState, config: GanConfig, end: int, *, step: Step = gan_step) -> GanState:
     """The state after `end` steps."""
+    for _ in take_steps(state, config, end, step=step):
+        pass
+    return state
+
+
+def take_steps(state: GanState, config: GanConfig, end: int, *, step: Step = gan_step) -> Iterator[Measurements]:
+    """What every step measures, from the state's to the one before `end`."""
     torch.manual_seed(0)
     inputs = Inputs.of_noise(config, device=state.device, end=STEPS)
     while state.step < end:
-        step(state, inputs(state.step), config, due=due_at(state.step, config))
+        yield step(state, inputs(state.step), config, due=due_at(state.step, config))
         state.step += 1
-    return state
 
 
 def are_equal(one: GanState, other: GanState) -> bool:
@@ -132,8 +132,7 @@ def measure_speeds(config: GanConfig, device: torch.device, *, quick: bool) -> I
 
 def share_of_peak(config: GanConfig, device: torch.device, *, seconds: float) -> float | None:
     """The arithmetic of a step without penalty, by its time and the device's peak; None if that is not known."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
-    peak = next((flops for part, flops in PEAK_FLOPS.items() if part in name), None)
+    peak = next((flops for part, flops in PEAK_FLOPS.items() if part in name_of(device)), None)
     if peak is None:
         return None
     state, inputs = build_state(config, device=device), Inputs.of_noise(config, device=device, end=STEPS)
@@ -174,5 +173,4 @@ def write_data(folder: Path, data: Path | None, *, name: Any) -> None:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("PYTHONPATH", str(SCRIPTS.parent / "src"))
     run_stage(main)

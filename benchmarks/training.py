@@ -42,8 +42,7 @@ def main(
     """Print a table of milliseconds a step and images per second."""
     params = changed(load_params(PARAMS), {"train.device": device})
     chosen = prepare_device(params.train)
-    name = torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
-    print(f"torch {torch.__version__}, {name}; median of {repetitions} x {steps} steps\n")
+    print(f"torch {torch.__version__}, {name_of(chosen)}; median of {repetitions} x {steps} steps\n")
     print("| batch | loop | ms per step | images/s | times the plain loop |\n|---|---|---|---|---|", flush=True)
     for size in batch_sizes or [params.train.batch_size]:
         config = changed(params.gan, {"train.batch_size": size})
@@ -51,6 +50,11 @@ def main(
         for loop, seconds in found.items():
             figures = f"{1000 * seconds:.2f} | {size / seconds:,.0f} | {found['plain'] / seconds:.2f}"
             print(f"| {size} | {loop} | {figures} |", flush=True)
+
+
+def name_of(device: torch.device) -> str:
+    """The graphics card, or how many threads of the CPU compute."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
 
 
 def compare(config: GanConfig, *, device: torch.device, steps: int, repetitions: int) -> dict[str, float]:

@@ -15,10 +15,6 @@ from tiny_workspace import new_workspace, stage_environment, weights_in
 
 SCRIPT = ROOT / "pipeline/train.py"
 LONG = {"epochs": 100, "max_steps": 150, "checkpoint_every": 10, "report_every": 10, "evaluate_every": 50}
-MEMBER = """
-import os
-os.environ |= {{"RANK": "{rank}", "LOCAL_RANK": "{rank}", "WORLD_SIZE": "{size}", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "{port}"}}
-"""  # noqa: E501
 
 
 def train_together(stages, folder, *, size):
@@ -26,8 +22,10 @@ def train_together(stages, folder, *, size):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port, started = free.getsockname()[1], []
     for rank in range(size):
+        number, address = str(rank), {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        variables = {"RANK": number, "LOCAL_RANK": number, "WORLD_SIZE": str(size), **address}
         silence = "for number in (1, 2): os.dup2(os.open(os.devnull, os.O_WRONLY), number)" if rank else ""
-        planted = MEMBER.format(rank=rank, size=size, port=port) + silence
+        planted = f"import os\nos.environ |= {variables}\n{silence}"
         started.append(stages.start("train", folder, planted=planted))
     return [stage.wait() for stage in started]
 

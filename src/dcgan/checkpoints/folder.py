@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from dcgan.checkpoints.file import checkpoint_path, checkpoints_in, step_of
 from dcgan.checkpoints.fingerprint import Fingerprint
@@ -107,31 +108,35 @@ class CheckpointFolder:
 
     def _others(self) -> Iterator[str]:
         """A line for each unfinished training of the same stage that cannot be resumed."""
-        for path in sorted(set(self.path.parent.glob(f"*/{FINGERPRINT}")) - {self.path / FINGERPRINT}):
-            try:
-                theirs = read_json(path, made_by=self.fingerprint["stage"])
-            except BadDataError:
-                continue
-            if theirs.get("stage") == self.fingerprint["stage"]:
+        for folder, theirs in _unfinished(self.path.parent, stage=self.fingerprint["stage"]):
+            if folder != self.path:
                 names = [name for name, ours in self.fingerprint.items() if theirs.get(name) != ours]
                 # Long values are digests, of which eight digits tell enough.
                 values = {name: (str(theirs.get(name))[:8], self.fingerprint[name][:8]) for name in names}
                 differences = ", ".join(f"{name} ({was}, now {now})" for name, (was, now) in values.items())
                 yield (
-                    f"note: {path.parent} holds an unfinished training that differs in {differences or 'nothing known'}"
+                    f"note: {folder} holds an unfinished training that differs in {differences or 'nothing known'}"
                     "; it is left alone, and this one starts at step 0; delete the folder if it is not wanted"
                 )
 
 
 def threads_of_unfinished(parent: Path, *, stage: str) -> int | None:
     """How many threads the newest unfinished training of a stage computes with: with others, it could not go on."""
-    newest_first = sorted(parent.glob(f"*/{FINGERPRINT}"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in newest_first:
-        with suppress(BadDataError, LookupError, ValueError):  # damaged: it is not gone on with
+    found = {
+        (folder / FINGERPRINT).stat().st_mtime: int(fingerprint["threads"])
+        for folder, fingerprint in _unfinished(parent, stage=stage)
+        if str(fingerprint.get("threads")).isdigit()  # else damaged: it is not gone on with
+    }
+    return found[max(found)] if found else None
+
+
+def _unfinished(parent: Path, *, stage: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The folders of a stage's unfinished trainings, with their fingerprints; damaged ones are passed over."""
+    for path in sorted(parent.glob(f"*/{FINGERPRINT}")):
+        with suppress(BadDataError):
             fingerprint = read_json(path, made_by=stage)
-            if fingerprint["stage"] == stage:
-                return int(fingerprint["threads"])
-    return None
+            if fingerprint.get("stage") == stage:
+                yield path.parent, fingerprint
 
 
 def _load(path: Path, state: Resumable) -> None:
