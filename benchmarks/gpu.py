@@ -147,7 +147,7 @@ def run(params: Params, data: Path | None) -> Iterator[Figures]:
         folder = Path(parent)
         (folder / workspace.PARAMS).write_text(yaml.safe_dump(dataclasses.asdict(params)))
         write_data(folder, data, name=params.data.name)
-        for stage in ("train_classifier", "train", "evaluate"):
+        for stage in ("train_classifier", "train_witness", "train", "evaluate"):
             started = time.perf_counter()
             done = subprocess.run(
                 [sys.executable, SCRIPTS / f"{stage}.py"], cwd=folder, capture_output=True, text=True, check=False

@@ -25,6 +25,7 @@ def main() -> None:
     device, config = prepare_device(params.train), params.evaluate
     dataset = load_dataset(workspace.DATASET, report_path=workspace.VALIDATION)
     classifier = load_classifier(workspace.CLASSIFIER, device=device)
+    witness = load_classifier(workspace.WITNESS, device=device, name="witness")
     generator = restored(build_generator(params.model), workspace.GENERATOR, device=device)
     untrained = build_discriminator(params.model, spectral_norm=params.penalties.spectral_norm)
     discriminator = restored(untrained, workspace.DISCRIMINATOR, device=device)
@@ -32,11 +33,12 @@ def main() -> None:
     require_writable(workspace.REPORTS)
 
     sampler = sampler_of(generator, params.model)
-    quality = measure_quality(sampler, classifier, dataset, config, classifier_config=params.classifier)
+    quality = measure_quality(sampler, classifier, witness, dataset, config, classifier_config=params.classifier)
     discrimination = evaluate_discriminator(discriminator, params.gan, quality.samples, dataset, seed=config.seed)
     report = {
         "generator_sha256": sha256_of(workspace.GENERATOR),
         "classifier_sha256": sha256_of(workspace.CLASSIFIER),
+        "witness_sha256": sha256_of(workspace.WITNESS),
         **quality.report,
         "discriminator": discrimination.report,
         "collapse": load_arrays(workspace.GENERATOR, made_by="train").metadata.get("collapse"),

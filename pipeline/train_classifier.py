@@ -1,9 +1,11 @@
 """Stage `train_classifier`: the digit classifier, from the validated data set."""
 
+import dataclasses
+
 from dcgan.checkpoints.fingerprint import fingerprint_of
 from dcgan.checkpoints.folder import CheckpointFolder, threads_of_unfinished
 from dcgan.checkpoints.weights import save_weights
-from dcgan.classifier.network import compute_accuracy
+from dcgan.classifier.network import ClassifierName, compute_accuracy
 from dcgan.classifier.training import build_classifier_state, train_classifier
 from dcgan.config import workspace
 from dcgan.config.devices import prepare_device
@@ -18,27 +20,34 @@ from dcgan.tracking.progress import ProgressBar
 ROOMS = ("config", "data", "classifier")
 
 
-def main() -> None:
-    """Train the digit classifier, or resume its training, and write models/classifier.safetensors."""
-    params = load_params(workspace.PARAMS)
-    threads = threads_of_unfinished(workspace.CHECKPOINTS, stage="train_classifier")
-    config, device = params.classifier, prepare_device(params.train, threads=threads)
+def train_network(name: ClassifierName, *, seed_offset: int = 0) -> None:
+    """Train a digit classifier, or resume its training, and write models/<name>.safetensors."""
+    params, stage = load_params(workspace.PARAMS), f"train_{name}"
+    threads = threads_of_unfinished(workspace.CHECKPOINTS, stage=stage)
+    device = prepare_device(params.train, threads=threads)
+    config = dataclasses.replace(params.classifier, seed=params.classifier.seed + seed_offset)
     dataset = load_dataset(workspace.DATASET, report_path=workspace.VALIDATION)
     require_writable(workspace.MODELS, workspace.CHECKPOINTS)
     with exclusive(workspace.LOCK), stop_on_signals() as stop:
         inputs = [workspace.DATASET]
-        fingerprint = fingerprint_of("train_classifier", config, inputs, rooms=ROOMS, device=device)
+        fingerprint = fingerprint_of(stage, config, inputs, rooms=ROOMS, device=device)
         folder = CheckpointFolder(workspace.CHECKPOINTS, fingerprint)
-        state = folder.restore(build_classifier_state(config, device=device))
-        with ProgressBar("train_classifier", start=state.step) as bar:
+        state = folder.restore(build_classifier_state(config, device=device, name=name))
+        with ProgressBar(stage, start=state.step) as bar:
             classifier = train_classifier(
                 state, dataset.train, config, on_step=bar.advance_to, on_checkpoint=folder.save, stop_requested=stop
             )
-        stop.raise_if_made(f"train_classifier: stopped and saved after step {state.step}; run it again to go on")
+        stop.raise_if_made(f"{stage}: stopped and saved after step {state.step}; run it again to go on")
         accuracy = compute_accuracy(classifier, dataset.test, device=device)
-        save_weights(workspace.MODELS, classifier=classifier)
+        save_weights(workspace.MODELS, **{name: classifier})
         folder.remove()
-    print(f"{workspace.CLASSIFIER}: accuracy {accuracy:.2%} on {len(dataset.test):,} test images")
+    path = workspace.MODELS / f"{name}.safetensors"
+    print(f"{path}: accuracy {accuracy:.2%} on {len(dataset.test):,} test images")
+
+
+def main() -> None:
+    """Train the classifier."""
+    train_network("classifier")
 
 
 if __name__ == "__main__":

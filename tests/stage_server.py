@@ -29,7 +29,7 @@ TESTS = Path(__file__).parent
 ABSENT = ("mlflow", "dvc", "great_expectations", "pydantic")
 """What a bare GPU node does not have."""
 PIPELINE = TESTS.parent / "pipeline"
-STAGES = ("train", "train_classifier", "evaluate", "export")
+STAGES = ("train", "train_classifier", "train_witness", "evaluate", "export")
 IMPORTED_LATE = (
     "dcgan.commands.evaluate", "dcgan.commands.project", "matplotlib.pyplot", "onnxruntime", "onnxscript",
     "sklearn.calibration", "sklearn.linear_model", "sklearn.metrics", "sklearn.pipeline", "torch._dynamo",

@@ -12,7 +12,7 @@ import yaml
 
 from absent import hiding
 from dcgan.checkpoints.weights import save_weights
-from dcgan.classifier.network import Classifier
+from dcgan.classifier.network import build_classifier
 from dcgan.config.schema import Params
 from dcgan.data.dataset_file import save_dataset
 from dcgan.system.files import write_json
@@ -24,7 +24,7 @@ TINY = {
     "model": {"latent_dim": 16, "generator_channels": 8, "discriminator_channels": 8},
     "train": {"epochs": 2, "batch_size": 16, "checkpoint_every": 4, "report_every": 2, "threads": 1},
     "classifier": {"epochs": 1, "batch_size": 10},
-    "evaluate": {"num_samples": 100, "num_seeds": 2, "num_train_on_fake": 100, "num_neighbour_queries": 50},
+    "evaluate": {"num_samples": 100, "num_seeds": 2, "num_train_on_fake": 100, "num_neighbour_queries": 50, "num_two_sample": 100},
     "tracking": {"experiment": "tiny", "registered_model": "tiny-generator"},
 }
 
@@ -48,12 +48,13 @@ def write_dataset(folder: Path, *, per_class: int = 20) -> None:
 
 
 def new_workspace(folder: Path, **sections: dict) -> Path:
-    """A folder in which the stages after `validate` can run; its classifier has learnt nothing yet."""
+    """A folder in which the stages after `validate` can run; its classifiers have learnt nothing yet."""
     write_params(folder, **sections)
     write_dataset(folder)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        save_weights(folder / "models", classifier=Classifier())
+        networks = {name: build_classifier(name) for name in ("classifier", "witness")}
+        save_weights(folder / "models", **networks)
     return folder
 
 

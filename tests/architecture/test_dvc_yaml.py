@@ -25,6 +25,13 @@ def graph() -> grimp.ImportGraph:
     return imports
 
 
+def scripts_of(script: Path) -> list[Path]:
+    """A script, and the scripts beside it from which it imports."""
+    nodes = [node for node in ast.walk(ast.parse(script.read_text())) if isinstance(node, ast.ImportFrom)]
+    beside = [script.with_name(f"{node.module}.py") for node in nodes]
+    return [script, *(path for path in beside if path.exists())]
+
+
 def imported(script: Path) -> set[str]:
     """Modules of the package that a script imports anywhere; grimp sees packages only."""
     modules = set()
@@ -37,7 +44,7 @@ def imported(script: Path) -> set[str]:
 
 
 def rooms_reached(script: Path) -> set[str]:
-    direct = imported(script)
+    direct = set[str]().union(*(imported(each) for each in scripts_of(script)))
     reached = direct.union(*(graph().find_upstream_modules(module) for module in direct))
     return {module.split(".")[1] for module in reached if module.count(".")}
 
@@ -50,7 +57,7 @@ def rooms_listed(stage: str) -> set[str]:
 def test_a_stage_lists_its_script_and_the_rooms_that_it_reaches(stage):
     script = f"pipeline/{stage}.py"
     assert STAGES[stage]["cmd"] == f"python {script}"
-    assert script in STAGES[stage]["deps"]
+    assert {f"pipeline/{each.name}" for each in scripts_of(ROOT / script)} <= set(STAGES[stage]["deps"])
     assert rooms_listed(stage) == rooms_reached(ROOT / script)
 
 

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from dcgan.classifier.network import Classifier
+from dcgan.classifier.network import build_classifier
 from dcgan.classifier.quick_fcd import QuickFcd
 from dcgan.classifier.training import trained_classifier
 from dcgan.config.schema import ClassifierConfig
@@ -57,7 +57,7 @@ def test_images_that_are_not_finite_have_no_finite_metric(quick_fcd, copies):
 
 
 def test_a_classifier_that_is_not_finite_is_refused(striped_images):
-    broken = Classifier().eval()
+    broken = build_classifier().eval()
     broken.head.weight.data.fill_(math.nan)
     with pytest.raises(BadDataError, match="dvc repro --force train_classifier"):
         QuickFcd(broken, striped_images)

@@ -33,3 +33,8 @@ def classifier_config() -> ClassifierConfig:
 @pytest.fixture(scope="session")
 def classifier(dataset, classifier_config) -> Classifier:
     return trained_classifier(dataset.train, classifier_config, device=torch.device("cpu"))
+
+
+@pytest.fixture(scope="session")
+def witness(dataset, classifier_config) -> Classifier:
+    return trained_classifier(dataset.train, classifier_config, device=torch.device("cpu"), name="witness")

@@ -9,17 +9,18 @@ import pytest
 import torch
 
 from dcgan.classifier.frechet import feature_statistics, frechet_distance
+from dcgan.classifier.network import classify_pixels
 from dcgan.config.schema import EvaluateConfig, GatesConfig
 from dcgan.data.dataset import Dataset
 from dcgan.evaluation.evaluator import Evaluator, summarise
 from dcgan.evaluation.numbers import numbers_in
 from dcgan.evaluation.quality import Quality, measure_quality
-from dcgan.evaluation.report import headline_metrics, summary_line
+from dcgan.evaluation.report import HEADLINES, headline_metrics, summary_line
 from dcgan.system.errors import BadDataError, UsageError
 from dcgan.tracking.gates import EvaluationFigures, apply_gates
 from tiny_sampler import sampler
 
-CONFIG = EvaluateConfig(num_samples=200, num_seeds=2, num_train_on_fake=400, num_neighbour_queries=200)
+CONFIG = EvaluateConfig(num_samples=200, num_seeds=2, num_train_on_fake=400, num_neighbour_queries=200, num_two_sample=200, two_sample_epochs=10)
 
 
 def painter(dataset: Dataset, *, variety: int = 40, noise: float = 0.0):
@@ -36,9 +37,9 @@ def painter(dataset: Dataset, *, variety: int = 40, noise: float = 0.0):
 
 
 @pytest.fixture(scope="module")
-def measure(classifier, dataset, classifier_config):
+def measure(classifier, witness, dataset, classifier_config):
     return lambda sample, **options: measure_quality(
-        sampler(sample=sample, **options), classifier, dataset, CONFIG, classifier_config=classifier_config
+        sampler(sample=sample, **options), classifier, witness, dataset, CONFIG, classifier_config=classifier_config
     )
 
 
@@ -94,6 +95,16 @@ def test_noise_makes_every_metric_worse(measure, dataset, quality):
     assert worse["kcd"] > 2 * clean["kcd"]
     assert worse["precision"] < clean["precision"] - 0.2
     assert worse["coverage"] < clean["coverage"] - 0.2
+    assert worse["witness_fcd"] > 2 * clean["witness_fcd"]
+    assert worse["two_sample_accuracy"] > clean["two_sample_accuracy"] + 0.2
+
+
+def test_the_witness_measures_what_the_classifier_does_by_its_own_features(quality, witness, dataset):
+    samples, real = (classify_pixels(witness, pixels) for pixels in (quality.samples.pixels, dataset.test.images))
+    expected = frechet_distance(*(feature_statistics(each.features) for each in (samples, real)))
+    assert quality.report["witness_fcd"] == expected != quality.report["fcd"]
+    assert quality.report["witness_fcd_over_floor"] == expected / quality.report["witness_fcd_floor"]
+    assert quality.report["witness_accuracy"] == (real.logits.argmax(dim=1) == dataset.test.labels).double().mean()
 
 
 def test_a_copier_is_not_authentic(measure, dataset):
@@ -158,7 +169,7 @@ def test_an_unconditional_generator_has_no_metrics_of_labels(measure, dataset):
     assert [quality.report[name] for name in missing] == [None] * 4
     assert quality.confusion is None
     assert len(quality.report["fcd_per_class"]) == 10
-    assert set(headline_metrics(quality.report)) == {"fcd", "fcd_floor", "precision", "recall"}
+    assert set(headline_metrics(quality.report)) == set(HEADLINES) - {"label_accuracy"}
 
 
 def test_the_report_is_json_and_every_number_in_it_a_metric(quality):
@@ -176,7 +187,7 @@ def test_headlines_and_summary_are_those_of_the_report(quality):
     assert (report["num_samples"], report["num_seeds"], report["num_test_images"]) == (200, 2, 400)
     assert report["num_train_on_fake"] == 400
     headlines = headline_metrics(report)
-    assert list(headlines) == ["fcd", "fcd_floor", "precision", "recall", "label_accuracy"]
+    assert list(headlines) == list(HEADLINES)
     assert headlines.items() <= report.items()
     assert f"{report['fcd_spread']:.3f} over 2 " in summary_line(report)
     assert "spread" not in summary_line(report | {"num_seeds": 1, "fcd_spread": None})

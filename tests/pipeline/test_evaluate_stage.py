@@ -12,6 +12,7 @@ import pytest
 
 from dcgan.commands.evaluate import sampler_from
 from dcgan.config import workspace as files
+from dcgan.evaluation.report import HEADLINES
 from dcgan.evaluation.samples import generate_samples
 from dcgan.inference.generator import Generator
 from stage_server import Ended
@@ -22,7 +23,7 @@ TRAINING = {"epochs": 5, "max_steps": 20, "report_every": 10}
 HISTORY = [{"step": 10, "discriminator/loss": 1.0}, {"step": 12, "train/quick_fcd": 3.0, "train/quick_fcd_floor": 0.1}]
 PICTURES = {
     "by_digit", "calibration", "closest_pairs", "confusion", "interpolations", "per_digit", "probes", "roc", "samples",
-    "training",
+    "training", "two_sample",
 }  # fmt: skip
 TABLES = {"calibration", "confusion", "quick_fcd", "roc", "training"}
 
@@ -31,7 +32,7 @@ TABLES = {"calibration", "confusion", "quick_fcd", "roc", "training"}
 def trained(stages, tmp_path_factory) -> Path:
     """A workspace in which everything up to `export` has run."""
     workspace = new_workspace(tmp_path_factory.mktemp("trained"), train=TRAINING)
-    for stage in ("train_classifier", "train", "evaluate", "export"):
+    for stage in ("train_classifier", "train_witness", "train", "evaluate", "export"):
         if stage == "evaluate":
             history = workspace / files.HISTORY
             history.parent.mkdir(parents=True, exist_ok=True)
@@ -71,7 +72,7 @@ def test_the_stage_writes_report_headlines_and_figures(trained):
     assert report["discriminator"]["num_images"] == 100
     assert set(report["discriminator"]["probes"]) == {"200", "100"}
     metrics = json.loads((trained / files.METRICS).read_text())
-    assert list(metrics) == ["fcd", "fcd_floor", "precision", "recall", "label_accuracy"]
+    assert list(metrics) == list(HEADLINES)
     assert metrics.items() <= report.items()
     assert (names_in(trained, ".png"), names_in(trained, ".csv")) == (PICTURES, TABLES)
 
@@ -104,9 +105,10 @@ def test_the_exported_file_is_measured_as_its_network_was_without_its_training(e
     assert done.returncode == 0, done.stderr
     found = json.loads((workspace / "found.json").read_text())
     report = json.loads((trained / files.EVALUATION).read_text())
-    for name in ("fcd", "kcd", "precision", "recall", "classifier_score", "label_accuracy", "train_on_fake"):
+    for name in ("fcd", "kcd", "precision", "recall", "classifier_score", "label_accuracy", "train_on_fake", "witness_fcd"):
         assert found[name] == pytest.approx(report[name], rel=0.02, abs=0.02), name
-    assert (found["fcd_floor"], found["classifier_sha256"]) == (report["fcd_floor"], report["classifier_sha256"])
+    for name in ("fcd_floor", "classifier_sha256", "witness_fcd_floor", "witness_sha256", "two_sample_accuracy_floor"):
+        assert found[name] == report[name], name
     assert len(found["model_sha256"]) == 64
     assert f"{found['fcd']:.4f}" in done.stdout
 
@@ -131,10 +133,11 @@ def test_a_constant_model_is_refused(evaluate, workspace):
     assert_refused(evaluate(workspace, "--model", constant), 65, "constant.onnx", "same image 100 times")
 
 
-def test_a_damaged_classifier_is_refused(evaluate, workspace):
-    classifier = workspace / files.CLASSIFIER
-    classifier.write_bytes(classifier.read_bytes()[:-5])
-    assert_refused(evaluate(workspace), 65, "classifier.safetensors", "dvc repro --force train_classifier")
+@pytest.mark.parametrize("name", ["classifier", "witness"])
+def test_a_damaged_classifier_is_refused(evaluate, workspace, name):
+    damaged = workspace / files.MODELS / f"{name}.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[:-5])
+    assert_refused(evaluate(workspace), 65, damaged.name, f"dvc repro --force train_{name}")
 
 
 def test_an_error_in_reading_names_the_file_that_was_read(evaluate, workspace):

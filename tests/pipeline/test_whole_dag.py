@@ -14,7 +14,7 @@ from dcgan.config import workspace as files
 from tiny_workspace import stage_environment, write_params
 
 pytestmark = pytest.mark.timeout(600)
-STAGES = ["download", "validate", "train_classifier", "train", "evaluate", "export", "register"]
+STAGES = ["download", "validate", "train_classifier", "train_witness", "train", "evaluate", "export", "register"]
 OUTPUTS = [
     files.DATASET, files.CLASSIFIER, files.GENERATOR, files.DISCRIMINATOR, files.ONNX_GENERATOR,
     files.VALIDATION, files.HISTORY, files.SAMPLES / "step-0000000.png", files.EVALUATION, files.METRICS,

@@ -1,7 +1,7 @@
-"""The digit classifier, a small convolutional network whose features the metrics compare."""
+"""The digit classifiers, whose features the metrics compare: two networks that share no kind of layer but convolutions."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,11 @@ from dcgan.data.batches import to_images
 from dcgan.data.dataset import LabelledImages
 from dcgan.system.errors import BadDataError
 
+ClassifierName = Literal["classifier", "witness"]
+
 FEATURE_DIM = 128
+NUM_GROUPS = 4
+"""Of group normalisation (Wu & He 2018, arXiv:1803.08494)."""
 CHUNK = 250
 """Images classified at once: their maps stay in the processor's caches."""
 
@@ -25,29 +29,87 @@ class Predictions(NamedTuple):
 
 
 class Classifier(nn.Module):
-    """Three 3x3 convolutions, two with pooling, and a hidden layer whose output is the features.
+    """Images to features by `body`, and features to the logits of the classes by a linear layer."""
 
-    Pooling comes before normalisation, which then handles a quarter of the numbers.
-    """
+    def __init__(self, body: nn.Module, *, num_classes: int = NUM_CLASSES, made_by: str = "") -> None:
+        """Put together a classifier.
 
-    def __init__(self) -> None:
+        Args:
+            body: images [B, 1, 28, 28] to features [B, 128].
+            num_classes: logits an image.
+            made_by: the stage that trains it, for messages.
+        """
         super().__init__()
-        self.body = nn.Sequential(
-            *_convolution(1, 32, nn.MaxPool2d(2)),  # 14x14
-            *_convolution(32, 64, nn.MaxPool2d(2)),  # 7x7
-            *_convolution(64, 128),
-            nn.Flatten(),
-            nn.Linear(128 * 7 * 7, FEATURE_DIM, bias=False),
-            nn.BatchNorm1d(FEATURE_DIM),
-            nn.ReLU(),
-        )
+        self.made_by = made_by
+        self.body = body
         self.dropout = nn.Dropout(0.25)
-        self.head = nn.Linear(FEATURE_DIM, NUM_CLASSES)
+        self.head = nn.Linear(FEATURE_DIM, num_classes)
 
     def forward(self, images: Tensor) -> Predictions:
         """Classify images [B, 1, 28, 28] in [-1, 1]."""
         features: Tensor = self.body(images)
         return Predictions(features, self.head(self.dropout(features)))
+
+
+def build_classifier(name: ClassifierName = "classifier", *, num_classes: int = NUM_CLASSES) -> Classifier:
+    """An untrained network: `classifier` is convolutional, `witness` residual and of nothing that the first is made of."""
+    body = convolutional_body() if name == "classifier" else residual_body()
+    return Classifier(body, num_classes=num_classes, made_by=f"train_{name}")
+
+
+def convolutional_body() -> nn.Sequential:
+    """Three 3x3 convolutions with batch normalisation, two with pooling, and a hidden layer of ReLUs.
+
+    Pooling comes before normalisation, which then handles a quarter of the numbers.
+    """
+    return nn.Sequential(
+        *_convolution(1, 32, nn.MaxPool2d(2)),  # 14x14
+        *_convolution(32, 64, nn.MaxPool2d(2)),  # 7x7
+        *_convolution(64, 128),
+        nn.Flatten(),
+        nn.Linear(128 * 7 * 7, FEATURE_DIM, bias=False),
+        nn.BatchNorm1d(FEATURE_DIM),
+        nn.ReLU(),
+    )
+
+
+def residual_body() -> nn.Sequential:
+    """Two residual blocks with group normalisation and SiLU (He et al. 2016, arXiv:1603.05027), and a hidden layer.
+
+    Nothing in it depends on the other images of a batch.
+    """
+    return nn.Sequential(
+        nn.Conv2d(1, 24, 4, stride=2, padding=1),  # 14x14
+        ResidualBlock(24, 24),
+        ResidualBlock(24, 48, stride=2),  # 7x7
+        nn.GroupNorm(NUM_GROUPS, 48),
+        nn.SiLU(),
+        nn.Flatten(),
+        nn.Linear(48 * 7 * 7, FEATURE_DIM),
+        nn.SiLU(),
+    )
+
+
+class ResidualBlock(nn.Module):
+    """x + convolve(convolve(x)), each convolution after normalisation and SiLU; maps [B, C, H, W] to fewer and more."""
+
+    def __init__(self, channels_in: int, channels_out: int, *, stride: int = 1) -> None:
+        super().__init__()
+        self.residual = nn.Sequential(
+            nn.GroupNorm(NUM_GROUPS, channels_in),
+            nn.SiLU(),
+            nn.Conv2d(channels_in, channels_out, 3, stride=stride, padding=1, bias=False),
+            nn.GroupNorm(NUM_GROUPS, channels_out),
+            nn.SiLU(),
+            nn.Conv2d(channels_out, channels_out, 3, padding=1, bias=False),
+        )
+        is_same = channels_in == channels_out and stride == 1
+        self.skip = nn.Identity() if is_same else nn.Conv2d(channels_in, channels_out, 1, stride=stride, bias=False)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Maps [B, channels_in, H, W] to [B, channels_out, H / stride, W / stride]."""
+        result: Tensor = self.skip(maps) + self.residual(maps)
+        return result
 
 
 @torch.no_grad()
@@ -65,7 +127,7 @@ def classify_pixels(classifier: Classifier, pixels: Tensor) -> Predictions:
     """
     predictions = classify_images(classifier, to_images(pixels.to(next(classifier.parameters()).device)))
     if not all(torch.isfinite(part).all() for part in predictions):
-        raise BadDataError("the classifier's outputs are not finite; run `dvc repro --force train_classifier`")
+        raise BadDataError(f"the classifier's outputs are not finite; run `dvc repro --force {classifier.made_by}`")
     return predictions
 
 
@@ -75,9 +137,10 @@ def compute_accuracy(classifier: Classifier, data: LabelledImages, *, device: to
     return float((digits == data.labels).double().mean())
 
 
-def load_classifier(path: Path, *, device: torch.device) -> Classifier:
-    """The classifier in a file that the stage train_classifier wrote, as `restored` has it."""
-    return restored(Classifier(), path, device=device, made_by="train_classifier")
+def load_classifier(path: Path, *, device: torch.device, name: ClassifierName = "classifier") -> Classifier:
+    """The classifier in a file that the stage `train_<name>` wrote, as `restored` has it."""
+    classifier = build_classifier(name)
+    return restored(classifier, path, device=device, made_by=classifier.made_by)
 
 
 def _convolution(channels_in: int, channels_out: int, *pooling: nn.Module) -> tuple[nn.Module, ...]:

@@ -11,8 +11,8 @@ from torch.nn import functional
 from torch.optim import AdamW
 
 from dcgan.checkpoints.tensors import load_named_tensors, named_tensors
-from dcgan.classifier.network import Classifier
-from dcgan.config.schema import ClassifierConfig
+from dcgan.classifier.network import Classifier, ClassifierName, build_classifier
+from dcgan.config.schema import IMAGE_SIZE, NUM_CLASSES, ClassifierConfig
 from dcgan.data.batches import Batches, mixed_seed
 from dcgan.data.dataset import LabelledImages
 from dcgan.system.errors import DivergedError
@@ -49,12 +49,20 @@ class ClassifierState:
         self.step = progress["step"]
 
 
-def build_classifier_state(config: ClassifierConfig, *, device: torch.device) -> ClassifierState:
+def build_classifier_state(
+    config: ClassifierConfig,
+    *,
+    device: torch.device,
+    name: ClassifierName = "classifier",
+    num_classes: int = NUM_CLASSES,
+) -> ClassifierState:
     """The state before the first step."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        classifier = Classifier().to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-        return ClassifierState(classifier, AdamW(classifier.parameters(), config.learning_rate, fused=True))
+        classifier = build_classifier(name, num_classes=num_classes).train()
+    if name == "classifier" or device.type == "cuda":  # a CPU normalises groups of channels faster in their usual order
+        classifier.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return ClassifierState(classifier, AdamW(classifier.parameters(), config.learning_rate, fused=True))
 
 
 def train_classifier(
@@ -95,7 +103,7 @@ def train_classifier(
             torch.manual_seed(mixed_seed(config.seed, AUGMENTATION, state.step))
             state.optimizer.param_groups[0]["lr"] = config.learning_rate * one_cycle(state.step, end=end)
             images, labels = batches.batch(state.step)
-            loss = functional.cross_entropy(state.classifier(_shifted(images)).logits, labels)
+            loss = functional.cross_entropy(state.classifier(_shifted(images, config.max_shift)).logits, labels)
             state.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             state.optimizer.step()
@@ -103,9 +111,18 @@ def train_classifier(
             on_step(state.step, end)
 
 
-def trained_classifier(data: LabelledImages, config: ClassifierConfig, *, device: torch.device) -> Classifier:
+def trained_classifier(
+    data: LabelledImages,
+    config: ClassifierConfig,
+    *,
+    device: torch.device,
+    name: ClassifierName = "classifier",
+    num_classes: int = NUM_CLASSES,
+) -> Classifier:
     """A classifier trained on `data` from its first step to its last, in evaluation mode."""
-    return train_classifier(build_classifier_state(config, device=device), data, config)
+    return train_classifier(
+        build_classifier_state(config, device=device, name=name, num_classes=num_classes), data, config
+    )
 
 
 def one_cycle(step: int, *, end: int) -> float:
@@ -113,8 +130,8 @@ def one_cycle(step: int, *, end: int) -> float:
     return float(np.interp(step, [0, WARM_UP * end, end], [0.04, 1, 0]))
 
 
-def _shifted(images: Tensor) -> Tensor:
-    """The whole batch shifted by one random offset of up to two pixels each way; the border is background."""
-    down, right = torch.randint(-2, 3, (2,)).tolist()
-    padded = functional.pad(images, (2, 2, 2, 2), value=-1.0)
-    return padded[..., 2 + down : 30 + down, 2 + right : 30 + right]
+def _shifted(images: Tensor, limit: int) -> Tensor:
+    """The whole batch shifted by one random offset of up to `limit` pixels each way; the border is background."""
+    down, right = torch.randint(-limit, limit + 1, (2,)).tolist()
+    padded = functional.pad(images, (limit,) * 4, value=-1.0)
+    return padded[..., limit + down : limit + down + IMAGE_SIZE, limit + right : limit + right + IMAGE_SIZE]

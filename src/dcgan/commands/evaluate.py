@@ -29,6 +29,9 @@ def evaluate_model(
     classifier_path: Annotated[
         Path, typer.Option("--classifier", metavar="FILE", help="The classifier, of the stage train_classifier.")
     ] = workspace.CLASSIFIER,
+    witness_path: Annotated[
+        Path, typer.Option("--witness", metavar="FILE", help="The second classifier, of the stage train_witness.")
+    ] = workspace.WITNESS,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Also write all figures, as JSON.")] = None,
 ) -> None:
     """Measure an ONNX generator against real images, print the metrics, and write the report to `out`.
@@ -52,12 +55,14 @@ def evaluate_model(
     quality = measure_quality(
         sampler_from(generator),
         load_classifier(classifier_path, device=device),
+        load_classifier(witness_path, device=device, name="witness"),
         load_dataset(workspace.DATASET, report_path=workspace.VALIDATION),
         params.evaluate,
         classifier_config=params.classifier,
     )
     origin = {"model": str(model_path), "model_sha256": generator.info.sha256}
-    report = origin | {"classifier_sha256": sha256_of(classifier_path)} | quality.report
+    networks = {"classifier_sha256": sha256_of(classifier_path), "witness_sha256": sha256_of(witness_path)}
+    report = origin | networks | quality.report
     if out is not None:
         write_json(out, report)
     print(f"{model_path}: {summary_line(report)}")
@@ -90,8 +95,8 @@ def sampler_from(generator: Generator) -> Sampler:
 
 def print_metrics(report: Mapping[str, Any]) -> None:
     """A table of every metric that has a floor."""
-    print(f"{'metric':<18}{'samples':>10}{'real images':>13}{'spread':>9}")
+    print(f"{'metric':<20}{'samples':>10}{'real images':>13}{'spread':>9}")
     for name, value in report.items():
         floor, spread = report.get(f"{name}_floor"), report.get(f"{name}_spread")
         if isinstance(value, float) and isinstance(floor, float):
-            print(f"{name:<18}{value:>10.4f}{floor:>13.4f}{'' if spread is None else f'{spread:.4f}':>9}")
+            print(f"{name:<20}{value:>10.4f}{floor:>13.4f}{'' if spread is None else f'{spread:.4f}':>9}")

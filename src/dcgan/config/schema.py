@@ -163,12 +163,14 @@ class TrainConfig(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierConfig(Section):
-    """Training of the digit classifier on whose features samples are evaluated."""
+    """Training of the digit classifiers on whose features samples are evaluated; the witness has the next seed."""
 
     seed: Seed = 0
     epochs: Count = 3
     batch_size: BatchSize = 128
     learning_rate: Positive = 4e-3
+    max_shift: Annotated[int, between(0, 14)] = 2
+    """Pixels by which a batch is shifted each way, at random."""
     checkpoint_every: Count = 500
     """Steps between two checkpoints."""
 
@@ -185,6 +187,10 @@ class EvaluateConfig(Section):
     """Sampling seeds; headline figures are their mean, with its spread."""
     num_train_on_fake: NumSamples = 30_000
     """Samples that a classifier is trained on before it is tested on the test images."""
+    num_two_sample: NumSamples = 30_000
+    """Samples that the classifier two-sample test learns from, beside as many training images; at most half of these."""
+    two_sample_epochs: Count = 6
+    """Passes over both; more passes find smaller differences."""
     num_neighbour_queries: Annotated[int, Bound(lambda count: count >= 30, "30 or more")] = 5_000
     """Samples whose nearest training images are searched for."""
     inception_weights: str | None = None

@@ -9,6 +9,7 @@ DATASET = Path("data/dataset.safetensors")
 
 MODELS = Path("models")
 CLASSIFIER = MODELS / "classifier.safetensors"
+WITNESS = MODELS / "witness.safetensors"
 TRAINING_INPUTS = (DATASET, CLASSIFIER)
 GENERATOR = MODELS / "generator.safetensors"
 DISCRIMINATOR = MODELS / "discriminator.safetensors"

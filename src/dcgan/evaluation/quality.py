@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
-from dcgan.classifier.network import Classifier, Predictions
+from dcgan.classifier.frechet import feature_statistics, frechet_distance
+from dcgan.classifier.network import Classifier, Predictions, classify_pixels
 from dcgan.config.schema import ClassifierConfig, EvaluateConfig
 from dcgan.data.dataset import Dataset
 from dcgan.evaluation.evaluator import Evaluator, digits_of, summarise
@@ -19,6 +21,7 @@ from dcgan.evaluation.metrics.classes import class_shares
 from dcgan.evaluation.report import print_progress
 from dcgan.evaluation.samples import Sampler, Samples, generate_samples, sample_interpolations, shuffled
 from dcgan.evaluation.train_on_fake import train_on_fake
+from dcgan.evaluation.two_sample import TwoSampleTest, measure_two_sample
 
 Neighbours = dict[str, tuple[TrainingNeighbours, TrainingNeighbours]]
 
@@ -38,11 +41,14 @@ class Quality:
     """Label against predicted digit, [10, 10]; None for an unconditional model."""
     neighbours: Neighbours
     """Training images nearest to samples and to as many test images, in `pixels` and in `features`."""
+    two_sample: TwoSampleTest
+    """The test of the samples against the test images."""
 
 
 def measure_quality(
     sampler: Sampler,
     classifier: Classifier,
+    witness: Classifier,
     dataset: Dataset,
     config: EvaluateConfig,
     *,
@@ -50,8 +56,9 @@ def measure_quality(
 ) -> Quality:
     """Generate samples and measure them; stderr names each part that begins.
 
-    Neither generator nor classifier has learnt from the test split. The classifier's features are compared, its device
-    computes; `classifier_config` says how another one learns from samples.
+    Neither generator nor classifiers have learnt from the test split. The features of `classifier` are compared, those
+    of `witness` for `witness_fcd` alone; its device computes. `classifier_config` says how another one learns from
+    samples.
 
     Raises:
         BadDataError: all samples are the same image, something is not finite, or the Inception weights are unusable.
@@ -79,6 +86,11 @@ def measure_quality(
     report |= summarise([evaluator.score(*each) for each in sets], evaluator.floor)
     confusion = _confusion(samples, predictions)
     report |= _per_class(evaluator, samples, predictions, confusion)
+    print_progress("witness")
+    report |= _witness(witness, dataset, evaluator.chosen, samples)
+    print_progress("two-sample test")
+    two_sample_report, two_sample = measure_two_sample(sampler, samples, dataset, config, device=device)
+    report |= two_sample_report
     print_progress("nearest training images")
     neighbours = _training_neighbours(evaluator, samples, predictions, dataset, config)
     report |= _memorisation(neighbours)
@@ -96,7 +108,24 @@ def measure_quality(
         predictions=predictions,
         confusion=confusion,
         neighbours=neighbours,
+        two_sample=two_sample,
     )
+
+
+def _witness(witness: Classifier, dataset: Dataset, chosen: Tensor, samples: Samples) -> dict[str, float]:
+    """The fcd on the features of another network, of samples and of the training images `chosen` [N] for the floor."""
+    test = classify_pixels(witness, dataset.test.images)
+    reference = feature_statistics(test.features)
+    fcd, floor = (
+        frechet_distance(feature_statistics(classify_pixels(witness, pixels).features), reference)
+        for pixels in (samples.pixels, dataset.train.images[chosen])
+    )
+    return {
+        "witness_fcd": fcd,
+        "witness_fcd_floor": floor,
+        "witness_fcd_over_floor": fcd / floor,
+        "witness_accuracy": float((test.logits.argmax(dim=1) == dataset.test.labels).double().mean()),
+    }
 
 
 def _confusion(samples: Samples, predictions: Predictions) -> NDArray[np.int64] | None:

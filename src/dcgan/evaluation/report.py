@@ -4,7 +4,10 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-HEADLINES = ("fcd", "fcd_floor", "precision", "recall", "label_accuracy")
+HEADLINES = (
+    "fcd", "fcd_floor", "precision", "recall", "label_accuracy", "witness_fcd", "witness_fcd_floor",
+    "two_sample_accuracy", "two_sample_accuracy_floor",
+)  # fmt: skip
 
 
 def print_progress(part: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -17,11 +18,13 @@ from dcgan.evaluation.metrics.authenticity import TrainingNeighbours
 from dcgan.evaluation.metrics.binary import Reliability
 from dcgan.evaluation.quality import Quality
 from dcgan.evaluation.samples import INTERPOLATION_STEPS
+from dcgan.evaluation.two_sample import TwoSampleTest
 from dcgan.figures.drawing import label_axes, new_figure, save_figure, save_grid, save_table
 from dcgan.gan.sampling import GRID_COLUMNS, image_grid
 
 ROC_POINTS = 500
 """Points of a ROC curve in its table: 20,000 logits would look the same and load slowly."""
+SUREST_COLUMNS = 20
 PROBED = {"discriminator": "discriminator", "untrained": "untrained discriminator", "pixels": "raw pixels"}
 
 
@@ -35,6 +38,7 @@ def save_evaluation(
     save_grid(folder / "by_digit.png", image_grid(ranked_by_class(quality, columns=20), columns=20))
     save_grid(folder / "interpolations.png", image_grid(quality.interpolations.pixels, columns=INTERPOLATION_STEPS))
     _save_closest_pairs(folder, quality, training)
+    _save_two_sample(folder, quality.two_sample, floor=quality.report["two_sample_accuracy_floor"])
     _save_per_digit(folder, quality.report)
     _save_confusion(folder, quality.confusion)
     _save_roc(folder, discriminator)
@@ -84,6 +88,21 @@ def _save_closest_pairs(folder: Path, quality: Quality, training: LabelledImages
         fontsize=9,
     )
     save_figure(folder / "closest_pairs.png", figure)
+
+
+def _save_two_sample(folder: Path, test: TwoSampleTest, *, floor: float) -> None:
+    figure = Figure(figsize=(10, 3), layout="constrained")
+    titles = ("test images that look most real", "samples that look most generated")
+    for axes, title, pixels in zip(figure.subplots(2, 1), titles, test.surest(2 * SUREST_COLUMNS), strict=True):
+        axes.imshow(image_grid(pixels, columns=SUREST_COLUMNS), cmap="gray", vmin=0, vmax=255)
+        axes.set_axis_off()
+        axes.set_title(title, fontsize=9)
+    figure.suptitle(
+        f"Two-sample test: a fresh network tells {test.accuracy:.1%} of test images and samples right"
+        f" (real images alone: {floor:.1%}; chance: 50 %)",
+        fontsize=10,
+    )
+    save_figure(folder / "two_sample.png", figure)
 
 
 def _save_per_digit(folder: Path, report: Mapping[str, Any]) -> None:

@@ -1,0 +1,13 @@
+"""Stage `train_witness`: a second digit classifier, of another architecture and seed, which `evaluate` asks as well."""
+
+from dcgan.system.exit import run_stage
+from train_classifier import train_network
+
+
+def main() -> None:
+    """Train the witness as the stage `train_classifier` trains the classifier."""
+    train_network("witness", seed_offset=1)
+
+
+if __name__ == "__main__":
+    run_stage(main)
