@@ -21,10 +21,10 @@ from tiny_workspace import new_workspace, write_params
 TRAINING = {"epochs": 5, "max_steps": 20, "report_every": 10}
 HISTORY = [{"step": 10, "discriminator/loss": 1.0}, {"step": 12, "train/quick_fcd": 3.0, "train/quick_fcd_floor": 0.1}]
 PICTURES = {
-    "by_digit", "calibration", "closest_pairs", "confusion", "interpolations", "per_digit", "probes", "roc", "samples",
-    "training",
+    "by_digit", "calibration", "closest_pairs", "confusion", "interpolations", "per_digit", "pixels", "probes", "roc",
+    "samples", "training",
 }  # fmt: skip
-TABLES = {"calibration", "confusion", "quick_fcd", "roc", "training"}
+TABLES = {"calibration", "confusion", "pixels", "quick_fcd", "roc", "training"}
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from dcgan.evaluation.metrics.binary import Reliability
 from dcgan.evaluation.quality import Quality
 from dcgan.evaluation.samples import INTERPOLATION_STEPS
 from dcgan.figures.drawing import label_axes, new_figure, save_figure, save_grid, save_table
+from dcgan.figures.pixels import save_pixel_statistics
 from dcgan.gan.sampling import GRID_COLUMNS, image_grid
 
 ROC_POINTS = 500
@@ -35,6 +36,7 @@ def save_evaluation(
     save_grid(folder / "by_digit.png", image_grid(ranked_by_class(quality, columns=20), columns=20))
     save_grid(folder / "interpolations.png", image_grid(quality.interpolations.pixels, columns=INTERPOLATION_STEPS))
     _save_closest_pairs(folder, quality, training)
+    save_pixel_statistics(folder, quality.report["pixels"])
     _save_per_digit(folder, quality.report)
     _save_confusion(folder, quality.confusion)
     _save_roc(folder, discriminator)
