@@ -76,22 +76,23 @@ def test_the_closest_pairs_of_each_digit_come_with_their_training_image():
 
 
 def test_every_pixel_statistic_has_a_row_and_those_that_stand_out_look_different(tmp_path):
-    real = pixel_statistics(PIXELS)
+    real = pixel_statistics(PIXELS) | {"haze": 0.01}
     assert list(real) == list(STATISTICS)
-    pictures = {}
-    for haze in (real["haze"], real["haze"] + 0.01, None):
+    pictures = []
+    for haze, stands in ((0.010299, False), (0.010301, True), (None, True)):  # the first two are both 1.03 %
         save_pixel_statistics(tmp_path, {"samples": real | {"haze": haze}, "test": real, "train": real})
         found = rows(tmp_path / "pixels.csv")
-        assert [row["statistic"] for row in found if row["stands_out"] == "1"] == ["haze"] * (haze != real["haze"])
-        row = {"samples": str(haze or ""), "test": str(real["haze"]), "train": str(real["haze"])}
+        assert [row["statistic"] for row in found if row["stands_out"] == "1"] == ["haze"] * stands
+        row = {"samples": str(haze or ""), "test": "0.01", "train": "0.01"}
         assert row.items() <= found[list(STATISTICS).index("haze")].items()
-        pictures[haze] = (tmp_path / "pixels.png").read_bytes()
-    assert len(set(pictures.values())) == 3
+        pictures.append((tmp_path / "pixels.png").read_bytes())
+    assert len(set(pictures)) == 3
 
 
 def test_samples_stand_out_beyond_three_times_the_distance_of_training_images_or_three_hundredths():
     assert [stands_out(20 + step, 20, 19.9) for step in (-0.31, -0.29, 0.29, 0.31)] == [True, False, False, True]
     assert [stands_out(20 + step, 20, 20) for step in (-0.031, 0.029, 0.031)] == [True, False, True]
     assert [stands_out(0.8 + step, 0.8, 0.8, scale=100) for step in (0.00029, 0.00031)] == [False, True]
+    assert [stands_out(0.8 + step, 0.8, 0.79, scale=100) for step in (0.029, 0.031)] == [False, True]
     assert stands_out(None, 20, 20)
     assert not stands_out(None, None, None)
