@@ -24,7 +24,13 @@ TINY = {
     "model": {"latent_dim": 16, "generator_channels": 8, "discriminator_channels": 8},
     "train": {"epochs": 2, "batch_size": 16, "checkpoint_every": 4, "report_every": 2, "threads": 1},
     "classifier": {"epochs": 1, "batch_size": 10},
-    "evaluate": {"num_samples": 100, "num_seeds": 2, "num_train_on_fake": 100, "num_neighbour_queries": 50, "num_two_sample": 100},
+    "evaluate": {
+        "num_samples": 100,
+        "num_seeds": 2,
+        "num_train_on_fake": 100,
+        "num_neighbour_queries": 50,
+        "num_two_sample": 100,
+    },
     "tracking": {"experiment": "tiny", "registered_model": "tiny-generator"},
 }
 

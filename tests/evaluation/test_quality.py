@@ -13,6 +13,7 @@ from dcgan.classifier.network import classify_pixels
 from dcgan.config.schema import EvaluateConfig, GatesConfig
 from dcgan.data.dataset import Dataset
 from dcgan.evaluation.evaluator import Evaluator, summarise
+from dcgan.evaluation.metrics.pixels import pixel_statistics
 from dcgan.evaluation.numbers import numbers_in
 from dcgan.evaluation.quality import Quality, measure_quality
 from dcgan.evaluation.report import HEADLINES, headline_metrics, summary_line
@@ -20,7 +21,16 @@ from dcgan.system.errors import BadDataError, UsageError
 from dcgan.tracking.gates import EvaluationFigures, apply_gates
 from tiny_sampler import sampler
 
-CONFIG = EvaluateConfig(num_samples=200, num_seeds=2, num_train_on_fake=400, num_neighbour_queries=200, num_two_sample=200, two_sample_epochs=10)
+CONFIG = EvaluateConfig(
+    num_samples=200,
+    num_seeds=2,
+    num_train_on_fake=400,
+    num_neighbour_queries=200,
+    num_two_sample=200,
+    two_sample_epochs=10,
+)
+
+SIZE_AND_PLACE = ["longest_side", "longest_side_20", "center_row", "center_column", "center_spread"]
 
 
 def painter(dataset: Dataset, *, variety: int = 40, noise: float = 0.0):
@@ -140,6 +150,19 @@ def test_the_report_has_the_metrics_of_the_classifiers_features(quality, classif
     assert quality.confusion.sum(axis=1).tolist() == [20] * 10
 
 
+def test_pixel_statistics_are_of_samples_test_images_and_the_training_images_of_the_floor(quality, classifier, dataset):
+    chosen = Evaluator(classifier, dataset, num_samples=200, seed=0).chosen
+    sets = {"samples": quality.samples.pixels, "test": dataset.test.images, "train": dataset.train.images[chosen]}
+    assert quality.report["pixels"] == {name: pixel_statistics(images) for name, images in sets.items()}
+
+
+def test_samples_without_ink_have_neither_size_nor_place(measure, dataset):
+    """Haze alone, as of a generator that has learnt the background and nothing else."""
+    haze = measure(lambda latents, labels: (painter(dataset)(latents, labels) > 100).byte()).report["pixels"]["samples"]
+    assert [name for name, value in haze.items() if value is None] == SIZE_AND_PLACE
+    assert haze["haze"] > 0
+
+
 def test_mean_and_spread_are_over_the_sampling_seeds(classifier, dataset):
     evaluator = Evaluator(classifier, dataset, num_samples=200, seed=0)
     first = evaluator.floor
@@ -169,7 +192,7 @@ def test_an_unconditional_generator_has_no_metrics_of_labels(measure, dataset):
     assert [quality.report[name] for name in missing] == [None] * 4
     assert quality.confusion is None
     assert len(quality.report["fcd_per_class"]) == 10
-    assert set(headline_metrics(quality.report)) == set(HEADLINES) - {"label_accuracy"}
+    assert set(headline_metrics(quality.report)) == {*HEADLINES, "pixels"} - {"label_accuracy"}
 
 
 def test_the_report_is_json_and_every_number_in_it_a_metric(quality):
@@ -178,6 +201,7 @@ def test_the_report_is_json_and_every_number_in_it_a_metric(quality):
     assert metrics["evaluation/fcd"] == report["fcd"]
     assert metrics["evaluation/fcd_per_class/3"] == report["fcd_per_class"][3]
     assert metrics["evaluation/memorisation/pixels/num_queries"] == 200
+    assert metrics["evaluation/pixels/samples/zeros"] == report["pixels"]["samples"]["zeros"]
     assert report["fid"] is None
     assert "evaluation/fid" not in metrics
 
@@ -187,6 +211,7 @@ def test_headlines_and_summary_are_those_of_the_report(quality):
     assert (report["num_samples"], report["num_seeds"], report["num_test_images"]) == (200, 2, 400)
     assert report["num_train_on_fake"] == 400
     headlines = headline_metrics(report)
+    assert headlines.pop("pixels").items() <= report["pixels"]["samples"].items()
     assert list(headlines) == list(HEADLINES)
     assert headlines.items() <= report.items()
     assert f"{report['fcd_spread']:.3f} over 2 " in summary_line(report)

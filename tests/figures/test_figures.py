@@ -7,8 +7,10 @@ import torch
 from dcgan.classifier.network import Predictions
 from dcgan.data.dataset import LabelledImages
 from dcgan.evaluation.metrics.authenticity import training_neighbours
+from dcgan.evaluation.metrics.pixels import pixel_statistics
 from dcgan.evaluation.samples import Samples
 from dcgan.figures.evaluation import closest_pairs, ranked_by_class
+from dcgan.figures.pixels import STATISTICS, save_pixel_statistics, stands_out
 from dcgan.figures.training import save_training
 
 RNG = torch.Generator().manual_seed(0)
@@ -71,3 +73,26 @@ def test_the_closest_pairs_of_each_digit_come_with_their_training_image():
     digits[2] = 7
     pairs = closest_pairs(samples, LabelledImages(training, digits), neighbours, per_digit=1)
     assert torch.equal(pairs, torch.stack([samples[[3, 5]], training[[11, 2]]], dim=1))
+
+
+def test_every_pixel_statistic_has_a_row_and_those_that_stand_out_look_different(tmp_path):
+    real = pixel_statistics(PIXELS) | {"haze": 0.01}
+    assert list(real) == list(STATISTICS)
+    pictures = []
+    for haze, stands in ((0.010299, False), (0.010301, True), (None, True)):  # the first two are both 1.03 %
+        save_pixel_statistics(tmp_path, {"samples": real | {"haze": haze}, "test": real, "train": real})
+        found = rows(tmp_path / "pixels.csv")
+        assert [row["statistic"] for row in found if row["stands_out"] == "1"] == ["haze"] * stands
+        row = {"samples": str(haze or ""), "test": "0.01", "train": "0.01"}
+        assert row.items() <= found[list(STATISTICS).index("haze")].items()
+        pictures.append((tmp_path / "pixels.png").read_bytes())
+    assert len(set(pictures)) == 3
+
+
+def test_samples_stand_out_beyond_three_times_the_distance_of_training_images_or_three_hundredths():
+    assert [stands_out(20 + step, 20, 19.9) for step in (-0.31, -0.29, 0.29, 0.31)] == [True, False, False, True]
+    assert [stands_out(20 + step, 20, 20) for step in (-0.031, 0.029, 0.031)] == [True, False, True]
+    assert [stands_out(0.8 + step, 0.8, 0.8, scale=100) for step in (0.00029, 0.00031)] == [False, True]
+    assert [stands_out(0.8 + step, 0.8, 0.79, scale=100) for step in (0.029, 0.031)] == [False, True]
+    assert stands_out(None, 20, 20)
+    assert not stands_out(None, None, None)

@@ -22,10 +22,10 @@ from tiny_workspace import new_workspace, write_params
 TRAINING = {"epochs": 5, "max_steps": 20, "report_every": 10}
 HISTORY = [{"step": 10, "discriminator/loss": 1.0}, {"step": 12, "train/quick_fcd": 3.0, "train/quick_fcd_floor": 0.1}]
 PICTURES = {
-    "by_digit", "calibration", "closest_pairs", "confusion", "interpolations", "per_digit", "probes", "roc", "samples",
-    "training", "two_sample",
+    "by_digit", "calibration", "closest_pairs", "confusion", "interpolations", "per_digit", "pixels", "probes", "roc",
+    "samples", "training", "two_sample",
 }  # fmt: skip
-TABLES = {"calibration", "confusion", "quick_fcd", "roc", "training"}
+TABLES = {"calibration", "confusion", "pixels", "quick_fcd", "roc", "training"}
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +72,7 @@ def test_the_stage_writes_report_headlines_and_figures(trained):
     assert report["discriminator"]["num_images"] == 100
     assert set(report["discriminator"]["probes"]) == {"200", "100"}
     metrics = json.loads((trained / files.METRICS).read_text())
+    assert metrics.pop("pixels").items() <= report["pixels"]["samples"].items()
     assert list(metrics) == list(HEADLINES)
     assert metrics.items() <= report.items()
     assert (names_in(trained, ".png"), names_in(trained, ".csv")) == (PICTURES, TABLES)
@@ -105,7 +106,16 @@ def test_the_exported_file_is_measured_as_its_network_was_without_its_training(e
     assert done.returncode == 0, done.stderr
     found = json.loads((workspace / "found.json").read_text())
     report = json.loads((trained / files.EVALUATION).read_text())
-    for name in ("fcd", "kcd", "precision", "recall", "classifier_score", "label_accuracy", "train_on_fake", "witness_fcd"):
+    for name in (
+        "fcd",
+        "kcd",
+        "precision",
+        "recall",
+        "classifier_score",
+        "label_accuracy",
+        "train_on_fake",
+        "witness_fcd",
+    ):
         assert found[name] == pytest.approx(report[name], rel=0.02, abs=0.02), name
     for name in ("fcd_floor", "classifier_sha256", "witness_fcd_floor", "witness_sha256", "two_sample_accuracy_floor"):
         assert found[name] == report[name], name

@@ -1,7 +1,7 @@
 """Every measurement of a generator's samples, in one report."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from dcgan.evaluation.evaluator import Evaluator, digits_of, summarise
 from dcgan.evaluation.inception import load_inception, measure_fid
 from dcgan.evaluation.metrics.authenticity import TrainingNeighbours, training_neighbours
 from dcgan.evaluation.metrics.classes import class_shares
+from dcgan.evaluation.metrics.pixels import pixel_statistics
 from dcgan.evaluation.report import print_progress
 from dcgan.evaluation.samples import Sampler, Samples, generate_samples, sample_interpolations, shuffled
 from dcgan.evaluation.train_on_fake import train_on_fake
@@ -94,12 +95,13 @@ def measure_quality(
     print_progress("nearest training images")
     neighbours = _training_neighbours(evaluator, samples, predictions, dataset, config)
     report |= _memorisation(neighbours)
+    real = {"test": dataset.test.images, "train": dataset.train.images[evaluator.chosen]}
+    report |= _pixels({"samples": samples.pixels, **real})
     print_progress("classifiers trained on samples and on real images")
     num_images = config.num_train_on_fake
     report |= train_on_fake(sampler, dataset, classifier_config, num_images=num_images, seed=config.seed, device=device)
     if inception:
         print_progress("Inception features")
-    real = {"test": dataset.test.images, "train": dataset.train.images[evaluator.chosen]}
     report |= measure_fid(inception, samples.pixels, **real)
     return Quality(
         report=report,
@@ -178,6 +180,11 @@ def _memorisation(neighbours: Neighbours) -> dict[str, Any]:
     }
     headlines = {name: spaces["features"][name] for name in ("authenticity", "authenticity_floor")}
     return {**headlines, "memorisation": spaces}
+
+
+def _pixels(sets: Mapping[str, Tensor]) -> dict[str, Any]:
+    found = {name: pixel_statistics(images) for name, images in sets.items()}
+    return {"pixels": {name: dict(zip(each, _finite(each.values()), strict=True)) for name, each in found.items()}}
 
 
 def _finite(values: Iterable[float]) -> list[float | None]:

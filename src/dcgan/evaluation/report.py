@@ -8,6 +8,7 @@ HEADLINES = (
     "fcd", "fcd_floor", "precision", "recall", "label_accuracy", "witness_fcd", "witness_fcd_floor",
     "two_sample_accuracy", "two_sample_accuracy_floor",
 )  # fmt: skip
+PIXEL_HEADLINES = ("haze", "longest_side_20", "center_spread")
 
 
 def print_progress(part: str) -> None:
@@ -15,9 +16,10 @@ def print_progress(part: str) -> None:
     print(f"evaluate: {part}", file=sys.stderr, flush=True)
 
 
-def headline_metrics(report: Mapping[str, Any]) -> dict[str, float]:
+def headline_metrics(report: Mapping[str, Any]) -> dict[str, Any]:
     """The few metrics that `dvc exp show` and `dvc metrics diff` compare; without those that were not measured."""
-    return {name: report[name] for name in HEADLINES if report[name] is not None}
+    headlines = {name: report[name] for name in HEADLINES if report[name] is not None}
+    return headlines | {"pixels": {name: report["pixels"]["samples"][name] for name in PIXEL_HEADLINES}}
 
 
 def summary_line(report: Mapping[str, Any]) -> str:

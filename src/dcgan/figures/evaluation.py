@@ -20,6 +20,7 @@ from dcgan.evaluation.quality import Quality
 from dcgan.evaluation.samples import INTERPOLATION_STEPS
 from dcgan.evaluation.two_sample import TwoSampleTest
 from dcgan.figures.drawing import label_axes, new_figure, save_figure, save_grid, save_table
+from dcgan.figures.pixels import save_pixel_statistics
 from dcgan.gan.sampling import GRID_COLUMNS, image_grid
 
 ROC_POINTS = 500
@@ -39,6 +40,7 @@ def save_evaluation(
     save_grid(folder / "interpolations.png", image_grid(quality.interpolations.pixels, columns=INTERPOLATION_STEPS))
     _save_closest_pairs(folder, quality, training)
     _save_two_sample(folder, quality.two_sample, floor=quality.report["two_sample_accuracy_floor"])
+    save_pixel_statistics(folder, quality.report["pixels"])
     _save_per_digit(folder, quality.report)
     _save_confusion(folder, quality.confusion)
     _save_roc(folder, discriminator)
