@@ -69,7 +69,7 @@ ablation: $(READY)  ## train and evaluate the rows of experiments/ablation.yaml 
 	python experiments/ablation.py
 
 zoo: $(READY)  ## train every variant of the family under one budget and write docs/zoo.md
-	dvc repro validate train_classifier
+	dvc repro validate train_classifier train_witness
 	python experiments/zoo.py
 
 lock: $(READY)  ## resolve the dependencies anew and write requirements/

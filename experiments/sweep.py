@@ -24,12 +24,15 @@ from dcgan.classifier.network import load_classifier
 from dcgan.config.devices import prepare_device, resolve
 from dcgan.config.params_file import changed, params_sha256
 from dcgan.config.schema import EvaluateConfig, Params
-from dcgan.config.workspace import CLASSIFIER, DATASET, VALIDATION
+from dcgan.config.workspace import CLASSIFIER, DATASET, VALIDATION, WITNESS
 from dcgan.data.batches import Batches
 from dcgan.data.dataset import Dataset
 from dcgan.data.dataset_file import load_dataset
 from dcgan.evaluation.evaluator import Evaluator, Scores
-from dcgan.evaluation.samples import generate_samples, sampler_of
+from dcgan.evaluation.metrics.pixels import pixel_statistics
+from dcgan.evaluation.quality import witness_scores
+from dcgan.evaluation.samples import Sampler, Samples, generate_samples, sampler_of
+from dcgan.evaluation.two_sample import compare_samples
 from dcgan.figures.drawing import save_grid
 from dcgan.gan.graph import fastest_step
 from dcgan.gan.inputs import Inputs
@@ -44,7 +47,9 @@ from dcgan.system.files import sha256_of
 FIGURES = ("fcd", "precision", "recall", "coverage", "label_accuracy")
 COLUMNS = (
     "variant", "seed", "epochs", "images_seen", "train_minutes", "images_per_second", "num_samples", "fcd_over_floor",
-    *(name for figure in FIGURES for name in (figure, f"{figure}_floor")), "threads", "params", "classifier",
+    *(name for figure in FIGURES for name in (figure, f"{figure}_floor")), "witness_fcd_over_floor",
+    "two_sample_accuracy", "two_sample_auc", "haze", "longest_side_20", "center_spread", "threads", "params",
+    "classifier",
 )  # fmt: skip
 """Of every table of results; `images_per_second` is measured while nothing else runs, `train_minutes` is not."""
 SPEED_BLOCKS = 7
@@ -97,6 +102,7 @@ def check_workspace(params: Params) -> None:
     """Raise BadDataError or UsageError unless the current folder holds a classifier and the data set of `params`."""
     dataset = load_dataset(DATASET, report_path=VALIDATION)
     load_classifier(CLASSIFIER, device=torch.device("cpu"))
+    load_classifier(WITNESS, device=torch.device("cpu"), name="witness")
     if dataset.name != params.data.name:
         raise UsageError(f"{DATASET}: holds {dataset.name}, and the sweep is for {params.data.name}")
 
@@ -132,6 +138,7 @@ def train_variant(params: Params, picture: Path | None) -> Row:
         sampler = sampler_of(state.generator_ema, params.model)
         samples = generate_samples(sampler, count=params.evaluate.num_samples, seed=params.evaluate.seed)
         scores = evaluator.score(samples, evaluator.predict(samples.pixels))
+        others = other_figures(params.evaluate, sampler, samples, device)
     except (DivergedError, BadDataError) as error:
         return {"failure": str(error)}
     if picture:
@@ -143,6 +150,7 @@ def train_variant(params: Params, picture: Path | None) -> Row:
         "num_samples": len(samples),
         "threads": torch.get_num_threads(),
         **figures_of(scores, evaluator.floor),
+        **{name: round(value, 4) for name, value in others.items()},
     }
 
 
@@ -152,6 +160,16 @@ def load_reference(config: EvaluateConfig, device: torch.device) -> tuple[Datase
     dataset = load_dataset(DATASET, report_path=VALIDATION)
     classifier = load_classifier(CLASSIFIER, device=device)
     return dataset, Evaluator(classifier, dataset, num_samples=config.num_samples, seed=config.seed)
+
+
+def other_figures(config: EvaluateConfig, sampler: Sampler, samples: Samples, device: torch.device) -> dict[str, float]:
+    """What the witness, a two-sample test and the pixels say of the samples, without the floors."""
+    dataset, evaluator = load_reference(config, device)
+    witness = load_classifier(WITNESS, device=device, name="witness")
+    scores = witness_scores(witness, dataset, evaluator.chosen, samples)
+    test = compare_samples(sampler, samples, dataset, config, device=device)
+    figures = {"two_sample_accuracy": test.accuracy, "two_sample_auc": test.auc}
+    return scores | figures | pixel_statistics(samples.pixels)
 
 
 def measure_speed(params: Params) -> int:

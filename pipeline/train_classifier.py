@@ -39,7 +39,7 @@ def train_network(name: ClassifierName, *, seed_offset: int = 0) -> None:
             )
         stop.raise_if_made(f"{stage}: stopped and saved after step {state.step}; run it again to go on")
         accuracy = compute_accuracy(classifier, dataset.test, device=device)
-        save_weights(workspace.MODELS, **{name: classifier})
+        save_weights(workspace.MODELS, metadata=None, **{name: classifier})
         folder.remove()
     path = workspace.MODELS / f"{name}.safetensors"
     print(f"{path}: accuracy {accuracy:.2%} on {len(dataset.test):,} test images")

@@ -156,5 +156,5 @@ def _run(argv: list[str], folder: str, planted: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(TESTS))
+    sys.path[:0] = [str(TESTS), str(PIPELINE)]
     _serve(with_mlflow="--mlflow" in sys.argv)

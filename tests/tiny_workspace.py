@@ -69,6 +69,7 @@ def stage_command(stage: str, *, absent: Sequence[str] = ()) -> list[str]:
     script = f"""{hiding(absent)}
 import runpy
 sys.argv = [{stage!r}]
+sys.path.insert(0, {str(ROOT / "pipeline")!r})
 runpy.run_path({str(ROOT / "pipeline" / f"{stage}.py")!r}, run_name="__main__")
 """
     return [sys.executable, "-c", script]

@@ -126,7 +126,12 @@ def test_a_copier_is_not_authentic(measure, dataset):
 
 def test_one_image_a_digit_fails_the_gate_of_recall(measure, dataset, quality):
     """It has every label right and equal shares: only its lack of variety tells."""
-    gates = GatesConfig(fcd_over_floor=None, label_accuracy=0.9, precision_over_floor=0.5, recall_over_floor=0.5)
+    gates = GatesConfig(
+        **dict.fromkeys(("fcd_over_floor", "witness_fcd_over_floor", "two_sample_accuracy")),
+        label_accuracy=0.9,
+        precision_over_floor=0.5,
+        recall_over_floor=0.5,
+    )
     collapsed = measure(painter(dataset, variety=1))
     for measured, failing in ((quality, []), (collapsed, ["recall_over_floor"])):
         report = measured.report | {"classifier_sha256": "c" * 64}

@@ -10,8 +10,9 @@ from dcgan.tracking.gates import Champion, EvaluationFigures, apply_gates, decid
 from tracking_store import EVALUATION
 
 GATES = GatesConfig(
-    fcd_over_floor=6, label_accuracy=0.98, min_class_share=0.07, precision_over_floor=0.8, recall_over_floor=0.8
-)
+    fcd_over_floor=6, label_accuracy=0.98, min_class_share=0.07, precision_over_floor=0.8, recall_over_floor=0.8,
+    witness_fcd_over_floor=8, two_sample_accuracy=0.9,
+)  # fmt: skip
 OFF = GatesConfig(**dict.fromkeys(vars(GATES)))
 
 
@@ -27,6 +28,8 @@ def champion(**changes: object) -> Champion:
 def test_a_good_model_passes_every_gate():
     assert {gate.name: (pytest.approx(gate.value), gate.passed) for gate in apply_gates(GATES, figures())} == {
         "fcd_over_floor": (3.0, True),
+        "witness_fcd_over_floor": (4.0, True),
+        "two_sample_accuracy": (0.8, True),
         "precision_over_floor": (0.9375, True),
         "recall_over_floor": (0.85 / 0.9, True),
         "label_accuracy": (0.99, True),
@@ -38,6 +41,8 @@ def test_a_good_model_passes_every_gate():
     ("changes", "failing", "value"),
     [
         ({"fcd": 0.2401}, "fcd_over_floor", 0.2401 / 0.04),
+        ({"witness_fcd_over_floor": 8.01}, "witness_fcd_over_floor", 8.01),
+        ({"two_sample_accuracy": 0.9001}, "two_sample_accuracy", 0.9001),
         ({"precision": 0.6399}, "precision_over_floor", 0.6399 / 0.8),
         ({"recall": 0.7199}, "recall_over_floor", 0.7199 / 0.9),
         ({"label_accuracy": 0.9799}, "label_accuracy", 0.9799),
@@ -54,7 +59,8 @@ def test_each_gate_fails_alone_just_beyond_its_bound(changes, failing, value):
 def test_a_value_on_its_bound_passes():
     on_bounds = figures(
         fcd=0.5, fcd_floor=0.25, label_accuracy=0.98, class_shares=[0.07, *[0.1] * 9],
-        precision=0.4, precision_floor=0.5, recall=0.4, recall_floor=0.5,
+        precision=0.4, precision_floor=0.5, recall=0.4, recall_floor=0.5, witness_fcd_over_floor=8,
+        two_sample_accuracy=0.9,
     )  # fmt: skip
     assert all(gate.passed for gate in apply_gates(dataclasses.replace(GATES, fcd_over_floor=2), on_bounds))
 
@@ -70,6 +76,7 @@ def test_a_gate_that_is_off_or_does_not_apply_is_not_listed():
     [
         ({"fcd": math.nan}, "not finite"),
         ({"label_accuracy": math.inf}, "not finite"),
+        ({"two_sample_accuracy": math.nan}, "not finite"),
         ({"class_shares": [math.nan] * 10}, "not finite"),
         ({"class_shares": []}, "not finite"),
         ({"fcd_floor": 0.0}, "floor is not above 0"),
@@ -91,7 +98,7 @@ def test_a_missing_figure_is_named():
 
 
 BAD = {"label_accuracy": 0.5}
-FAILS = "fails 1 of 5 gates: label_accuracy is 0.5, bound 0.98"
+FAILS = "fails 1 of 7 gates: label_accuracy is 0.5, bound 0.98"
 BETTER = "lower by more than the spread"
 NOT_BETTER = "lower by no more than the spread"
 OTHER = "the champion, version 3, was measured on other data.*set the alias champion by hand"

@@ -1,4 +1,4 @@
-"""The digit classifiers, whose features the metrics compare: two networks that share no kind of layer but convolutions."""
+"""The digit classifiers, two networks of different architectures, whose features the metrics compare."""
 
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -52,7 +52,7 @@ class Classifier(nn.Module):
 
 
 def build_classifier(name: ClassifierName = "classifier", *, num_classes: int = NUM_CLASSES) -> Classifier:
-    """An untrained network: `classifier` is convolutional, `witness` residual and of nothing that the first is made of."""
+    """An untrained network of the architecture that has that name: convolutional, or residual for the witness."""
     body = convolutional_body() if name == "classifier" else residual_body()
     return Classifier(body, num_classes=num_classes, made_by=f"train_{name}")
 

@@ -188,7 +188,7 @@ class EvaluateConfig(Section):
     num_train_on_fake: NumSamples = 30_000
     """Samples that a classifier is trained on before it is tested on the test images."""
     num_two_sample: NumSamples = 30_000
-    """Samples that the classifier two-sample test learns from, beside as many training images; at most half of these."""
+    """Samples that the two-sample test learns from, beside as many training images: at most half of all of these."""
     two_sample_epochs: Count = 6
     """Passes over both; more passes find smaller differences."""
     num_neighbour_queries: Annotated[int, Bound(lambda count: count >= 30, "30 or more")] = 5_000
@@ -210,6 +210,10 @@ class GatesConfig(Section):
 
     fcd_over_floor: Positive | None = 6.0
     """Upper limit of fcd, as a multiple of the floor, which is real training images' fcd."""
+    witness_fcd_over_floor: Positive | None = 12.0
+    """The same on the features of the witness."""
+    two_sample_accuracy: Share | None = 0.92
+    """Upper limit of the share of test images and samples that a fresh network tells right."""
     label_accuracy: Share | None = 0.98
     """Lower limit of the share of samples that the classifier recognises as their label."""
     precision_over_floor: NonNegative | None = 0.8

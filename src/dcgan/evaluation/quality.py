@@ -22,7 +22,7 @@ from dcgan.evaluation.metrics.pixels import pixel_statistics
 from dcgan.evaluation.report import print_progress
 from dcgan.evaluation.samples import Sampler, Samples, generate_samples, sample_interpolations, shuffled
 from dcgan.evaluation.train_on_fake import train_on_fake
-from dcgan.evaluation.two_sample import TwoSampleTest, measure_two_sample
+from dcgan.evaluation.two_sample import TwoSampleTest, compare_real_images, compare_samples
 
 Neighbours = dict[str, tuple[TrainingNeighbours, TrainingNeighbours]]
 
@@ -88,10 +88,11 @@ def measure_quality(
     confusion = _confusion(samples, predictions)
     report |= _per_class(evaluator, samples, predictions, confusion)
     print_progress("witness")
-    report |= _witness(witness, dataset, evaluator.chosen, samples)
-    print_progress("two-sample test")
-    two_sample_report, two_sample = measure_two_sample(sampler, samples, dataset, config, device=device)
-    report |= two_sample_report
+    report |= witness_scores(witness, dataset, evaluator.chosen, samples)
+    print_progress("two-sample test of the samples")
+    two_sample = compare_samples(sampler, samples, dataset, config, device=device)
+    print_progress("two-sample test of real images")
+    report |= _two_sample(two_sample, compare_real_images(dataset, config, device=device))
     print_progress("nearest training images")
     neighbours = _training_neighbours(evaluator, samples, predictions, dataset, config)
     report |= _memorisation(neighbours)
@@ -114,8 +115,8 @@ def measure_quality(
     )
 
 
-def _witness(witness: Classifier, dataset: Dataset, chosen: Tensor, samples: Samples) -> dict[str, float]:
-    """The fcd on the features of another network, of samples and of the training images `chosen` [N] for the floor."""
+def witness_scores(witness: Classifier, dataset: Dataset, chosen: Tensor, samples: Samples) -> dict[str, float]:
+    """The fcd of samples by the witness; its floor is of the training images whose indices [N] are `chosen`."""
     test = classify_pixels(witness, dataset.test.images)
     reference = feature_statistics(test.features)
     fcd, floor = (
@@ -127,6 +128,16 @@ def _witness(witness: Classifier, dataset: Dataset, chosen: Tensor, samples: Sam
         "witness_fcd_floor": floor,
         "witness_fcd_over_floor": fcd / floor,
         "witness_accuracy": float((test.logits.argmax(dim=1) == dataset.test.labels).double().mean()),
+    }
+
+
+def _two_sample(found: TwoSampleTest, floor: TwoSampleTest) -> dict[str, float | int]:
+    return {
+        "two_sample_accuracy": found.accuracy,
+        "two_sample_accuracy_floor": floor.accuracy,
+        "two_sample_auc": found.auc,
+        "two_sample_auc_floor": floor.auc,
+        "num_two_sample": found.num_learnt,
     }
 
 

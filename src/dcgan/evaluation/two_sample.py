@@ -23,6 +23,8 @@ class TwoSampleTest:
 
     accuracy: float
     """Share of the images of both kinds that are told right, each kind counting half; ½ is chance."""
+    num_learnt: int
+    """Images of each kind that the network learnt from."""
     auc: float
     """Probability that a generated image looks more generated than a real one does; ½ is chance."""
     real: Tensor
@@ -41,46 +43,19 @@ class TwoSampleTest:
         return self.real[torch.from_numpy(most_real)], self.fake[torch.from_numpy(most_generated)]
 
 
-def measure_two_sample(
-    sampler: Sampler,
-    samples: Samples,
-    dataset: Dataset,
-    config: EvaluateConfig,
-    *,
-    device: torch.device,
-) -> tuple[dict[str, float | int], TwoSampleTest]:
-    """Test `samples` against the test images, after learning from others of the sampler and from training images.
+def compare_samples(
+    sampler: Sampler, samples: Samples, dataset: Dataset, config: EvaluateConfig, *, device: torch.device
+) -> TwoSampleTest:
+    """Test `samples` against the test images, after learning from others of the sampler and from training images."""
+    real, _ = _halves(dataset.train.images, config)
+    fake = generate_samples(sampler, count=len(real), seed=config.seed, purpose="two-sample").pixels
+    return two_sample_test((real, fake), (dataset.test.images, samples.pixels), _learning(config), device=device)
 
-    The floor is the same test on real images alone: the network learns two halves of the training set apart, and is
-    tested on two halves of the test set.
 
-    Returns:
-        The metrics by their names in reports/evaluation.json, and the test that they sum up.
-    """
-    train, test = dataset.train.images, dataset.test.images
-    half = len(train) // 2
-    num_images = min(config.num_two_sample, half)
-    order = shuffled(len(train), seed=config.seed, purpose="two-sample")
-    real, other_real = train[order[:num_images]], train[order[half : half + num_images]]
-    fake = generate_samples(sampler, count=num_images, seed=config.seed, purpose="two-sample").pixels
-    held_out, middle = shuffled(len(test), seed=config.seed, purpose="two-sample"), len(test) // 2
-
-    # Shifts would hide how precisely real images are centred.
-    learning = ClassifierConfig(seed=config.seed, epochs=config.two_sample_epochs, max_shift=0)
-
-    def test_apart(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> TwoSampleTest:
-        return two_sample_test(train, test, learning, device=device)
-
-    found = test_apart((real, fake), (test, samples.pixels))
-    floor = test_apart((real, other_real), (test[held_out[:middle]], test[held_out[middle:]]))
-    report = {
-        "two_sample_accuracy": found.accuracy,
-        "two_sample_accuracy_floor": floor.accuracy,
-        "two_sample_auc": found.auc,
-        "two_sample_auc_floor": floor.auc,
-        "num_two_sample": num_images,
-    }
-    return report, found
+def compare_real_images(dataset: Dataset, config: EvaluateConfig, *, device: torch.device) -> TwoSampleTest:
+    """The floor: learn to tell two parts of the training set, and test that on two halves of the test set."""
+    train, test = (_halves(split.images, config) for split in (dataset.train, dataset.test))
+    return two_sample_test(train, test, _learning(config), device=device)
 
 
 def two_sample_test(
@@ -103,6 +78,7 @@ def two_sample_test(
     is_fake = np.repeat([False, True], [len(real), len(fake)])
     return TwoSampleTest(
         accuracy=float(((real <= 0).mean() + (fake > 0).mean()) / 2),
+        num_learnt=min(map(len, train)),
         auc=float(roc_auc_score(is_fake, np.concatenate([real, fake]))),
         real=test[0],
         fake=test[1],
@@ -111,7 +87,19 @@ def two_sample_test(
     )
 
 
+def _halves(pixels: Tensor, config: EvaluateConfig) -> tuple[Tensor, Tensor]:
+    """Two sets of different images, in random order, of the size that the config wants or half of all."""
+    order, middle = shuffled(len(pixels), seed=config.seed, purpose="two-sample"), len(pixels) // 2
+    size = min(config.num_two_sample, middle)
+    return pixels[order[:size]], pixels[order[middle : middle + size]]
+
+
+def _learning(config: EvaluateConfig) -> ClassifierConfig:
+    """How the network learns; shifts would hide how precisely real images are centred."""
+    return ClassifierConfig(seed=config.seed, epochs=config.two_sample_epochs, max_shift=0)
+
+
 def _generated_logits(logits: Tensor) -> NDArray[np.float64]:
-    """log P(generated) - log P(real), from the logits [N, 2] of real and generated."""
+    """The log odds of being generated, float64 [N], from the logits [N, 2] of real and generated."""
     difference: NDArray[np.float64] = (logits[:, 1] - logits[:, 0]).double().numpy()
     return difference

@@ -9,7 +9,11 @@ from dcgan.config.schema import GatesConfig
 from dcgan.system.errors import BadDataError
 
 _BY_HAND = "to promote it, set the alias champion by hand in the MLflow UI"
-_FLOORED = ("fcd", "fcd_floor", "precision", "precision_floor", "recall", "recall_floor")
+_UPPER_LIMITS = {"fcd_over_floor", "witness_fcd_over_floor", "two_sample_accuracy"}
+_NUMBERS = (
+    "fcd", "fcd_floor", "precision", "precision_floor", "recall", "recall_floor",
+    "witness_fcd_over_floor", "two_sample_accuracy",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +37,8 @@ class EvaluationFigures:
     precision_floor: float
     recall: float
     recall_floor: float
+    witness_fcd_over_floor: float
+    two_sample_accuracy: float
     fcd_spread: float | None
     """Largest less smallest fcd of the sampling seeds; None where there was one seed only."""
     num_samples: int
@@ -53,7 +59,7 @@ class EvaluationFigures:
         """
         try:
             figures = cls(
-                **{name: float(report[name]) for name in _FLOORED},
+                **{name: float(report[name]) for name in _NUMBERS},
                 fcd_spread=float(report["fcd_spread"]) if report["num_seeds"] > 1 else None,
                 num_samples=int(report["num_samples"]),
                 dataset_sha256=str(report["dataset_sha256"]),
@@ -73,7 +79,8 @@ class EvaluationFigures:
     def _is_measured(self) -> bool:
         floors = [self.fcd_floor, self.precision_floor, self.recall_floor]
         optional = [self.label_accuracy or 0.0, self.fcd_spread or 0.0]
-        figures = [self.fcd, self.precision, self.recall, *optional, *floors, *self.class_shares]
+        others = [self.witness_fcd_over_floor, self.two_sample_accuracy]
+        figures = [self.fcd, self.precision, self.recall, *others, *optional, *floors, *self.class_shares]
         return all(map(math.isfinite, figures)) and min(floors) > 0 and len(self.class_shares) > 0
 
     @property
@@ -107,6 +114,8 @@ def apply_gates(config: GatesConfig, figures: EvaluationFigures) -> list[GateRes
     """
     values = {
         "fcd_over_floor": figures.fcd / figures.fcd_floor,
+        "witness_fcd_over_floor": figures.witness_fcd_over_floor,
+        "two_sample_accuracy": figures.two_sample_accuracy,
         "precision_over_floor": figures.precision / figures.precision_floor,
         "recall_over_floor": figures.recall / figures.recall_floor,
         "label_accuracy": figures.label_accuracy,
@@ -118,7 +127,7 @@ def apply_gates(config: GatesConfig, figures: EvaluationFigures) -> list[GateRes
     for name, value in values.items():
         bound = getattr(config, name)
         if bound is not None and value is not None:
-            passed = value <= bound if name == "fcd_over_floor" else value >= bound
+            passed = value <= bound if name in _UPPER_LIMITS else value >= bound
             results.append(GateResult(name=name, value=value, bound=bound, passed=passed))
     return results
 
