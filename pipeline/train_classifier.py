@@ -20,12 +20,13 @@ from dcgan.tracking.progress import ProgressBar
 ROOMS = ("config", "data", "classifier")
 
 
-def train_network(name: ClassifierName, *, seed_offset: int = 0) -> None:
-    """Train a digit classifier, or resume its training, and write models/<name>.safetensors."""
+def train_network(name: ClassifierName) -> None:
+    """Train a digit classifier, or resume its training, and write models/<name>.safetensors; each has its own seed."""
     params, stage = load_params(workspace.PARAMS), f"train_{name}"
     threads = threads_of_unfinished(workspace.CHECKPOINTS, stage=stage)
     device = prepare_device(params.train, threads=threads)
-    config = dataclasses.replace(params.classifier, seed=params.classifier.seed + seed_offset)
+    seed = params.classifier.seed if name == "classifier" else params.classifier.seed ^ 1
+    config = dataclasses.replace(params.classifier, seed=seed)
     dataset = load_dataset(workspace.DATASET, report_path=workspace.VALIDATION)
     require_writable(workspace.MODELS, workspace.CHECKPOINTS)
     with exclusive(workspace.LOCK), stop_on_signals() as stop:

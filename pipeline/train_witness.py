@@ -6,7 +6,7 @@ from train_classifier import train_network
 
 def main() -> None:
     """Train the witness as the stage `train_classifier` trains the classifier."""
-    train_network("witness", seed_offset=1)
+    train_network("witness")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ SMALL = {
     "classifier.batch_size": 10,
     "evaluate.num_samples": 100,
     "evaluate.num_seeds": 1,
+    "evaluate.num_two_sample": 100,
     "model.latent_dim": 16,
     "model.generator_channels": 8,
     "model.discriminator_channels": 8,

@@ -163,7 +163,7 @@ class TrainConfig(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierConfig(Section):
-    """Training of the digit classifiers on whose features samples are evaluated; the witness has the next seed."""
+    """Training of the digit classifiers on whose features samples are evaluated; the witness has another seed."""
 
     seed: Seed = 0
     epochs: Count = 3
