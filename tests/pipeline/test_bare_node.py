@@ -7,7 +7,7 @@ from tiny_workspace import new_workspace
 
 def test_fifty_steps_evaluation_and_export_run(stages, tmp_path):
     workspace = new_workspace(tmp_path, train={"epochs": 5, "max_steps": 50, "report_every": 10})
-    for stage in ("train_classifier", "train", "evaluate", "export"):
+    for stage in ("train_classifier", "train_witness", "train", "evaluate", "export"):
         done = stages.run(stage, workspace)
         assert done.returncode == 0, done.stderr
         assert ("MLflow cannot be imported" in done.stderr) == (stage == "train")
