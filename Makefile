@@ -66,10 +66,11 @@ bench: $(READY)  ## measure the speed of training and of the exported generator
 	python benchmarks/inference.py
 
 ablation: $(READY)  ## train and evaluate the rows of experiments/ablation.yaml that are not in ablation.csv
+	dvc repro train_classifier train_witness
 	python experiments/ablation.py
 
 zoo: $(READY)  ## train every variant of the family under one budget and write docs/zoo.md
-	dvc repro validate train_classifier train_witness
+	dvc repro train_classifier train_witness
 	python experiments/zoo.py
 
 lock: $(READY)  ## resolve the dependencies anew and write requirements/

@@ -51,7 +51,7 @@ def main(
     quick: Annotated[bool, typer.Option("--quick", help="little of everything, to try the script")] = False,
 ) -> None:
     """Print a JSON object a line, and write all of them as one to `--out`."""
-    few = {"evaluate.num_samples": 200, "evaluate.num_train_on_fake": 200}
+    few = {"evaluate.num_samples": 200, "evaluate.num_train_on_fake": 200, "evaluate.num_two_sample": 200}
     little = few | {"train.max_steps": 20, "classifier.epochs": 1, "evaluate.num_seeds": 1}
     changes = {"train.device": device, "data.name": "mnist" if data else "digits"}
     params = changed(Params(), changes | ({} if data else few) | (little if quick else {}))

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 import yaml
 
-from dcgan.classifier.network import load_classifier
+from dcgan.classifier.network import Classifier, ClassifierName, load_classifier
 from dcgan.config.devices import prepare_device, resolve
 from dcgan.config.params_file import changed, params_sha256
 from dcgan.config.schema import EvaluateConfig, Params
@@ -49,9 +49,10 @@ COLUMNS = (
     "variant", "seed", "epochs", "images_seen", "train_minutes", "images_per_second", "num_samples", "fcd_over_floor",
     *(name for figure in FIGURES for name in (figure, f"{figure}_floor")), "witness_fcd_over_floor",
     "two_sample_accuracy", "two_sample_auc", "haze", "longest_side_20", "center_spread", "threads", "params",
-    "classifier",
+    "classifier", "witness",
 )  # fmt: skip
 """Of every table of results; `images_per_second` is measured while nothing else runs, `train_minutes` is not."""
+CLASSIFIERS: Mapping[ClassifierName, Path] = {"classifier": CLASSIFIER, "witness": WITNESS}
 SPEED_BLOCKS = 7
 GRID_COLUMNS, GRID_ROWS = 10, 4
 """Of a variant's picture; of a conditional one, a digit a column."""
@@ -82,11 +83,11 @@ def params_of(sweep: Sweep, name: str, *, seed: int) -> Params:
 def run_sweep(sweep: Sweep, names: Iterable[str] | None, results: Path, *, pictures: Path | None = None) -> None:
     """Train and evaluate the variants of those `names` (None: all) that a table lacks; each is added once it ends.
 
-    A row of other parameters or of another classifier does not count. The folder `pictures` gets some samples of each.
+    A row of other parameters or of other classifiers does not count. The folder `pictures` gets some samples of each.
 
     Raises:
         UsageError: the workspace has another data set than the sweep.
-        BadDataError: the workspace has no data set or no classifier.
+        BadDataError: the workspace has no data set or lacks a classifier.
     """
     runs = [(name, params_of(sweep, name, seed=seed)) for name in names or sweep["variants"] for seed in sweep["seeds"]]
     check_workspace(runs[0][1])
@@ -99,10 +100,10 @@ def run_sweep(sweep: Sweep, names: Iterable[str] | None, results: Path, *, pictu
 
 
 def check_workspace(params: Params) -> None:
-    """Raise BadDataError or UsageError unless the current folder holds a classifier and the data set of `params`."""
+    """Raise BadDataError or UsageError unless the current folder holds both classifiers and the data set of `params`."""
     dataset = load_dataset(DATASET, report_path=VALIDATION)
-    load_classifier(CLASSIFIER, device=torch.device("cpu"))
-    load_classifier(WITNESS, device=torch.device("cpu"), name="witness")
+    for name, path in CLASSIFIERS.items():
+        load_classifier(path, device=torch.device("cpu"), name=name)
     if dataset.name != params.data.name:
         raise UsageError(f"{DATASET}: holds {dataset.name}, and the sweep is for {params.data.name}")
 
@@ -127,7 +128,7 @@ def train_variant(params: Params, picture: Path | None) -> Row:
     """Train one variant, evaluate its samples of the first sampling seed, and draw some; only a cause if it fails."""
     assert params.train.keep == "last", "a sweep saves no checkpoints to choose from"
     device = prepare_device(params.train)
-    dataset, evaluator = load_reference(params.evaluate, device)
+    dataset, evaluator, _ = load_reference(params.evaluate, device)
     config = resolve(params.gan, device)
     state = build_state(config, device=device)
     batches = Batches(dataset.train, batch_size=config.train.batch_size, seed=config.train.seed, device=device)
@@ -138,7 +139,6 @@ def train_variant(params: Params, picture: Path | None) -> Row:
         sampler = sampler_of(state.generator_ema, params.model)
         samples = generate_samples(sampler, count=params.evaluate.num_samples, seed=params.evaluate.seed)
         scores = evaluator.score(samples, evaluator.predict(samples.pixels))
-        others = other_figures(params.evaluate, sampler, samples, device)
     except (DivergedError, BadDataError) as error:
         return {"failure": str(error)}
     if picture:
@@ -150,26 +150,26 @@ def train_variant(params: Params, picture: Path | None) -> Row:
         "num_samples": len(samples),
         "threads": torch.get_num_threads(),
         **figures_of(scores, evaluator.floor),
-        **{name: round(value, 4) for name, value in others.items()},
+        **other_figures(params.evaluate, sampler, samples, device),
     }
 
 
 @cache
-def load_reference(config: EvaluateConfig, device: torch.device) -> tuple[Dataset, Evaluator]:
-    """The workspace's data set and the evaluator by its classifier, read once in each process."""
+def load_reference(config: EvaluateConfig, device: torch.device) -> tuple[Dataset, Evaluator, Classifier]:
+    """The workspace's data set, the evaluator by its classifier, and the witness, read once in each process."""
     dataset = load_dataset(DATASET, report_path=VALIDATION)
-    classifier = load_classifier(CLASSIFIER, device=device)
-    return dataset, Evaluator(classifier, dataset, num_samples=config.num_samples, seed=config.seed)
+    classifier, witness = (load_classifier(path, device=device, name=name) for name, path in CLASSIFIERS.items())
+    return dataset, Evaluator(classifier, dataset, num_samples=config.num_samples, seed=config.seed), witness
 
 
 def other_figures(config: EvaluateConfig, sampler: Sampler, samples: Samples, device: torch.device) -> dict[str, float]:
-    """What the witness, a two-sample test and the pixels say of the samples, without the floors."""
-    dataset, evaluator = load_reference(config, device)
-    witness = load_classifier(WITNESS, device=device, name="witness")
+    """What the witness, a two-sample test and the pixels say of the samples."""
+    dataset, evaluator, witness = load_reference(config, device)
     scores = witness_scores(witness, dataset, evaluator.chosen, samples)
     test = compare_samples(sampler, samples, dataset, config, device=device)
     figures = {"two_sample_accuracy": test.accuracy, "two_sample_auc": test.auc}
-    return scores | figures | pixel_statistics(samples.pixels)
+    measured = scores | figures | pixel_statistics(samples.pixels)
+    return {name: round(value, 4) for name, value in measured.items() if math.isfinite(value)}
 
 
 def measure_speed(params: Params) -> int:
@@ -199,8 +199,8 @@ def figures_of(scores: Scores, floor: Scores) -> Row:
 
 
 def key_of(name: str, params: Params) -> Row:
-    """What identifies a row: the variant, its seed, and the digests of its parameters and of the classifier."""
-    digests = {"params": params_sha256(params)[:8], "classifier": sha256_of(CLASSIFIER)[:8]}
+    """What identifies a row: the variant, its seed, and the digests of its parameters and of both classifiers."""
+    digests = {name: sha256_of(path)[:8] for name, path in CLASSIFIERS.items()} | {"params": params_sha256(params)[:8]}
     return {"variant": name, "seed": str(params.train.seed), **digests}
 
 

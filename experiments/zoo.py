@@ -2,7 +2,7 @@
 
 Trains and evaluates the variants in experiments/zoo.yaml that experiments/zoo.csv lacks, so the command can be stopped
 and started again, and writes docs/zoo.md. Needs the workspace's data set and classifier (`dvc repro validate
-train_classifier`).
+train_classifier train_witness`).
 """
 
 from collections.abc import Mapping

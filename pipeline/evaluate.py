@@ -33,7 +33,9 @@ def main() -> None:
     require_writable(workspace.REPORTS)
 
     sampler = sampler_of(generator, params.model)
-    quality = measure_quality(sampler, classifier, witness, dataset, config, classifier_config=params.classifier)
+    quality = measure_quality(
+        sampler, dataset, config, classifier=classifier, witness=witness, classifier_config=params.classifier
+    )
     discrimination = evaluate_discriminator(discriminator, params.gan, quality.samples, dataset, seed=config.seed)
     report = {
         "generator_sha256": sha256_of(workspace.GENERATOR),

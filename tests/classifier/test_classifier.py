@@ -4,7 +4,13 @@ import pytest
 import torch
 
 from dcgan.classifier.network import FEATURE_DIM, classify_images, compute_accuracy
-from dcgan.classifier.training import build_classifier_state, one_cycle, train_classifier, trained_classifier
+from dcgan.classifier.training import (
+    build_classifier_state,
+    one_cycle,
+    shifted,
+    train_classifier,
+    trained_classifier,
+)
 from dcgan.config.schema import ClassifierConfig
 from dcgan.data.batches import to_images
 from dcgan.system.errors import DivergedError
@@ -44,12 +50,34 @@ def test_progress_is_reported_to_the_end(striped_images):
     assert state.optimizer.param_groups[0]["lr"] == CONFIG.learning_rate * one_cycle(39, end=40)
 
 
+def test_the_witness_learns_too_and_judges_each_image_by_itself(striped_images):
+    """No batch statistics: not even while it learns."""
+    config = dataclasses.replace(CONFIG, epochs=20)
+    witness = trained_classifier(striped_images, config, device=CPU, name="witness")
+    assert compute_accuracy(witness, striped_images, device=CPU) > 0.9
+    images = to_images(striped_images.images)
+    witness.body.train()
+    torch.testing.assert_close(classify_images(witness, images[:3]).logits, classify_images(witness, images).logits[:3])
+
+
+@pytest.mark.parametrize("limit", [0, 2])
+def test_a_batch_is_shifted_by_up_to_the_limit(limit):
+    images, seen = torch.full((2, 1, 28, 28), -1.0), set()
+    images[:, :, 14, 14] = 1
+    for _ in range(200):
+        place = shifted(images, limit)[0, 0].argmax().item()
+        seen.add((place // 28 - 14, place % 28 - 14))
+    assert seen == {(down, right) for down in range(-limit, limit + 1) for right in range(-limit, limit + 1)}
+
+
+@pytest.mark.parametrize("name", ["classifier", "witness"])
 @pytest.mark.parametrize("interrupted_at", [0, 1, 20, 39, None])
-def test_a_training_resumed_at_any_step_ends_in_the_same_bytes(classifier, striped_images, interrupted_at):
+def test_a_training_resumed_at_any_step_ends_in_the_same_bytes(classifier, striped_images, interrupted_at, name):
     """Whatever random numbers were drawn before and between."""
     saved = {}
+    expected = classifier if name == "classifier" else trained_classifier(striped_images, CONFIG, device=CPU, name=name)
     torch.rand(5)
-    state = build_classifier_state(CONFIG, device=CPU)
+    state = build_classifier_state(CONFIG, device=CPU, name=name)
     if interrupted_at is not None:
         train_classifier(
             state,
@@ -60,11 +88,11 @@ def test_a_training_resumed_at_any_step_ends_in_the_same_bytes(classifier, strip
         )
         assert state.step == interrupted_at
         torch.rand(11)
-        resumed = build_classifier_state(CONFIG, device=CPU)
+        resumed = build_classifier_state(CONFIG, device=CPU, name=name)
         resumed.load(saved or state.tensors(), state.progress())
         state = resumed
     found = train_classifier(state, striped_images, CONFIG).state_dict()
-    different = [name for name, each in classifier.state_dict().items() if not torch.equal(each, found[name])]
+    different = [key for key, each in expected.state_dict().items() if not torch.equal(each, found[key])]
     assert different == []
 
 

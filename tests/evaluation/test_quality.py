@@ -15,8 +15,8 @@ from dcgan.data.dataset import Dataset
 from dcgan.evaluation.evaluator import Evaluator, summarise
 from dcgan.evaluation.metrics.pixels import pixel_statistics
 from dcgan.evaluation.numbers import numbers_in
-from dcgan.evaluation.quality import Quality, measure_quality
-from dcgan.evaluation.report import HEADLINES, headline_metrics, summary_line
+from dcgan.evaluation.quality import Quality, measure_quality, witness_scores
+from dcgan.evaluation.report import HEADLINES, PIXEL_HEADLINES, headline_metrics, summary_line
 from dcgan.system.errors import BadDataError, UsageError
 from dcgan.tracking.gates import EvaluationFigures, apply_gates
 from tiny_sampler import sampler
@@ -49,7 +49,12 @@ def painter(dataset: Dataset, *, variety: int = 40, noise: float = 0.0):
 @pytest.fixture(scope="module")
 def measure(classifier, witness, dataset, classifier_config):
     return lambda sample, **options: measure_quality(
-        sampler(sample=sample, **options), classifier, witness, dataset, CONFIG, classifier_config=classifier_config
+        sampler(sample=sample, **options),
+        dataset,
+        CONFIG,
+        classifier=classifier,
+        witness=witness,
+        classifier_config=classifier_config,
     )
 
 
@@ -77,6 +82,14 @@ def test_a_classifier_that_is_not_finite_is_refused(classifier, dataset):
     broken.head.weight.data[0, 0] = math.nan
     with pytest.raises(BadDataError, match="dvc repro --force train_classifier"):
         Evaluator(broken, dataset, num_samples=200, seed=0)
+
+
+def test_a_witness_with_one_answer_for_all_images_is_refused(quality, witness, dataset):
+    constant = copy.deepcopy(witness)
+    for weight in constant.body[-2].parameters():
+        weight.data.zero_()
+    with pytest.raises(BadDataError, match="dvc repro --force train_witness"):
+        witness_scores(constant, dataset, torch.arange(200), quality.samples)
 
 
 def test_a_test_split_equal_to_the_training_split_is_refused(classifier, dataset):
@@ -197,7 +210,7 @@ def test_an_unconditional_generator_has_no_metrics_of_labels(measure, dataset):
     assert [quality.report[name] for name in missing] == [None] * 4
     assert quality.confusion is None
     assert len(quality.report["fcd_per_class"]) == 10
-    assert set(headline_metrics(quality.report)) == {*HEADLINES, "pixels"} - {"label_accuracy"}
+    assert set(headline_metrics(quality.report)) == {*HEADLINES, *PIXEL_HEADLINES} - {"label_accuracy"}
 
 
 def test_the_report_is_json_and_every_number_in_it_a_metric(quality):
@@ -216,8 +229,7 @@ def test_headlines_and_summary_are_those_of_the_report(quality):
     assert (report["num_samples"], report["num_seeds"], report["num_test_images"]) == (200, 2, 400)
     assert report["num_train_on_fake"] == 400
     headlines = headline_metrics(report)
-    assert headlines.pop("pixels").items() <= report["pixels"]["samples"].items()
-    assert list(headlines) == list(HEADLINES)
-    assert headlines.items() <= report.items()
+    assert list(headlines) == [*HEADLINES, *PIXEL_HEADLINES]
+    assert headlines.items() <= (report | report["pixels"]["samples"]).items()
     assert f"{report['fcd_spread']:.3f} over 2 " in summary_line(report)
     assert "spread" not in summary_line(report | {"num_seeds": 1, "fcd_spread": None})

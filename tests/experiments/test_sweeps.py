@@ -81,6 +81,7 @@ def test_the_ablation_adds_a_row_for_each_variant_that_its_table_lacks(stages, w
         "variant": "small", "seed": "3", "epochs": "2", "images_seen": "384", "num_samples": "100", "threads": "1",
     }  # fmt: skip
     assert float(row["fcd_over_floor"]) > 1
+    assert all(row.values()), row
     assert int(row["images_per_second"]) > 0
     monkeypatch.chdir(workspace)
     before = results.read_bytes()
@@ -109,6 +110,7 @@ def test_the_zoo_writes_its_page_and_records_what_diverges_without_figures(stage
         ("base", 64, "data/dataset.safetensors: holds digits"),
         ("data/dataset.safetensors", 65, "data/dataset.safetensors: missing"),
         ("models/classifier.safetensors", 65, "models/classifier.safetensors: missing"),
+        ("models/witness.safetensors", 65, "models/witness.safetensors: missing"),
     ],
 )
 def test_what_cannot_run_is_refused_before_any_training(workspace, monkeypatch, wrong, code, message):

@@ -24,7 +24,7 @@ from tiny_data import files_with_hashes, tiny_arrays, write_files
 from tiny_onnx import write_model
 from tiny_workspace import new_workspace
 
-CLASSIFIER, GENERATOR = "models/classifier.safetensors", "models/generator.safetensors"
+CLASSIFIER, WITNESS, GENERATOR = (f"models/{name}.safetensors" for name in ("classifier", "witness", "generator"))
 
 Reads = dict[Path, Callable[[], object]]
 """File → how it is read where it is used."""
@@ -82,6 +82,7 @@ def readers(folder: Path) -> dict[str, Reads]:
     weights = {
         folder / GENERATOR: lambda: load_weights(folder / GENERATOR, generator, made_by="train"),
         folder / CLASSIFIER: lambda: load_classifier(folder / CLASSIFIER, device=CPU),
+        folder / WITNESS: lambda: load_classifier(folder / WITNESS, device=CPU, name="witness"),
     }
     read_dataset = {dataset: lambda: load_dataset(dataset, report_path=folder / "reports/validation.json")}
     read_onnx = {onnx: lambda: read_model(onnx)}

@@ -6,7 +6,7 @@ import torch
 from damage import flip_bit
 from dcgan.checkpoints.weights import save_weights
 from dcgan.config.params_file import load_params
-from dcgan.config.workspace import CHECKPOINTS, CLASSIFIER, DATASET, GENERATOR
+from dcgan.config.workspace import CHECKPOINTS, CLASSIFIER, DATASET, GENERATOR, WITNESS
 from dcgan.gan.networks import build_generator
 from tiny_workspace import new_workspace, weights_in
 
@@ -19,6 +19,7 @@ slow = pytest.mark.slow
         (DATASET, "train"),
         (GENERATOR, "evaluate"),
         pytest.param(CLASSIFIER, "train", marks=slow),
+        pytest.param(WITNESS, "evaluate", marks=slow),
         pytest.param(DATASET, "train_classifier", marks=slow),
         pytest.param(DATASET, "evaluate", marks=slow),
     ],

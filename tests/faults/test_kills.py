@@ -17,16 +17,18 @@ from dvc_workspace import shell_environment, write_pipeline
 from tiny_workspace import ROOT, new_workspace
 
 STAGES = ("train", "train_classifier")
+WITNESS = "train_witness"
 TRIALS = [kill_at_random, kill_at_random, stop_politely, partial(stop_politely, number=signal.SIGINT)]
 POINTS = {"half_written": 12, "after_rename": 9, "before_rename": 14, "after_prune": 2, "before_removal": 0}
 CASES = [(stage, trial) for stage in STAGES for trial in TRIALS]
+CASES += [(WITNESS, kill_at_random)]
 CASES += [("train", partial(kill_at_point, point=point, after=after)) for point, after in POINTS.items()]
 
 
 @pytest.fixture(scope="module")
 def bench(stages, tmp_path_factory) -> Bench:
     bench = Bench(stages, tmp_path_factory.mktemp("bench") / "workspace")
-    for stage in STAGES:
+    for stage in (*STAGES, WITNESS):
         bench.run_straight(stage)
     return bench
 

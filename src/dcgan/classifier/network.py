@@ -13,6 +13,8 @@ from dcgan.data.dataset import LabelledImages
 from dcgan.system.errors import BadDataError
 
 ClassifierName = Literal["classifier", "witness"]
+"""Of the two networks: every metric on features uses the classifier, `witness_fcd` alone the witness, which stands by
+with another architecture and seed; the training of the GAN never sees it."""
 
 FEATURE_DIM = 128
 NUM_GROUPS = 4
@@ -22,7 +24,7 @@ CHUNK = 250
 
 
 class Predictions(NamedTuple):
-    """The classifier's output for N images: `features` float32 [N, 128] and `logits` float32 [N, 10]."""
+    """The classifier's output for N images: `features` float32 [N, 128] and `logits` float32 [N, C] of C classes."""
 
     features: Tensor
     logits: Tensor
@@ -31,13 +33,13 @@ class Predictions(NamedTuple):
 class Classifier(nn.Module):
     """Images to features by `body`, and features to the logits of the classes by a linear layer."""
 
-    def __init__(self, body: nn.Module, *, num_classes: int = NUM_CLASSES, made_by: str = "") -> None:
+    def __init__(self, body: nn.Module, *, made_by: str, num_classes: int = NUM_CLASSES) -> None:
         """Put together a classifier.
 
         Args:
             body: images [B, 1, 28, 28] to features [B, 128].
-            num_classes: logits an image.
             made_by: the stage that trains it, for messages.
+            num_classes: logits an image.
         """
         super().__init__()
         self.made_by = made_by
@@ -91,7 +93,11 @@ def residual_body() -> nn.Sequential:
 
 
 class ResidualBlock(nn.Module):
-    """x + convolve(convolve(x)), each convolution after normalisation and SiLU; maps [B, C, H, W] to fewer and more."""
+    """Skip(x) + convolve(convolve(x)), each of the two after normalisation and SiLU.
+
+    Maps [B, channels_in, H, W] to [B, channels_out, H / stride, W / stride]; the skip is a 1x1 convolution unless the
+    shapes agree.
+    """
 
     def __init__(self, channels_in: int, channels_out: int, *, stride: int = 1) -> None:
         super().__init__()
@@ -107,7 +113,7 @@ class ResidualBlock(nn.Module):
         self.skip = nn.Identity() if is_same else nn.Conv2d(channels_in, channels_out, 1, stride=stride, bias=False)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Maps [B, channels_in, H, W] to [B, channels_out, H / stride, W / stride]."""
+        """The maps after the block."""
         result: Tensor = self.skip(maps) + self.residual(maps)
         return result
 

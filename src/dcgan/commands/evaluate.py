@@ -54,10 +54,10 @@ def evaluate_model(
     generator = Generator.load(model_path)
     quality = measure_quality(
         sampler_from(generator),
-        load_classifier(classifier_path, device=device),
-        load_classifier(witness_path, device=device, name="witness"),
         load_dataset(workspace.DATASET, report_path=workspace.VALIDATION),
         params.evaluate,
+        classifier=load_classifier(classifier_path, device=device),
+        witness=load_classifier(witness_path, device=device, name="witness"),
         classifier_config=params.classifier,
     )
     origin = {"model": str(model_path), "model_sha256": generator.info.sha256}

@@ -14,7 +14,7 @@ from dcgan.classifier.frechet import feature_statistics, frechet_distance
 from dcgan.classifier.network import Classifier, Predictions, classify_pixels
 from dcgan.config.schema import ClassifierConfig, EvaluateConfig
 from dcgan.data.dataset import Dataset
-from dcgan.evaluation.evaluator import Evaluator, digits_of, summarise
+from dcgan.evaluation.evaluator import ROUNDING, Evaluator, digits_of, summarise
 from dcgan.evaluation.inception import load_inception, measure_fid
 from dcgan.evaluation.metrics.authenticity import TrainingNeighbours, training_neighbours
 from dcgan.evaluation.metrics.classes import class_shares
@@ -23,6 +23,7 @@ from dcgan.evaluation.report import print_progress
 from dcgan.evaluation.samples import Sampler, Samples, generate_samples, sample_interpolations, shuffled
 from dcgan.evaluation.train_on_fake import train_on_fake
 from dcgan.evaluation.two_sample import TwoSampleTest, compare_real_images, compare_samples
+from dcgan.system.errors import BadDataError
 
 Neighbours = dict[str, tuple[TrainingNeighbours, TrainingNeighbours]]
 
@@ -48,11 +49,11 @@ class Quality:
 
 def measure_quality(
     sampler: Sampler,
-    classifier: Classifier,
-    witness: Classifier,
     dataset: Dataset,
     config: EvaluateConfig,
     *,
+    classifier: Classifier,
+    witness: Classifier,
     classifier_config: ClassifierConfig,
 ) -> Quality:
     """Generate samples and measure them; stderr names each part that begins.
@@ -63,6 +64,7 @@ def measure_quality(
 
     Raises:
         BadDataError: all samples are the same image, something is not finite, or the Inception weights are unusable.
+        DivergedError: the network of the two-sample test diverges.
         UsageError: the training set has fewer images than samples are asked for.
     """
     device, weights = next(classifier.parameters()).device, config.inception_weights
@@ -116,13 +118,21 @@ def measure_quality(
 
 
 def witness_scores(witness: Classifier, dataset: Dataset, chosen: Tensor, samples: Samples) -> dict[str, float]:
-    """The fcd of samples by the witness; its floor is of the training images whose indices [N] are `chosen`."""
+    """The fcd of samples by the witness; its floor is of the training images whose indices [N] are `chosen`.
+
+    Raises:
+        BadDataError: the witness has the same features for all images.
+    """
     test = classify_pixels(witness, dataset.test.images)
     reference = feature_statistics(test.features)
     fcd, floor = (
         frechet_distance(feature_statistics(classify_pixels(witness, pixels).features), reference)
         for pixels in (samples.pixels, dataset.train.images[chosen])
     )
+    if floor <= ROUNDING * np.trace(reference.covariance):
+        raise BadDataError(
+            f"training and test images have the same features; run `dvc repro --force {witness.made_by}`"
+        )
     return {
         "witness_fcd": fcd,
         "witness_fcd_floor": floor,

@@ -9,6 +9,7 @@ HEADLINES = (
     "two_sample_accuracy", "two_sample_accuracy_floor",
 )  # fmt: skip
 PIXEL_HEADLINES = ("haze", "longest_side_20", "center_spread")
+"""Of the samples."""
 
 
 def print_progress(part: str) -> None:
@@ -16,10 +17,11 @@ def print_progress(part: str) -> None:
     print(f"evaluate: {part}", file=sys.stderr, flush=True)
 
 
-def headline_metrics(report: Mapping[str, Any]) -> dict[str, Any]:
+def headline_metrics(report: Mapping[str, Any]) -> dict[str, float]:
     """The few metrics that `dvc exp show` and `dvc metrics diff` compare; without those that were not measured."""
-    headlines = {name: report[name] for name in HEADLINES if report[name] is not None}
-    return headlines | {"pixels": {name: report["pixels"]["samples"][name] for name in PIXEL_HEADLINES}}
+    pixels = {name: report["pixels"]["samples"][name] for name in PIXEL_HEADLINES}
+    headlines = {name: report[name] for name in HEADLINES} | pixels
+    return {name: value for name, value in headlines.items() if value is not None}
 
 
 def summary_line(report: Mapping[str, Any]) -> str:

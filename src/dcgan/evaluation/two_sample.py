@@ -15,6 +15,7 @@ from dcgan.classifier.training import trained_classifier
 from dcgan.config.schema import ClassifierConfig, EvaluateConfig
 from dcgan.data.dataset import Dataset, LabelledImages
 from dcgan.evaluation.samples import Sampler, Samples, generate_samples, shuffled
+from dcgan.system.errors import BadDataError, DivergedError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,14 +48,15 @@ def compare_samples(
     sampler: Sampler, samples: Samples, dataset: Dataset, config: EvaluateConfig, *, device: torch.device
 ) -> TwoSampleTest:
     """Test `samples` against the test images, after learning from others of the sampler and from training images."""
-    real, _ = _halves(dataset.train.images, config)
+    real, _ = _halves(dataset.train.images, config, limit=config.num_two_sample)
     fake = generate_samples(sampler, count=len(real), seed=config.seed, purpose="two-sample").pixels
     return two_sample_test((real, fake), (dataset.test.images, samples.pixels), _learning(config), device=device)
 
 
 def compare_real_images(dataset: Dataset, config: EvaluateConfig, *, device: torch.device) -> TwoSampleTest:
     """The floor: learn to tell two parts of the training set, and test that on two halves of the test set."""
-    train, test = (_halves(split.images, config) for split in (dataset.train, dataset.test))
+    train = _halves(dataset.train.images, config, limit=config.num_two_sample)
+    test = _halves(dataset.test.images, config, limit=len(dataset.test))
     return two_sample_test(train, test, _learning(config), device=device)
 
 
@@ -68,17 +70,23 @@ def two_sample_test(
         test: others of both.
         config: how the network, of the witness's architecture, learns.
         device: where it computes.
+
+    Raises:
+        DivergedError: its loss or a logit is not finite.
     """
     from sklearn.metrics import roc_auc_score
 
     kinds = torch.arange(2).repeat_interleave(torch.tensor([len(pixels) for pixels in train]))
     images = LabelledImages(torch.cat(train), kinds)
-    network = trained_classifier(images, config, device=device, name="witness", num_classes=2)
-    real, fake = (_generated_logits(classify_pixels(network, pixels).logits) for pixels in test)
+    try:
+        network = trained_classifier(images, config, device=device, name="witness", num_classes=2)
+        real, fake = (_generated_logits(classify_pixels(network, pixels).logits) for pixels in test)
+    except (DivergedError, BadDataError) as error:
+        raise DivergedError("the two-sample test's network diverged; set evaluate.seed to another number") from error
     is_fake = np.repeat([False, True], [len(real), len(fake)])
     return TwoSampleTest(
         accuracy=float(((real <= 0).mean() + (fake > 0).mean()) / 2),
-        num_learnt=min(map(len, train)),
+        num_learnt=len(train[0]),
         auc=float(roc_auc_score(is_fake, np.concatenate([real, fake]))),
         real=test[0],
         fake=test[1],
@@ -87,16 +95,20 @@ def two_sample_test(
     )
 
 
-def _halves(pixels: Tensor, config: EvaluateConfig) -> tuple[Tensor, Tensor]:
-    """Two sets of different images, in random order, of the size that the config wants or half of all."""
+def _halves(pixels: Tensor, config: EvaluateConfig, *, limit: int) -> tuple[Tensor, Tensor]:
+    """Two sets of different images, in random order: half of all each, but no more than the limit."""
     order, middle = shuffled(len(pixels), seed=config.seed, purpose="two-sample"), len(pixels) // 2
-    size = min(config.num_two_sample, middle)
+    size = min(limit, middle)
     return pixels[order[:size]], pixels[order[middle : middle + size]]
 
 
 def _learning(config: EvaluateConfig) -> ClassifierConfig:
-    """How the network learns; shifts would hide how precisely real images are centred."""
-    return ClassifierConfig(seed=config.seed, epochs=config.two_sample_epochs, max_shift=0)
+    """How the network learns, whatever params.yaml says of the classifiers: else two results would not compare.
+
+    Shifts would hide how precisely real images are centred.
+    """
+    epochs = config.two_sample_epochs
+    return ClassifierConfig(seed=config.seed, epochs=epochs, batch_size=128, learning_rate=4e-3, max_shift=0)
 
 
 def _generated_logits(logits: Tensor) -> NDArray[np.float64]:
