@@ -1,7 +1,8 @@
 """What each part of the shipped configuration is worth: `python experiments/ablation.py [VARIANT …]`.
 
 Trains and evaluates the variants in experiments/ablation.yaml that experiments/ablation.csv lacks, so the command can
-be stopped and started again. Needs the workspace's data set and classifier (`dvc repro train_classifier train_witness`).
+be stopped and started again. Needs the workspace's data set and both classifiers (`dvc repro train_classifier
+train_witness`).
 """
 
 from pathlib import Path

@@ -100,7 +100,7 @@ def run_sweep(sweep: Sweep, names: Iterable[str] | None, results: Path, *, pictu
 
 
 def check_workspace(params: Params) -> None:
-    """Raise BadDataError or UsageError unless the current folder holds both classifiers and the data set of `params`."""
+    """Raise BadDataError or UsageError unless the current folder has both classifiers and the data set of `params`."""
     dataset = load_dataset(DATASET, report_path=VALIDATION)
     for name, path in CLASSIFIERS.items():
         load_classifier(path, device=torch.device("cpu"), name=name)
