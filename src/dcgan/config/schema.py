@@ -208,11 +208,11 @@ class ExportConfig(Section):
 class GatesConfig(Section):
     """What a model must reach to become champion; None switches a gate off."""
 
-    fcd_over_floor: Positive | None = 6.0
+    fcd_over_floor: Positive | None = 3.5
     """Upper limit of fcd, as a multiple of the floor, which is real training images' fcd."""
-    witness_fcd_over_floor: Positive | None = 12.0
+    witness_fcd_over_floor: Positive | None = 3.5
     """The same on the features of the witness."""
-    two_sample_accuracy: Share | None = 0.92
+    two_sample_accuracy: Share | None = 0.97
     """Upper limit of the share of test images and samples that a fresh network tells right."""
     label_accuracy: Share | None = 0.98
     """Lower limit of the share of samples that the classifier recognises as their label."""

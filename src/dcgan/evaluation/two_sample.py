@@ -108,7 +108,7 @@ def _learning(config: EvaluateConfig) -> ClassifierConfig:
     Shifts would hide how precisely real images are centred.
     """
     epochs = config.two_sample_epochs
-    return ClassifierConfig(seed=config.seed, epochs=epochs, batch_size=128, learning_rate=4e-3, max_shift=0)
+    return ClassifierConfig(seed=config.seed, epochs=epochs, batch_size=128, learning_rate=1e-3, max_shift=0)
 
 
 def _generated_logits(logits: Tensor) -> NDArray[np.float64]:
