@@ -32,6 +32,8 @@ from support import ROOT
 ORIGIN = {"dataset": "mnist", "dataset_sha256": "d" * 64, "params_sha256": "e" * 64, "generator_sha256": "f" * 64}
 
 
+ROUNDING = 2e-5
+"""Of float32 sums through the generator: 1.1e-5 at most of 1,024 latents on a processor without AVX-512."""
 INPUTS = {
     "latents": torch.randn(1024, 16, generator=torch.Generator().manual_seed(1)),
     "labels": torch.arange(1024) % 10,
@@ -79,7 +81,7 @@ def test_an_unconditional_generator_takes_latents_alone(model_config: ModelConfi
     content = export_generator(generator, config, opset=20, origin=ORIGIN)
     graph = onnx.load_from_string(content).graph
     assert (list(graph.input), list(graph.output)) == ([LATENTS], [IMAGES, PIXELS])
-    assert 0 <= compute_parity(content, generator, **INPUTS | {"labels": None}) < 1e-5
+    assert 0 <= compute_parity(content, generator, **INPUTS | {"labels": None}) < ROUNDING
 
 
 def test_the_file_says_its_contract_and_its_origin_and_nothing_else(content: bytes) -> None:
@@ -117,7 +119,7 @@ def test_a_program_that_loads_and_saves_the_file_keeps_its_bytes(content: bytes)
 def test_every_opset_draws_the_same(generator: nn.Module, model_config: ModelConfig, opset: int) -> None:
     content = export_generator(generator, model_config, opset=opset, origin=ORIGIN)
     assert onnx.load_from_string(content).opset_import[0].version == opset
-    assert compute_parity(content, generator, **INPUTS) < 1e-5
+    assert compute_parity(content, generator, **INPUTS) < ROUNDING
 
 
 def test_exporting_leaves_the_generator_alone_and_the_console_empty(
@@ -168,7 +170,7 @@ def test_parity_compares_every_latent_in_batches_of_1_7_and_64_as_production_dra
     report = prove_parity(content, generator, model_config)
     batches = [len(call.args[1]) for call in watched.call_args_list]
     assert batches == [1] * 1024 + [7] * 146 + [2] + [64] * 16
-    assert 0 <= report["parity"].pop("max_difference") < 1e-5
+    assert 0 <= report["parity"].pop("max_difference") < ROUNDING
     assert report == {
         "onnx_sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content), "parity": {"latents": 1024}
     }  # fmt: skip

@@ -30,6 +30,15 @@ graph.gan_step = step
 """
 
 
+IMPROVING = """
+import itertools
+from dcgan.classifier.quick_fcd import QuickFcd
+better = itertools.count(9, -1)
+QuickFcd.__call__ = lambda self, generate: {"train/quick_fcd": next(better), "train/mode_coverage": 10.0}
+"""
+"""Code that makes every evaluation the best so far, whatever a processor's rounding makes of so short a training."""
+
+
 @pytest.mark.parametrize("where", ["weight", "gradient"])
 def test_it_goes_on_from_the_newest_checkpoint_with_half_the_rates(stages, tmp_path, where):
     workspace = new_workspace(tmp_path, train=TRAIN)
@@ -44,16 +53,13 @@ def test_it_goes_on_from_the_newest_checkpoint_with_half_the_rates(stages, tmp_p
     rates = {row["step"]: row["generator/learning_rate"] for row in rows if "generator/learning_rate" in row}
     assert rates[10] == pytest.approx(rates[8] / 2)
     assert list(rates) == list(range(2, 25, 2)), "every report is there once"
-    assert set(weights_in(workspace)) == {
-        "classifier.safetensors",
-        "discriminator.safetensors",
-        "generator.safetensors",
-    }
+    names = {path.removesuffix(".safetensors") for path in weights_in(workspace)}
+    assert names == {"classifier", "witness", "discriminator", "generator"}
 
 
 def test_once_too_often_is_70_with_the_checkpoints_kept_and_nothing_handed_on(stages, tmp_path):
     workspace = new_workspace(tmp_path, train=TRAIN)
-    ended = stages.run("train", workspace, planted=poison("weight", step=17, times=9))
+    ended = stages.run("train", workspace, planted=poison("weight", step=17, times=9) + IMPROVING)
     assert ended.returncode == 70
     (line,) = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
     assert (
