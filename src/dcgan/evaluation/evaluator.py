@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dcgan.classifier.frechet import feature_statistics, frechet_distance
+from dcgan.classifier.frechet import FeatureStatistics, feature_statistics, frechet_distance
 from dcgan.classifier.network import Classifier, Predictions, classify_pixels
 from dcgan.config.schema import NUM_CLASSES
 from dcgan.data.dataset import Dataset
@@ -101,7 +101,7 @@ class Evaluator:
 
     def _floor(self, of_train: Scores) -> Scores:
         """The scores of training images; scores without a reference are of the test images, which are held out."""
-        if of_train.fcd <= ROUNDING * np.trace(self._statistics.covariance):
+        if is_rounding(of_train.fcd, self._statistics):
             raise BadDataError("training and test images have the same features: nothing can be measured against them")
         return dataclasses.replace(
             of_train,
@@ -109,6 +109,11 @@ class Evaluator:
             class_divergence=class_divergence(class_shares(digits_of(self.test))),
             label_accuracy=_accuracy(self._test_digits, self.test),
         )
+
+
+def is_rounding(distance: float, reference: FeatureStatistics) -> bool:
+    """Whether a Fréchet distance to the reference is that of two equal sets."""
+    return bool(distance <= ROUNDING * np.trace(reference.covariance))
 
 
 def summarise(scores: Sequence[Scores], floor: Scores) -> dict[str, float | None]:

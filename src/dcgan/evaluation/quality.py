@@ -14,7 +14,7 @@ from dcgan.classifier.frechet import feature_statistics, frechet_distance
 from dcgan.classifier.network import Classifier, Predictions, classify_pixels
 from dcgan.config.schema import ClassifierConfig, EvaluateConfig
 from dcgan.data.dataset import Dataset
-from dcgan.evaluation.evaluator import ROUNDING, Evaluator, digits_of, summarise
+from dcgan.evaluation.evaluator import Evaluator, digits_of, is_rounding, summarise
 from dcgan.evaluation.inception import load_inception, measure_fid
 from dcgan.evaluation.metrics.authenticity import TrainingNeighbours, training_neighbours
 from dcgan.evaluation.metrics.classes import class_shares
@@ -129,7 +129,7 @@ def witness_scores(witness: Classifier, dataset: Dataset, chosen: Tensor, sample
         frechet_distance(feature_statistics(classify_pixels(witness, pixels).features), reference)
         for pixels in (samples.pixels, dataset.train.images[chosen])
     )
-    if floor <= ROUNDING * np.trace(reference.covariance):
+    if is_rounding(floor, reference):
         raise BadDataError(
             f"training and test images have the same features; run `dvc repro --force {witness.made_by}`"
         )
