@@ -20,7 +20,7 @@ from typing import Any
 import torch
 import yaml
 
-from dcgan.classifier.network import Classifier, ClassifierName, load_classifier
+from dcgan.classifier.network import ClassifierName, load_classifier
 from dcgan.config.devices import prepare_device, resolve
 from dcgan.config.params_file import changed, params_sha256
 from dcgan.config.schema import EvaluateConfig, Params
@@ -30,9 +30,9 @@ from dcgan.data.dataset import Dataset
 from dcgan.data.dataset_file import load_dataset
 from dcgan.evaluation.evaluator import Evaluator, Scores
 from dcgan.evaluation.metrics.pixels import pixel_statistics
-from dcgan.evaluation.quality import witness_scores
 from dcgan.evaluation.samples import Sampler, Samples, generate_samples, sampler_of
 from dcgan.evaluation.two_sample import compare_samples
+from dcgan.evaluation.witness import Witness
 from dcgan.figures.drawing import save_grid
 from dcgan.gan.graph import fastest_step
 from dcgan.gan.inputs import Inputs
@@ -155,20 +155,20 @@ def train_variant(params: Params, picture: Path | None) -> Row:
 
 
 @cache
-def load_reference(config: EvaluateConfig, device: torch.device) -> tuple[Dataset, Evaluator, Classifier]:
-    """The workspace's data set, the evaluator by its classifier, and the witness, read once in each process."""
+def load_reference(config: EvaluateConfig, device: torch.device) -> tuple[Dataset, Evaluator, Witness]:
+    """The workspace's data set, the evaluator by its classifier, and the witness, made once in each process."""
     dataset = load_dataset(DATASET, report_path=VALIDATION)
     classifier, witness = (load_classifier(path, device=device, name=name) for name, path in CLASSIFIERS.items())
-    return dataset, Evaluator(classifier, dataset, num_samples=config.num_samples, seed=config.seed), witness
+    evaluator = Evaluator(classifier, dataset, num_samples=config.num_samples, seed=config.seed)
+    return dataset, evaluator, Witness(witness, dataset, chosen=evaluator.chosen)
 
 
 def other_figures(config: EvaluateConfig, sampler: Sampler, samples: Samples, device: torch.device) -> dict[str, float]:
     """What the witness, a two-sample test and the pixels say of the samples."""
-    dataset, evaluator, witness = load_reference(config, device)
-    scores = witness_scores(witness, dataset, evaluator.chosen, samples)
+    dataset, _, witness = load_reference(config, device)
     test = compare_samples(sampler, samples, dataset, config, device=device)
     figures = {"two_sample_accuracy": test.accuracy, "two_sample_auc": test.auc}
-    measured = scores | figures | pixel_statistics(samples.pixels)
+    measured = witness.scores(samples.pixels) | figures | pixel_statistics(samples.pixels)
     return {name: round(value, 4) for name, value in measured.items() if math.isfinite(value)}
 
 

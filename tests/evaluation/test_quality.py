@@ -15,8 +15,9 @@ from dcgan.data.dataset import Dataset
 from dcgan.evaluation.evaluator import Evaluator, summarise
 from dcgan.evaluation.metrics.pixels import pixel_statistics
 from dcgan.evaluation.numbers import numbers_in
-from dcgan.evaluation.quality import Quality, measure_quality, witness_scores
+from dcgan.evaluation.quality import Quality, measure_quality
 from dcgan.evaluation.report import HEADLINES, PIXEL_HEADLINES, headline_metrics, summary_line
+from dcgan.evaluation.witness import Witness
 from dcgan.system.errors import BadDataError, UsageError
 from dcgan.tracking.gates import EvaluationFigures, apply_gates
 from tiny_sampler import sampler
@@ -84,12 +85,12 @@ def test_a_classifier_that_is_not_finite_is_refused(classifier, dataset):
         Evaluator(broken, dataset, num_samples=200, seed=0)
 
 
-def test_a_witness_with_one_answer_for_all_images_is_refused(quality, witness, dataset):
+def test_a_witness_with_one_answer_for_all_images_is_refused(witness, dataset):
     constant = copy.deepcopy(witness)
     for weight in constant.body[-2].parameters():
         weight.data.zero_()
     with pytest.raises(BadDataError, match="dvc repro --force train_witness"):
-        witness_scores(constant, dataset, torch.arange(200), quality.samples)
+        Witness(constant, dataset, chosen=torch.arange(200))
 
 
 def test_a_test_split_equal_to_the_training_split_is_refused(classifier, dataset):

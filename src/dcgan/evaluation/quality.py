@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dcgan.classifier.frechet import feature_statistics, frechet_distance
-from dcgan.classifier.network import Classifier, Predictions, classify_pixels
+from dcgan.classifier.network import Classifier, Predictions
 from dcgan.config.schema import ClassifierConfig, EvaluateConfig
 from dcgan.data.dataset import Dataset
-from dcgan.evaluation.evaluator import Evaluator, digits_of, is_rounding, summarise
+from dcgan.evaluation.evaluator import Evaluator, digits_of, summarise
 from dcgan.evaluation.inception import load_inception, measure_fid
 from dcgan.evaluation.metrics.authenticity import TrainingNeighbours, training_neighbours
 from dcgan.evaluation.metrics.classes import class_shares
@@ -23,7 +22,7 @@ from dcgan.evaluation.report import print_progress
 from dcgan.evaluation.samples import Sampler, Samples, generate_samples, sample_interpolations, shuffled
 from dcgan.evaluation.train_on_fake import train_on_fake
 from dcgan.evaluation.two_sample import TwoSampleTest, compare_real_images, compare_samples
-from dcgan.system.errors import BadDataError
+from dcgan.evaluation.witness import Witness
 
 Neighbours = dict[str, tuple[TrainingNeighbours, TrainingNeighbours]]
 
@@ -90,7 +89,7 @@ def measure_quality(
     confusion = _confusion(samples, predictions)
     report |= _per_class(evaluator, samples, predictions, confusion)
     print_progress("witness")
-    report |= witness_scores(witness, dataset, evaluator.chosen, samples)
+    report |= Witness(witness, dataset, chosen=evaluator.chosen).scores(samples.pixels)
     print_progress("two-sample test of the samples")
     two_sample = compare_samples(sampler, samples, dataset, config, device=device)
     print_progress("two-sample test of real images")
@@ -115,30 +114,6 @@ def measure_quality(
         neighbours=neighbours,
         two_sample=two_sample,
     )
-
-
-def witness_scores(witness: Classifier, dataset: Dataset, chosen: Tensor, samples: Samples) -> dict[str, float]:
-    """The fcd of samples by the witness; its floor is of the training images whose indices [N] are `chosen`.
-
-    Raises:
-        BadDataError: the witness has the same features for all images.
-    """
-    test = classify_pixels(witness, dataset.test.images)
-    reference = feature_statistics(test.features)
-    fcd, floor = (
-        frechet_distance(feature_statistics(classify_pixels(witness, pixels).features), reference)
-        for pixels in (samples.pixels, dataset.train.images[chosen])
-    )
-    if is_rounding(floor, reference):
-        raise BadDataError(
-            f"training and test images have the same features; run `dvc repro --force {witness.made_by}`"
-        )
-    return {
-        "witness_fcd": fcd,
-        "witness_fcd_floor": floor,
-        "witness_fcd_over_floor": fcd / floor,
-        "witness_accuracy": float((test.logits.argmax(dim=1) == dataset.test.labels).double().mean()),
-    }
 
 
 def _two_sample(found: TwoSampleTest, floor: TwoSampleTest) -> dict[str, float | int]:
