@@ -5,6 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 AUDIT := .venv-audit/bin
 AUDIT_READY := .venv-audit/.ready
+CLIENTS_READY := .venv-clients/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -84,8 +85,8 @@ pretrained: $(READY)  ## put the generator that the defaults train into the pack
 	cp models/generator.onnx src/dcgan/inference/pretrained.onnx
 	dcgan info --model src/dcgan/inference/pretrained.onnx
 
-serve-check: $(READY)  ## the service's slow checks: browser, 10,000 made-up requests, MLflow's server, speed
-	pytest -m slow tests/service tests/pipeline/test_register_stage.py
+serve-check: $(READY) $(CLIENTS_READY)  ## the service's slow checks: browser, KServe's client, 10,000 made-up requests, MLflow's server, speed
+	pytest -m slow tests/service tests/field tests/pipeline/test_register_stage.py
 	python benchmarks/serving.py --model src/dcgan/inference/pretrained.onnx
 
 N ?= 200
@@ -115,6 +116,13 @@ $(AUDIT_READY): requirements/audit.txt
 	  --require-hashes --only-binary :all: --no-deps --requirement requirements/audit.txt
 	@touch $@
 
+# KServe's client excludes versions of packages that the pipeline needs.
+$(CLIENTS_READY): requirements/clients.txt | $(READY)
+	@rm -rf .venv-clients
+	@uv venv --quiet --python $(BIN)/python .venv-clients
+	VIRTUAL_ENV=.venv-clients uv pip sync --quiet --require-hashes --only-binary :all: requirements/clients.txt
+	@touch $@
+
 clean:  ## remove what was built; data, models and runs stay
-	rm -rf .venv .venv-audit .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist
+	rm -rf .venv .venv-audit .venv-clients .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist
 	find src pipeline tests benchmarks experiments -name __pycache__ -prune -exec rm -rf {} +

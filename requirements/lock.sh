@@ -16,3 +16,4 @@ lock tracking pyproject.toml --extra tracking --constraint requirements/dev.txt
 lock uv - --constraint requirements/dev.txt <<< $'uv\nuv_build'
 lock build - --constraint requirements/dev.txt <<< setuptools  # builds the one dependency that is published as source only
 lock audit - --constraint requirements/dev.txt <<< $'pip-audit\ncyclonedx-bom'
+lock clients - <<< $'kserve\ntritonclient[http]>=2.73'  # other servers' clients; they exclude versions that we have

@@ -30,7 +30,7 @@ class Running:
                 stderr=err,
                 env=os.environ | environment,
             )
-        self.port = int(self.told(r"at http://127\.0\.0\.1:(\d+)").group(1))
+        self.port = int(self.told(r"at http://\S+:(\d+)").group(1))
         self.url = f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:

@@ -13,6 +13,7 @@ import pytest
 from dcgan.inference.generator import Drawn, Generator
 from dcgan.service.batching import Batcher
 from dcgan.service.limits import Limits
+from dcgan.service.metrics import Metrics
 from dcgan.system.errors import BadDataError
 
 pytestmark = pytest.mark.anyio
@@ -58,7 +59,7 @@ def batcher(generator) -> Batcher:
 
 
 def new_batcher(generator: Any, *, limits: Limits = SOON, workers: int = 1) -> Batcher:
-    return Batcher(generator, limits, executor=ThreadPoolExecutor(workers), workers=workers)
+    return Batcher(generator, limits, executor=ThreadPoolExecutor(workers), workers=workers, metrics=Metrics())
 
 
 def rows(*values: int) -> np.ndarray:

@@ -8,6 +8,7 @@ import pytest
 from dcgan.service.connection import MIN_READ_RATE, Connection, Connections
 
 SECONDS = 10
+MOST = 3
 MOST_IN_TIME = SECONDS * MIN_READ_RATE
 
 
@@ -19,7 +20,7 @@ class Watched:
         self.wire = Mock(spec=asyncio.Transport)
         self.wire.get_write_buffer_size.side_effect = lambda: self.unread
         self.wire.is_closing.return_value = False
-        self.connections = Connections(request_seconds=SECONDS, now=lambda: self.now)
+        self.connections = Connections(request_seconds=SECONDS, most=MOST, now=lambda: self.now)
         self.connection = Connection(self.connections, asyncio.Protocol())
         self.connection.connection_made(self.wire)
 

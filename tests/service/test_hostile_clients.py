@@ -22,9 +22,9 @@ SLOW = POST + b'accept: application/json\r\ncontent-length: 15\r\n\r\n{"count": 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """One service for all tests that leave it as it was."""
+    """One service for all tests that leave it as it was, and wait for it to end their connections."""
     folder = tmp_path_factory.mktemp("running")
-    with Running(folder, write_model(folder / "generator.onnx")) as service:
+    with Running(folder, write_model(folder / "generator.onnx"), "--limit", "idle_seconds=5") as service:
         yield service
 
 

@@ -104,13 +104,6 @@ def test_latents_that_overflow_in_the_model_are_refused():
     assert (answer.status_code, answer.json()["error"].partition(":")[0]) == (422, "latents")
 
 
-def test_binary_tensors_are_refused_with_the_way_out(service):
-    headers = {"content-type": "application/octet-stream", "inference-header-content-length": "10"}
-    answer = service.post("/v2/models/generator/infer", content=b"{ binary }", headers=headers)
-    assert answer.status_code == 400
-    assert "binary_data=False" in answer.json()["error"]
-
-
 def test_an_output_that_is_not_there_is_refused(service):
     answer = service.infer(inputs=inputs(), outputs=[{"name": "logits"}])
     assert (answer.status_code, answer.json()["error"].startswith("outputs: logits")) == (400, True)

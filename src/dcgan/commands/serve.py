@@ -1,11 +1,15 @@
 """`dcgan serve`: digits over HTTP."""
 
 import os
+import re
 from typing import Annotated
 
 import typer
 
 from dcgan.commands.model_source import DEFAULT_MODEL, default_model, load_generator
+from dcgan.system.errors import UsageError
+
+ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 
 
 def serve(
@@ -16,10 +20,21 @@ def serve(
             "--model", metavar="FILE", help=f"An ONNX file, or models:/NAME@ALIAS in MLflow's registry. {DEFAULT_MODEL}"
         ),
     ] = None,
-    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen on; 0.0.0.0: all of IPv4, `::`: all of IPv4 and IPv6.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", help="Port to listen on; 0: any free one.")] = 8000,
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="Batches drawn at once. [default: one a core]")
+    ] = None,
+    root_path: Annotated[
+        str, typer.Option("--root-path", metavar="PATH", help="Where a proxy in front serves this, as /digits.")
+    ] = "",
+    origins: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-origin", metavar="ORIGIN", help="Whose pages may ask, as https://example.org; repeat for several."
+        ),
     ] = None,
     limits: Annotated[
         list[str] | None,
@@ -29,9 +44,22 @@ def serve(
     ] = None,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C; DCGAN_API_KEYS=KEY,… lets in only those who send one of the keys."""
+    from dcgan.service.browsers import require_origins
     from dcgan.service.limits import limits_from
     from dcgan.service.server import serve as run
 
+    if not ROOT_PATH.fullmatch(root_path.rstrip("/")):
+        raise UsageError(f"--root-path: {root_path} is no path; expected one such as /digits")
     keys = [key.strip() for key in os.environ.get("DCGAN_API_KEYS", "").split(",") if key.strip()]
+    require_origins(origins or [])
     chosen, source = limits_from(limits or []), model or str(default_model())
-    run(lambda: load_generator(source), host=host, port=port, limits=chosen, keys=keys, threads=threads)
+    run(
+        lambda: load_generator(source),
+        host=host,
+        port=port,
+        limits=chosen,
+        keys=keys,
+        origins=origins or [],
+        root_path=root_path.rstrip("/"),
+        threads=threads,
+    )

@@ -6,21 +6,25 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Header, Request
+from fastapi import Body, FastAPI, Header, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
+from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from dcgan import __version__
 from dcgan.inference.encoding import Samples, encode_npy
-from dcgan.service import images, v2
+from dcgan.service import images
+from dcgan.service.binary import BinaryTensors
+from dcgan.service.browsers import allow_origins
 from dcgan.service.errors import RequestError
 from dcgan.service.limits import Limits
 from dcgan.service.metrics import CONTENT_TYPE, Metrics
-from dcgan.service.middleware import Guarded, Recorded
+from dcgan.service.middleware import Guarded, Recorded, Rooted
 from dcgan.service.model import ServedModel
 from dcgan.service.unread import Bounded
+from dcgan.service.v2_routes import add_v2
 from dcgan.system.errors import UsageError
 
 PAGE = Path(__file__).parent / "page"
@@ -33,12 +37,15 @@ def build_app(
     limits: Limits,
     metrics: Metrics,
     keys: Collection[str] = (),
+    origins: Collection[str] = (),
+    root_path: str = "",
     unread: Callable[[], int] = lambda: 0,
 ) -> FastAPI:
     """The application around a loaded model; while its `state.draining` is true, it says that it is not ready.
 
-    One of the `keys` is needed for all but the page and health; without any, everybody is let in. `unread` counts the
-    bytes of answers that clients have not read yet.
+    One of the `keys` is needed for all but the page and health; without any, everybody is let in. Pages of the
+    `origins` may ask too. `root_path` is the path that a proxy in front serves this at. `unread` counts the bytes of
+    answers that clients have not read yet.
     """
 
     @asynccontextmanager
@@ -54,6 +61,8 @@ def build_app(
         docs_url=None,
         redoc_url=None,
         strict_content_type=False,
+        redirect_slashes=False,  # to an address without the proxy's path
+        servers=[{"url": root_path}] if root_path else None,
         responses={
             status: {"description": text, "content": {"application/json": {"schema": ERROR_SCHEMA}}}
             for status, text in _STATUSES.items()
@@ -62,7 +71,7 @@ def build_app(
     app.state.draining = False
     _add_errors(app)
     _add_images(app, model, limits)
-    _add_v2(app, model, limits)
+    add_v2(app, model, limits, metrics)
     _add_page(app)
 
     @app.get("/metrics", response_class=Response, tags=["operation"])
@@ -70,10 +79,22 @@ def build_app(
         """Counters and histograms for Prometheus."""
         return Response(metrics.text(), media_type=CONTENT_TYPE)
 
+    _let_get_routes_answer_head(app)
+    app.add_middleware(BinaryTensors)
     app.add_middleware(Bounded, most=limits.max_unread_bytes, unread=unread)
     app.add_middleware(Guarded, limits=limits, keys=keys)
+    allow_origins(app, origins)
     app.add_middleware(Recorded, metrics=metrics)
+    app.add_middleware(Rooted, root_path=root_path)
     return app
+
+
+def _let_get_routes_answer_head(app: FastAPI) -> None:
+    """As HTTP wants it, and probes do it."""
+    app.openapi()  # described before, so that it need not tell of both
+    for route in app.routes:
+        if isinstance(route, APIRoute) and route.methods and "GET" in route.methods:
+            route.methods.add("HEAD")
 
 
 def _add_images(app: FastAPI, model: ServedModel, limits: Limits) -> None:
@@ -97,7 +118,10 @@ def _add_images(app: FastAPI, model: ServedModel, limits: Limits) -> None:
         return Response(encoded, media_type=media_type, headers={"x-model-sha256": samples.model_sha256})
 
     @app.post("/v1/images", responses=described, response_class=Response, tags=["digits"])  # type: ignore[arg-type]
-    async def _images(request: images.ImagesRequest, accept: Annotated[str, Header()] = "*/*") -> Response:
+    async def _images(
+        request: Annotated[images.ImagesRequest, Body(default_factory=images.ImagesRequest)],
+        accept: Annotated[str, Header()] = "*/*",
+    ) -> Response:
         """Draw digits."""
         return await answer(request, accept)
 
@@ -107,54 +131,6 @@ def _add_images(app: FastAPI, model: ServedModel, limits: Limits) -> None:
     ) -> Response:
         """Draw the interpolation between the digits of two seeds."""
         return await answer(request, accept)
-
-
-def _add_v2(app: FastAPI, model: ServedModel, limits: Limits) -> None:
-    @app.get("/v2", tags=["Open Inference Protocol"])
-    async def _server() -> dict[str, Any]:
-        """What this server is."""
-        return {"name": "dcgan-mnist", "version": __version__, "extensions": []}
-
-    @app.get("/v2/health/live", tags=["Open Inference Protocol"])
-    async def _live() -> dict[str, bool]:
-        """Whether the process answers."""
-        return {"live": True}
-
-    @app.get("/v2/health/ready", tags=["Open Inference Protocol"])
-    async def _ready() -> JSONResponse:
-        """Whether it takes new requests; 503 while it drains."""
-        draining = app.state.draining
-        return JSONResponse({"ready": not draining}, status_code=503 if draining else 200)
-
-    def require_known(name: str, model_version: str) -> None:
-        if (name, model_version) != (v2.NAME, v2.VERSION):
-            raise RequestError(404, f"unknown model; this server has {v2.NAME}, version {v2.VERSION}")
-
-    @app.get("/v2/models/{name}/versions/{model_version}", tags=["Open Inference Protocol"])
-    @app.get("/v2/models/{name}", tags=["Open Inference Protocol"])
-    async def _model(name: str, model_version: str = v2.VERSION) -> dict[str, Any]:
-        """What the model takes and gives."""
-        require_known(name, model_version)
-        return v2.model_metadata(model.generator.info.contract)
-
-    @app.get("/v2/models/{name}/versions/{model_version}/ready", tags=["Open Inference Protocol"])
-    @app.get("/v2/models/{name}/ready", tags=["Open Inference Protocol"])
-    async def _model_ready(name: str, model_version: str = v2.VERSION) -> dict[str, Any]:
-        """Whether the model can be asked; it always can once the server answers."""
-        require_known(name, model_version)
-        return {"name": v2.NAME, "ready": True}
-
-    @app.post("/v2/models/{name}/versions/{model_version}/infer", tags=["Open Inference Protocol"])
-    @app.post("/v2/models/{name}/infer", tags=["Open Inference Protocol"])
-    async def _infer(name: str, request: v2.InferRequest, model_version: str = v2.VERSION) -> Response:
-        """Draw from latents and labels of the client's own."""
-        require_known(name, model_version)
-        batcher = model.batcher
-        latents, labels = v2.read_inputs(request, batcher.generator.info.contract, most=limits.max_images)
-        names = v2.wanted_outputs(request)
-        drawn = await batcher.draw(latents, labels, with_images=True)
-        encoded = await asyncio.to_thread(v2.infer_response, request, drawn, names)
-        return Response(encoded, media_type="application/json")
 
 
 def _add_page(app: FastAPI) -> None:
@@ -200,7 +176,9 @@ def _add_errors(app: FastAPI) -> None:
         return RequestError(422, _described(error)).answer()
 
     @app.exception_handler(HTTPException)
-    async def _http(_request: Request, error: HTTPException) -> Response:
+    async def _http(request: Request, error: HTTPException) -> Response:
+        if request.method == "OPTIONS" and error.status_code == 405:
+            return Response(status_code=204, headers=error.headers)  # `Allow` tells what else can be done
         return RequestError(error.status_code, str(error.detail)).answer(error.headers)
 
 

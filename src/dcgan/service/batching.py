@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from dcgan.inference.generator import Drawn, Generator, Labels
 from dcgan.inference.latents import Latents
 from dcgan.service.errors import RequestError
 from dcgan.service.limits import Limits
+from dcgan.service.metrics import Metrics
 
 
 @dataclass(eq=False)
@@ -48,13 +48,13 @@ class Batcher:
         *,
         executor: Executor,
         workers: int,
-        on_batch: Callable[[int], None] = lambda _count: None,
+        metrics: Metrics,
     ) -> None:
         self.generator = generator
         self._limits = limits
         self._executor = executor
         self._idle = workers
-        self._on_batch = on_batch
+        self._metrics = metrics
         self._waiting: deque[_Job] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self.queued = 0
@@ -66,6 +66,10 @@ class Batcher:
             RequestError: 429, too many digits wait already.
             BadDataError: the model failed.
         """
+        with self._metrics.drawing():
+            return await self._draw(latents, labels, with_images=with_images)
+
+    async def _draw(self, latents: Latents, labels: Labels | None, *, with_images: bool) -> Drawn:
         count = len(latents)
         if self.queued + count > self._limits.max_queued_images:
             raise RequestError(429, f"{self.queued} digits are waiting to be drawn already; try again in a second")
@@ -101,6 +105,8 @@ class Batcher:
         share = max(1, room // len(self._waiting))
         while room and self._waiting:
             job = self._waiting.popleft()
+            if not job.taken:
+                self._metrics.queue_seconds.observe(time.monotonic() - job.arrived)
             rows = slice(job.taken, min(job.taken + min(share, room), len(job.latents)))
             parts.append((job, rows))
             job.taken = rows.stop
@@ -112,18 +118,20 @@ class Batcher:
 
     def _start(self, parts: list[_Part]) -> None:
         self._idle -= 1
-        self._on_batch(sum(rows.stop - rows.start for _, rows in parts))
+        started = time.monotonic()
         latents = np.concatenate([job.latents[rows] for job, rows in parts])
         labels = [job.labels[rows] for job, rows in parts if job.labels is not None]
         with_images = any(job.images is not None for job, _ in parts)
         batch = (latents, np.concatenate(labels) if labels else None)
         draw = lambda: self.generator.draw_batch(*batch, with_images=with_images)  # noqa: E731
         running = asyncio.get_running_loop().run_in_executor(self._executor, draw)
-        running.add_done_callback(lambda done: self._finish(parts, done))
+        running.add_done_callback(lambda done: self._finish(parts, done, started))
 
-    def _finish(self, parts: list[_Part], done: asyncio.Future[Drawn]) -> None:
+    def _finish(self, parts: list[_Part], done: asyncio.Future[Drawn], started: float) -> None:
         self._idle += 1
         error = done.exception()
+        if error is None:
+            self._metrics.observe_batch(len(done.result().pixels), time.monotonic() - started)
         start = 0
         for job, rows in parts:
             end = start + rows.stop - rows.start

@@ -31,12 +31,13 @@ class Connection(asyncio.Protocol):
         self._connections, self._http = connections, http
         self._requests = 0
         self._began: float | None = connections.now()
+        self.idle_since: float | None = None
         self._allowed, self._read_by = math.inf, math.inf
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first request."""
         self.transport = transport
-        self._connections.add(self)
+        self._connections.admit(self)
         self._http.connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -47,7 +48,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Note when what may become a request begins."""
         if self._began is None and not self._requests:
-            self._began = self._connections.now()
+            self._began, self.idle_since = self._connections.now(), None
         _current.set(self)  # the request's task, which uvicorn starts in here, sees it
         self._http.data_received(data)
 
@@ -67,11 +68,12 @@ class Connection(asyncio.Protocol):
 
     async def run(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request of this connection; meanwhile none is waited for."""
-        self._requests, self._began = self._requests + 1, None
+        self._requests, self._began, self.idle_since = self._requests + 1, None, None
         try:
             await app(scope, receive, send)
         finally:
             self._requests -= 1
+            self.idle_since = None if self._requests else self._connections.now()
 
     def cut_off_if_late(self, now: float, *, seconds: float) -> None:
         """Close a connection whose request has not come in `seconds`; abort one that does not read fast enough."""
@@ -88,10 +90,18 @@ class Connection(asyncio.Protocol):
 class Connections(set[Connection]):
     """All open connections of a server."""
 
-    def __init__(self, *, request_seconds: float, now: Callable[[], float] | None = None) -> None:
+    def __init__(self, *, request_seconds: float, most: int, now: Callable[[], float] | None = None) -> None:
         super().__init__()
-        self._seconds = request_seconds
+        self._seconds, self._most = request_seconds, most
         self.now = now or (lambda: asyncio.get_running_loop().time())
+
+    def admit(self, connection: Connection) -> None:
+        """Add a connection; if it is one too many, the one that has been idle longest makes room for it."""
+        self.add(connection)
+        if len(self) >= self._most:
+            idle = {each: each.idle_since for each in self if each.idle_since is not None}
+            if idle:
+                min(idle, key=lambda each: idle[each]).transport.close()
 
     def protocol(self, **options: Any) -> Connection:
         """What uvicorn makes for each connection."""

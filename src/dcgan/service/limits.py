@@ -29,11 +29,11 @@ class Limits(BaseModel):
     max_unread_bytes: PositiveInt = 128 * 2**20
     """Of answers that clients have not read yet, over which 429 answers; 1,000 digits by v2 are up to 20 MB of JSON."""
     max_connections: PositiveInt = 1024
-    """Open connections; while there are as many, every request is answered 503 and its connection closed."""
+    """Open connections; idle ones make room for new ones, and without any, requests are answered 503 and closed."""
     request_seconds: Positive = 10.0
     """For a client to send a request's head, then its body (408 answers), and to read 64 KiB a second of the answer."""
-    idle_seconds: Positive = 5.0
-    """For a connection to stay open between two requests."""
+    idle_seconds: Positive = 75.0
+    """For a connection to stay open between two requests: longer than the 60 seconds that balancers keep theirs."""
     drain_seconds: Positive = 12.0
     """For requests in progress to end after SIGTERM."""
     max_batch: PositiveInt = 64

@@ -1,6 +1,10 @@
 """The service's metrics for Prometheus."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary, generate_latest
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
@@ -11,19 +15,43 @@ class Metrics:
     """The service's counters and histograms, in a registry of their own."""
 
     def __init__(self) -> None:
-        self._registry = CollectorRegistry()
-        self.requests = Counter(
-            "dcgan_requests", "Requests answered.", ["route", "method", "status"], registry=self._registry
+        self._registry = own = CollectorRegistry()
+        self.requests = Counter("dcgan_requests", "Requests answered.", ["route", "method", "status"], registry=own)
+        self.in_progress = Gauge("dcgan_requests_in_progress", "Requests in progress.", registry=own)
+        self.seconds = Histogram("dcgan_request_seconds", "Time to answer.", ["route"], buckets=SECONDS, registry=own)
+        self.queued_images = Gauge("dcgan_queued_images", "Digits waiting to be drawn.", registry=own)
+        self.reloads = Counter("dcgan_reloads", "Reloads of the model.", ["outcome"], registry=own)
+        self.queue_seconds = Summary(
+            "dcgan_queue_seconds", "Time from a request until its first digit is begun.", registry=own
         )
-        self.in_progress = Gauge("dcgan_requests_in_progress", "Requests in progress.", registry=self._registry)
-        self.seconds = Histogram(
-            "dcgan_request_seconds", "Time to answer.", ["route"], buckets=SECONDS, registry=self._registry
+        self._draw_seconds = Summary(
+            "dcgan_draw_seconds", "Time to draw what a request asks for, waiting included.", ["outcome"], registry=own
         )
-        self.batch_images = Histogram(
-            "dcgan_batch_images", "Digits drawn by one call of the model.", buckets=BATCHES, registry=self._registry
+        self._batch_images = Histogram(
+            "dcgan_batch_images", "Digits drawn by one call of the model.", buckets=BATCHES, registry=own
         )
-        self.queued_images = Gauge("dcgan_queued_images", "Digits waiting to be drawn.", registry=self._registry)
-        self.reloads = Counter("dcgan_reloads", "Reloads of the model.", ["outcome"], registry=self._registry)
+        self._batch_seconds = Summary("dcgan_batch_seconds", "Time of one call of the model.", registry=own)
+        self._last_batch = Gauge("dcgan_last_batch_timestamp_seconds", "When the last call ended.", registry=own)
+
+    @contextmanager
+    def drawing(self) -> Iterator[None]:
+        """Observe how long a request's digits take, and whether they come."""
+        started, outcome = time.monotonic(), "failed"
+        try:
+            yield
+            outcome = "done"
+        finally:
+            self._draw_seconds.labels(outcome).observe(time.monotonic() - started)
+
+    def observe_batch(self, count: int, seconds: float) -> None:
+        """Count a call of the model that drew `count` digits."""
+        self._batch_images.observe(count)
+        self._batch_seconds.observe(seconds)
+        self._last_batch.set_to_current_time()
+
+    def value(self, name: str, labels: dict[str, str] | None = None) -> float:
+        """A sample's value now; 0 before there is one."""
+        return self._registry.get_sample_value(name, labels or {}) or 0
 
     def text(self) -> bytes:
         """Everything in Prometheus's text format."""

@@ -15,9 +15,11 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import RedirectResponse
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dcgan.service.binary import MEDIA_TYPE, takes_tensors
 from dcgan.service.errors import RequestError
 from dcgan.service.limits import Limits
 from dcgan.service.metrics import Metrics
@@ -54,6 +56,23 @@ SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
+
+
+class Rooted:
+    """Takes off the path that the service lies at behind a proxy, if the proxy has left it on."""
+
+    def __init__(self, app: ASGIApp, *, root_path: str) -> None:
+        self._app, self._root_path = app, root_path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on; the rest of the service knows no such path."""
+        if scope["type"] == "http" and self._root_path:
+            if scope["path"] == self._root_path:  # the page's addresses are relative to the slash
+                await RedirectResponse(f"{self._root_path}/", 308)(scope, receive, send)
+                return
+            if scope["path"].startswith(f"{self._root_path}/"):
+                scope = {**scope, "path": scope["path"].removeprefix(self._root_path)}
+        await self._app(scope, receive, send)
 
 
 class Recorded:
@@ -190,10 +209,10 @@ def _require_json(scope: Scope) -> None:
         raise RequestError(415, "content-encoding: compressed bodies are not taken; send it plain")
     if "content-length" in headers and "transfer-encoding" in headers:
         raise RequestError(400, "content-length and transfer-encoding exclude each other; send one of them")
-    if "inference-header-content-length" in headers:
-        raise RequestError(400, "binary tensors are not taken; use binary_data=False")
+    if scope["method"] != "POST" or headers.get("content-length") == "0":
+        return
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if scope["method"] == "POST" and kind and not JSON_TYPE.fullmatch(kind):
+    if kind and not JSON_TYPE.fullmatch(kind) and not (kind == MEDIA_TYPE and takes_tensors(scope)):
         raise RequestError(415, f"content-type: {kind[:60]} is not taken; send application/json")
 
 

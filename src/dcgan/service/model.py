@@ -61,5 +61,5 @@ class ServedModel:
             self._limits,
             executor=self._executor,
             workers=self._threads,
-            on_batch=self._metrics.batch_images.observe,
+            metrics=self._metrics,
         )

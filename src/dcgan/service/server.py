@@ -1,26 +1,25 @@
 """Running the service: one process, its signals, and its log."""
 
 import asyncio
-import errno
 import gc
 import logging
-import os
 import signal
 import socket
 import sys
 from collections.abc import Callable, Collection
+from contextlib import ExitStack
 from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
 
 from dcgan.inference.generator import Generator, usable_cores
+from dcgan.service.address import listen, url_of
 from dcgan.service.app import build_app
 from dcgan.service.connection import Connections
 from dcgan.service.limits import Limits
 from dcgan.service.metrics import Metrics
 from dcgan.service.model import ServedModel
-from dcgan.system.errors import UnavailableError, UsageError
 from dcgan.system.redaction import redacted
 
 logger = logging.getLogger("dcgan.service")
@@ -36,6 +35,8 @@ def serve(
     port: int,
     limits: Limits,
     keys: Collection[str] = (),
+    origins: Collection[str] = (),
+    root_path: str = "",
     threads: int | None = None,
 ) -> None:
     """Serve a generator until SIGTERM or Ctrl-C, which let requests in progress end; SIGHUP loads the model anew.
@@ -45,13 +46,23 @@ def serve(
     Raises:
         DcganError: as `load`.
         UnavailableError: the address is in use, or is not this machine's.
-        UsageError: the port is out of range.
+        UsageError: the host is empty, or the port out of range.
     """
     _log_to_streams()
-    metrics, connections = Metrics(), Connections(request_seconds=limits.request_seconds)
-    with _listen(host, port) as listener:
+    metrics = Metrics()
+    connections = Connections(request_seconds=limits.request_seconds, most=limits.max_connections)
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(each) for each in listen(host, port)]
         model = ServedModel(load, limits, metrics, threads=threads or usable_cores())
-        app = build_app(model, limits=limits, metrics=metrics, keys=keys, unread=connections.unread_bytes)
+        app = build_app(
+            model,
+            limits=limits,
+            metrics=metrics,
+            keys=keys,
+            origins=origins,
+            root_path=root_path,
+            unread=connections.unread_bytes,
+        )
         config = uvicorn.Config(
             connections.watching(app),
             http=connections.protocol,  # type: ignore[arg-type]  # uvicorn says type; it calls it, as it would one
@@ -65,9 +76,9 @@ def serve(
             timeout_graceful_shutdown=limits.drain_seconds,  # type: ignore[arg-type]
         )
         gc.freeze()  # what is loaded now stays; collections need not look at it
-        address = f"http://{host}:{listener.getsockname()[1]}"
+        address = url_of(host, listeners[0].getsockname()[1]) + root_path
         logger.info("%s served on %s at %s", model.generator.info.path, model.generator.info.device, address)
-        _Server(config, app, model, connections).run(sockets=[listener])
+        _Server(config, app, model, connections).run(sockets=listeners)
 
 
 class _Server(uvicorn.Server):
@@ -102,19 +113,6 @@ class _Redacting(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line, or lines, of a record."""
         return redacted(super().format(record))
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    if not 0 <= port <= 65535:
-        raise UsageError(f"--port: {port} is out of range; expected 0 to 65535")
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=2048)
-    except (OSError, UnicodeError) as error:
-        number = getattr(error, "errno", None) or 0
-        reason = os.strerror(number) if number > 0 else error
-        what = "is in use" if number == errno.EADDRINUSE else f"cannot be used ({reason})"
-        raise UnavailableError(f"{host}:{port}: {what}; choose another --port or --host") from error
 
 
 def _log_to_streams() -> None:

@@ -1,55 +1,26 @@
-"""The Open Inference Protocol, version 2, as KServe and Triton speak it over HTTP.
+"""What the Open Inference Protocol, version 2, tells of the server and its model, and Triton's extensions to that.
 
 https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
+https://github.com/triton-inference-server/server/tree/main/docs/protocol
 """
 
-import json
-from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from pydantic import Field
-
+from dcgan import __version__
 from dcgan.inference.contract import Contract
-from dcgan.inference.generator import Drawn, Labels
-from dcgan.inference.latents import Latents
-from dcgan.service.errors import RequestError
-from dcgan.service.images import require_at_most
-from dcgan.service.message import Message
+from dcgan.service.limits import Limits
+from dcgan.service.metrics import Metrics
 
 NAME, VERSION = "generator", "1"
 """Of the only model."""
+PLATFORM = "onnxruntime_onnx"
 DATATYPES = {"float32": "FP32", "int64": "INT64", "uint8": "UINT8"}
-OUTPUTS = ("images", "pixels")
-
-Parameters = Annotated[dict[str, Any] | None, Field(description="Taken and ignored, so nothing in it is checked.")]
+EXTENSIONS = ["binary_tensor_data", "model_configuration", "statistics"]
 
 
-class InputTensor(Message):
-    """`data` flat or nested, in row-major order."""
-
-    name: str
-    shape: Annotated[list[int], Field(max_length=8)]
-    datatype: str
-    parameters: Parameters = None
-    data: list[Any]
-
-
-class WantedOutput(Message):
-    """An output to answer with."""
-
-    name: str
-    parameters: Parameters = None
-
-
-class InferRequest(Message):
-    """Latents and, if the model is conditional, labels."""
-
-    id: Annotated[str, Field(max_length=100)] | None = None
-    parameters: Parameters = None
-    inputs: Annotated[list[InputTensor], Field(min_length=1, max_length=2)]
-    outputs: Annotated[list[WantedOutput], Field(max_length=2)] | None = None
+def server_metadata() -> dict[str, Any]:
+    """What `GET /v2` answers."""
+    return {"name": "dcgan-mnist", "version": __version__, "extensions": EXTENSIONS}
 
 
 def model_metadata(contract: Contract) -> dict[str, Any]:
@@ -57,65 +28,57 @@ def model_metadata(contract: Contract) -> dict[str, Any]:
     return {
         "name": NAME,
         "versions": [VERSION],
-        "platform": "onnxruntime_onnx",
+        "platform": PLATFORM,
         "inputs": [_tensor_metadata(each, kind) for each, kind in contract.inputs.items()],
         "outputs": [_tensor_metadata(each, kind) for each, kind in contract.outputs.items()],
     }
 
 
-def read_inputs(request: InferRequest, contract: Contract, *, most: int) -> tuple[Latents, Labels | None]:
-    """The latents float32 [N, latent_dim] and labels int64 [N] of a request.
+def model_config(contract: Contract, limits: Limits) -> dict[str, Any]:
+    """What `GET /v2/models/{name}/config` answers: Triton's `ModelConfig`, whose dimensions leave out the batch."""
+    return {
+        "name": NAME,
+        "platform": PLATFORM,
+        "backend": "onnxruntime",
+        "version_policy": {"latest": {"num_versions": 1}},
+        "max_batch_size": limits.max_images,
+        "input": [_tensor_config(each, kind) for each, kind in contract.inputs.items()],
+        "output": [_tensor_config(each, kind) for each, kind in contract.outputs.items()],
+        "dynamic_batching": {
+            "preferred_batch_size": [limits.max_batch],
+            "max_queue_delay_microseconds": round(1e6 * limits.max_wait_seconds),
+        },
+    }
 
-    Raises:
-        RequestError: 400 or 422, naming the input and what is wrong with it.
+
+def repository_index() -> list[dict[str, str]]:
+    """What `POST /v2/repository/index` answers."""
+    return [{"name": NAME, "version": VERSION, "state": "READY", "reason": ""}]
+
+
+def model_statistics(metrics: Metrics) -> dict[str, Any]:
+    """What `GET /v2/models/{name}/stats` answers: all that was drawn since the start, whichever protocol asked for it.
+
+    What is not measured, as Triton's copies of inputs and outputs, has been measured 0 times.
     """
-    given = {tensor.name: tensor for tensor in request.inputs}
-    if sorted(given) != sorted(contract.inputs) or len(given) != len(request.inputs):
-        names = ", ".join(tensor.name[:40] for tensor in request.inputs)
-        raise RequestError(400, f"inputs: found {names}; expected {', '.join(contract.inputs)}, each once")
-    count = given["latents"].shape[0] if given["latents"].shape else 0
-    if count < 1:
-        raise RequestError(422, f"latents: shape {given['latents'].shape} has no rows; expected 1 or more")
-    require_at_most(count, most, "latents")
-    latents = _array(given["latents"], np.float32, [count, contract.latent_dim])
-    if not contract.conditional:
-        return latents, None
-    labels = _array(given["labels"], np.int64, [count])
-    if labels.min() < 0 or labels.max() >= contract.num_classes:
-        raise RequestError(422, f"labels: some are out of range; expected 0 to {contract.num_classes - 1}")
-    return latents, labels
-
-
-def wanted_outputs(request: InferRequest) -> Sequence[str]:
-    """The names of the outputs to answer with, all where none is named."""
-    names = [output.name for output in request.outputs or ()] or OUTPUTS
-    for name in names:
-        if name not in OUTPUTS:
-            raise RequestError(400, f"outputs: {name[:40]} is unknown; choose from {', '.join(OUTPUTS)}")
-    return names
-
-
-def infer_response(request: InferRequest, drawn: Drawn, names: Sequence[str]) -> bytes:
-    """What `POST /v2/models/{name}/infer` answers; data is flat.
-
-    Raises:
-        RequestError: 422, latents near the end of float32 overflowed in the model; JSON has no numbers for that.
-    """
-    assert drawn.images is not None
-    if not np.isfinite(drawn.images).all():
-        raise RequestError(422, "latents: values this large draw no numbers; send smaller ones")
-    outputs = [
-        {
-            "name": name,
-            "datatype": DATATYPES[getattr(drawn, name).dtype.name],
-            "shape": list(getattr(drawn, name).shape),
-            "data": getattr(drawn, name).ravel().tolist(),
-        }
-        for name in names
-    ]
-    identity = {} if request.id is None else {"id": request.id}
-    answer = {"model_name": NAME, "model_version": VERSION, **identity, "outputs": outputs}
-    return json.dumps(answer, separators=(",", ":"), allow_nan=False).encode()
+    names = {
+        "success": ("dcgan_draw_seconds", {"outcome": "done"}),
+        "fail": ("dcgan_draw_seconds", {"outcome": "failed"}),
+        "queue": ("dcgan_queue_seconds", {}),
+        "compute_infer": ("dcgan_batch_seconds", {}),
+    }
+    durations = {key: _duration(metrics, name, labels) for key, (name, labels) in names.items()}
+    unmeasured = {key: {"count": 0, "ns": 0} for key in ("compute_input", "compute_output", "cache_hit", "cache_miss")}
+    stats = {
+        "name": NAME,
+        "version": VERSION,
+        "last_inference": round(1000 * metrics.value("dcgan_last_batch_timestamp_seconds")),
+        "inference_count": int(metrics.value("dcgan_batch_images_sum")),
+        "execution_count": int(metrics.value("dcgan_batch_images_count")),
+        "inference_stats": durations | unmeasured,
+        "batch_stats": [],
+    }
+    return {"model_stats": [stats]}
 
 
 def _tensor_metadata(name: str, kind: str) -> dict[str, Any]:
@@ -125,33 +88,13 @@ def _tensor_metadata(name: str, kind: str) -> dict[str, Any]:
     return {"name": name, "datatype": DATATYPES[datatype], "shape": shape}
 
 
-def _array(tensor: InputTensor, dtype: type[np.generic], shape: list[int]) -> NDArray[Any]:
-    expected = DATATYPES[np.dtype(dtype).name]
-    if tensor.datatype != expected:
-        raise RequestError(400, f"{tensor.name}: datatype {tensor.datatype[:20]} is wrong; expected {expected}")
-    if tensor.shape != shape:
-        raise RequestError(422, f"{tensor.name}: shape {tensor.shape} is wrong; expected {shape}")
-    flat = _flattened(tensor.data, tensor.name)
-    if len(flat) != int(np.prod(shape)):
-        raise RequestError(422, f"{tensor.name}: {len(flat)} values in data; shape {shape} needs {np.prod(shape)}")
-    wanted = (int, float) if expected == "FP32" else (int,)
-    if not all(type(value) in wanted for value in flat):
-        kind = "number" if expected == "FP32" else "whole number"
-        raise RequestError(422, f"{tensor.name}: a value in data is no {kind}")
-    try:
-        with np.errstate(over="ignore"):
-            array = np.array(flat, dtype=dtype).reshape(shape)
-    except OverflowError:
-        raise RequestError(422, f"{tensor.name}: a value in data is too large for {expected}") from None
-    if not np.isfinite(array).all():
-        raise RequestError(422, f"{tensor.name}: a value in data is not finite in {expected}")
-    return array
+def _tensor_config(name: str, kind: str) -> dict[str, Any]:
+    metadata = _tensor_metadata(name, kind)
+    config = {"name": name, "data_type": f"TYPE_{metadata['datatype']}"}
+    # One label a row is [batch] to the model; Triton wants at least one dimension besides the batch.
+    return config | ({"dims": dims} if (dims := metadata["shape"][1:]) else {"dims": [1], "reshape": {"shape": []}})
 
 
-def _flattened(data: list[Any], name: str) -> list[Any]:
-    """Values flat or nested once, as clients of the protocol send them."""
-    if data and all(isinstance(row, list) for row in data):
-        data = [value for row in data for value in row]
-    if any(isinstance(value, list | dict) for value in data):
-        raise RequestError(422, f"{name}: data is neither flat nor rows of numbers")
-    return data
+def _duration(metrics: Metrics, name: str, labels: dict[str, str]) -> dict[str, int]:
+    count, seconds = (metrics.value(f"{name}_{each}", labels) for each in ("count", "sum"))
+    return {"count": int(count), "ns": round(1e9 * seconds)}

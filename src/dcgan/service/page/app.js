@@ -25,7 +25,7 @@ function imagesRequest() {
 function curl() {
   const key = $("key").value ? " -H \"Authorization: Bearer $DCGAN_API_KEY\"" : "";
   const body = JSON.stringify(imagesRequest());
-  return `curl -sS ${location.origin}/v1/images -H 'Content-Type: application/json' -H 'Accept: image/png'${key} -d '${body}' -o digits.png`;
+  return `curl -sS ${new URL("v1/images", document.baseURI)} -H 'Content-Type: application/json' -H 'Accept: image/png'${key} -d '${body}' -o digits.png`;
 }
 
 const headersFor = (more) => ({ ...more, ...($("key").value && { authorization: `Bearer ${$("key").value}` }) });
@@ -34,7 +34,7 @@ let conditional = true;
 
 // A model that cannot be told which digit to draw gets no choices; one that keeps itself to itself (401) gets them all.
 async function hideWhatCannotBeAsked() {
-  const response = await fetch("/v2/models/generator", { headers: headersFor({}) });
+  const response = await fetch("v2/models/generator", { headers: headersFor({}) });
   if (!response.ok) return;
   conditional = (await response.json()).inputs.some((input) => input.name === "labels");
   $("digits").hidden = $("interpolation-digit").parentElement.hidden = !conditional;
@@ -62,7 +62,7 @@ async function draw() {
   const turn = (asked += 1);
   const started = performance.now();
   try {
-    const response = await ask("/v1/images", request, "image/png");
+    const response = await ask("v1/images", request, "image/png");
     const blob = await response.blob();
     if (turn !== asked) return; // a later request has been made meanwhile
     URL.revokeObjectURL($("grid").src);
@@ -86,7 +86,7 @@ async function fetchInterpolation() {
   const request = { from_seed, to_seed, steps: INTERPOLATION_STEPS, digit: conditional ? Number($("interpolation-digit").value) : null, truncation: $("truncation").valueAsNumber };
   const turn = (interpolationsAsked += 1);
   try {
-    const response = await ask("/v1/walks", request, "application/json");
+    const response = await ask("v1/walks", request, "application/json");
     const { images } = await response.json();
     if (turn !== interpolationsAsked) return; // as in draw
     steps = images;

@@ -37,7 +37,7 @@ function exampleOf(path, method, body) {
   const given = Object.fromEntries(Object.entries(body?.properties ?? {}).filter(([name]) => body.required?.includes(name))
     .map(([name, field]) => [name, field.type === "integer" ? 1 : field.type === "array" ? [] : ""]));
   const data = body ? ` -H 'Content-Type: application/json' -d '${JSON.stringify(given)}'` : "";
-  return `curl -sS${method === "post" ? " -X POST" : ""} ${location.origin}${path}${data}`;
+  return `curl -sS${method === "post" ? " -X POST" : ""} ${decodeURI(new URL(`.${path}`, document.baseURI))}${data}`;
 }
 
 function show(api) {
@@ -59,7 +59,7 @@ function show(api) {
 
 async function load() {
   const headers = $("key").value ? { authorization: `Bearer ${$("key").value}` } : {};
-  const response = await fetch("/openapi.json", { headers });
+  const response = await fetch("openapi.json", { headers });
   if (response.ok) return show(await response.json());
   $("key-row").hidden = response.status !== 401;
   return $("operations").replaceChildren(element("p", (await response.json()).error));
