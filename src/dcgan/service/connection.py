@@ -17,6 +17,8 @@ MIN_READ_RATE = 65_536
 """Bytes a second that a client must read of what is ready for it."""
 UNCOUNTED_BYTES = 65_536
 """Of an answer that each connection may hold: asyncio's own buffer."""
+ROOM_FOR_IDLE = 7 / 8
+"""Of all connections; above it idle ones are closed, which takes a moment in which new ones bring their requests."""
 
 _REQUEST_TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 _current: ContextVar["Connection | None"] = ContextVar("connection", default=None)
@@ -96,12 +98,14 @@ class Connections(set[Connection]):
         self.now = now or (lambda: asyncio.get_running_loop().time())
 
     def admit(self, connection: Connection) -> None:
-        """Add a connection; if it is one too many, the one that has been idle longest makes room for it."""
+        """Add a connection; where little room is left, the one that has been idle longest makes some."""
         self.add(connection)
-        if len(self) >= self._most:
-            idle = {each: each.idle_since for each in self if each.idle_since is not None}
+        if len(self) >= self._most * ROOM_FOR_IDLE:
+            idle = [(each.idle_since, id(each), each) for each in self if each.idle_since is not None]
             if idle:
-                min(idle, key=lambda each: idle[each]).transport.close()
+                longest = min(idle)[2]
+                longest.idle_since = None
+                longest.transport.close()
 
     def protocol(self, **options: Any) -> Connection:
         """What uvicorn makes for each connection."""

@@ -19,7 +19,7 @@ from starlette.responses import RedirectResponse
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dcgan.service.binary import MEDIA_TYPE, takes_tensors
+from dcgan.service.binary import JSON_SIZE, MEDIA_TYPE, takes_tensors
 from dcgan.service.errors import RequestError
 from dcgan.service.limits import Limits
 from dcgan.service.metrics import Metrics
@@ -212,7 +212,9 @@ def _require_json(scope: Scope) -> None:
     if scope["method"] != "POST" or headers.get("content-length") == "0":
         return
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind and not JSON_TYPE.fullmatch(kind) and not (kind == MEDIA_TYPE and takes_tensors(scope)):
+    if takes_tensors(scope) and (JSON_SIZE in headers or kind == MEDIA_TYPE):
+        return
+    if kind and not JSON_TYPE.fullmatch(kind):
         raise RequestError(415, f"content-type: {kind[:60]} is not taken; send application/json")
 
 
