@@ -86,7 +86,7 @@ pretrained: $(READY)  ## put the generator that the defaults train into the pack
 	dcgan info --model src/dcgan/inference/pretrained.onnx
 
 serve-check: $(READY) $(CLIENTS_READY)  ## the service's slow checks: browser, KServe's client, 10,000 made-up requests, MLflow's server, speed
-	pytest -m slow tests/service tests/field tests/pipeline/test_register_stage.py
+	pytest -m slow tests/service tests/field/test_service_*.py tests/pipeline/test_register_stage.py
 	python benchmarks/serving.py --model src/dcgan/inference/pretrained.onnx
 
 N ?= 200

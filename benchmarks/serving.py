@@ -4,6 +4,7 @@ The raw speed is ONNX Runtime's own on the same model with as many threads as th
 """
 
 import asyncio
+import http.client
 import json
 import statistics
 import subprocess
@@ -15,9 +16,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from numpy.typing import NDArray
 
 from dcgan.inference.generator import CHUNK, Generator, usable_cores
 
@@ -35,6 +37,8 @@ def main(
     raw = raw_images_per_second(model, seconds=seconds)
     print(f"raw ONNX Runtime, {usable_cores()} threads: {raw:,.0f} images/s")
     with service(model) as (process, ready_seconds):
+        for count, rounds in ((64, 60), (1000, 8)):
+            compare_protocols(Generator.load(model, providers="cpu"), count=count, rounds=rounds)
         print(f"start to ready: {ready_seconds:.2f} s")
         asyncio.run(load(clients=4, count=images, seconds=2))
         full = asyncio.run(load(clients=CLIENTS, count=images, seconds=seconds))
@@ -90,6 +94,54 @@ async def load(*, clients: int, count: int, seconds: float, rate: float | None =
 
     await asyncio.gather(*(client(index) for index in range(clients)))
     return seen
+
+
+def compare_protocols(generator: Generator, *, count: int, rounds: int) -> None:
+    """The same digits by each protocol from one client, in turn, so that other work on the machine meets them alike."""
+    latents, labels = generator.latents_for(count), generator.labels_for(count)
+    given = {"latents": latents} | ({} if labels is None else {"labels": labels})
+    both, pixels = ["images", "pixels"], ["pixels"]
+    ways = {
+        "v1 npy, pixels": ("/v1/images", json.dumps({"count": count}).encode(), {"accept": "application/x-npy"}),
+        "v2 JSON, pixels": infer_request(given, pixels, binary=False),
+        "v2 binary, pixels": infer_request(given, pixels, binary=True),
+        "v2 JSON, images and pixels": infer_request(given, both, binary=False),
+        "v2 binary, images and pixels": infer_request(given, both, binary=True),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    sizes = {}
+    with closing(http.client.HTTPConnection("127.0.0.1", PORT)) as connection:
+        for _ in range(rounds):
+            for name, (path, body, headers) in ways.items():
+                started = time.perf_counter()
+                connection.request("POST", path, body, {"content-type": "application/json"} | headers)
+                answer = connection.getresponse()
+                sizes[name] = len(answer.read())
+                seconds[name].append(time.perf_counter() - started)
+                assert answer.status == 200, name
+    for name, found in seconds.items():
+        middle = statistics.median(found)
+        told = f"{1000 * middle:.1f} ms, {count / middle:,.0f} images/s, {sizes[name] / 1000:,.0f} kB"
+        print(f"{count:,} digits, one client, {name}: {told}")
+
+
+def infer_request(
+    given: dict[str, NDArray[Any]], outputs: list[str], *, binary: bool
+) -> tuple[str, bytes, dict[str, str]]:
+    """Path, body and headers of a request by version 2 of the protocol."""
+    inputs: list[dict[str, Any]] = []
+    for name, array in given.items():
+        datatype = {"float32": "FP32", "int64": "INT64"}[array.dtype.name]
+        data = {"parameters": {"binary_data_size": array.nbytes}} if binary else {"data": array.ravel().tolist()}
+        inputs.append({"name": name, "datatype": datatype, "shape": list(array.shape)} | data)
+    wanted = [{"name": name, "parameters": {"binary_data": binary}} for name in outputs]
+    content = json.dumps({"inputs": inputs, "outputs": wanted}).encode()
+    path = "/v2/models/generator/infer"
+    if not binary:
+        return path, content, {}
+    tensors = b"".join(array.tobytes() for array in given.values())
+    headers = {"content-type": "application/octet-stream", "inference-header-content-length": str(len(content))}
+    return path, content + tensors, headers
 
 
 @contextmanager

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import runpy
-import shutil
 import signal
 import socket
 import subprocess
@@ -19,9 +18,10 @@ from unittest.mock import Mock
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 import tracking_store as tracked
+from browser import new_browser
 from dcgan.commands.serve import serve
 from dcgan.service import address
 from dcgan.service.address import listen, url_of
@@ -159,12 +159,8 @@ def test_a_root_path_that_is_none_is_refused(path):
 
 @pytest.fixture
 def page() -> Iterator[Page]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert chromium, "Chromium is needed: apt-get install chromium"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+    with new_browser() as browser:
         yield browser.new_page()
-        browser.close()
 
 
 @pytest.mark.slow

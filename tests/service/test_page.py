@@ -2,13 +2,13 @@
 
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import ConsoleMessage, Page, Route, expect, sync_playwright
+from playwright.sync_api import ConsoleMessage, Page, Route, expect
 
+from browser import new_browser
 from running_service import Running
 from tiny_onnx import build_model, write_model
 
@@ -27,10 +27,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 @pytest.fixture
 def page(service: Running) -> Iterator[Page]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert chromium, "Chromium is needed: apt-get install chromium"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+    with new_browser() as browser:
         page = browser.new_page()
         errors: list[str] = []
         requested: list[str] = []
@@ -41,7 +38,6 @@ def page(service: Running) -> Iterator[Page]:
         yield page
         assert not errors
         assert not [url for url in requested if not url.startswith((service.url, "blob:", "data:"))]
-        browser.close()
 
 
 def is_our_fault(message: ConsoleMessage) -> bool:
