@@ -14,11 +14,11 @@ def stripping_proxy(upstream: str, prefix: str) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
-            if not self.path.startswith(f"{prefix}/"):
+            if self.path != prefix and not self.path.startswith(f"{prefix}/"):
                 self.send_error(404)
                 return
             connection = http.client.HTTPConnection(upstream.removeprefix("http://"), timeout=20)
-            connection.request(self.command, self.path.removeprefix(prefix), body, dict(self.headers))
+            connection.request(self.command, self.path.removeprefix(prefix) or "/", body, dict(self.headers))
             answer = connection.getresponse()
             content = answer.read()
             connection.close()

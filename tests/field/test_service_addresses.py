@@ -146,6 +146,14 @@ def test_keys_and_public_paths_are_the_same_below_a_path(model):
         assert 'route="/v2",status="200"' in service.get("/metrics", headers={"x-api-key": "one"}).text
 
 
+def test_a_known_path_is_the_base_of_the_pages_addresses_so_that_its_slash_may_be_left_out(model):
+    for root_path, base in ((PREFIX, f'<base href="{PREFIX}/">'), ("", None)):
+        with Service(model, root_path=root_path) as service:
+            for path in ("/", "/docs"):
+                found = re.search("<base.*>", service.get(path).text)
+                assert (found and found.group()) == base
+
+
 def test_no_address_of_the_pages_is_absolute():
     for page in (ROOT / "src/dcgan/service/page").iterdir():
         assert re.findall(r"""(?:href=|src=|fetch\(|ask\(|url\()\s*["'`]?/.*""", page.read_text()) == [], page.name
@@ -164,11 +172,14 @@ def page() -> Iterator[Page]:
 
 
 @pytest.mark.slow
-def test_the_pages_work_below_a_proxys_path(page, tmp_path, model):
+@pytest.mark.parametrize(
+    ("opened", "options"), [("/", []), ("", ["--root-path", PREFIX]), ("/", ["--root-path", PREFIX])]
+)
+def test_the_pages_work_below_a_proxys_path(page, tmp_path, model, opened, options):
     errors: list[str] = []
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    with Running(tmp_path, model) as running, stripping_proxy(running.url, PREFIX) as proxy:
-        page.goto(f"{proxy}/")
+    with Running(tmp_path, model, *options) as running, stripping_proxy(running.url, PREFIX) as proxy:
+        page.goto(proxy + opened)
         expect(page.get_by_role("img", name=re.compile("100 handwritten"))).to_be_visible()
         page.wait_for_function(
             "() => document.getElementById('interpolation').getContext('2d').getImageData(0, 0, 1, 1).data[3] === 255"

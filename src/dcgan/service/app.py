@@ -72,7 +72,7 @@ def build_app(
     _add_errors(app)
     _add_images(app, model, limits)
     add_v2(app, model, limits, metrics)
-    _add_page(app)
+    _add_page(app, root_path)
 
     @app.get("/metrics", response_class=Response, tags=["operation"])
     async def _metrics() -> Response:
@@ -133,9 +133,10 @@ def _add_images(app: FastAPI, model: ServedModel, limits: Limits) -> None:
         return await answer(request, accept)
 
 
-def _add_page(app: FastAPI) -> None:
-    index = (PAGE / "index.html").read_bytes()
-    docs = (PAGE / "docs.html").read_bytes()
+def _add_page(app: FastAPI, root_path: str) -> None:
+    # The pages' addresses are relative to the last slash of their own; a proxy may leave that slash out.
+    base = f'<head>\n  <base href="{root_path}/">' if root_path else "<head>"
+    index, docs = ((PAGE / name).read_text().replace("<head>", base, 1) for name in ("index.html", "docs.html"))
 
     @app.get("/", include_in_schema=False)
     async def _index() -> Response:
