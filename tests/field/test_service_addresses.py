@@ -282,7 +282,9 @@ def test_urls_are_as_clients_write_them():
     ]  # fmt: skip
 
 
-def test_a_name_listens_where_it_points_to_and_by_ipv4_if_it_can():
+def test_a_name_listens_by_ipv4_if_it_points_there_too(monkeypatch):
+    found = [(socket.AF_INET6, 1, 6, "", ("::1", 0, 0, 0)), (socket.AF_INET, 1, 6, "", ("127.0.0.1", 0))]
+    monkeypatch.setattr(address.socket, "getaddrinfo", Mock(return_value=found))
     with listening("localhost") as (only,):
         assert only.getsockname()[0] == "127.0.0.1"
 
