@@ -50,9 +50,7 @@ def test_the_locks_agree_on_versions_and_hashes():
             of_lock[package].add(version)
             hashes[package, version].add(frozenset(digests.split()))
         for package, found in of_lock.items():
-            if (
-                lock.stem != "clients"
-            ):  # other servers' clients exclude versions that we have: an environment of their own
+            if lock.stem != "clients":  # it is installed alone: what it needs excludes versions that we have
                 versions[package].add(frozenset(found))
     assert {package: found for package, found in versions.items() if len(found) > 1} == {}
     # A lock for fewer platforms lists fewer of a version's files, and no others.
