@@ -1,5 +1,6 @@
 """A made-up data set of a few images in MNIST's four files, for tests of everything that reads data."""
 
+import gzip
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,6 +56,6 @@ def files_with_hashes(folder: Path, arrays: Mapping[str, np.ndarray]) -> tuple[D
     files = []
     for key, name in NAMES.items():
         content = (folder / name).read_bytes()
-        sha256 = hashlib.sha256(content).hexdigest()
-        files.append(DataFile(name, arrays[key].shape, f"sha256:{sha256}", len(content)))
+        packed, unpacked = (hashlib.sha256(each).hexdigest() for each in (content, gzip.decompress(content)))
+        files.append(DataFile(name, arrays[key].shape, f"sha256:{packed}", len(content), unpacked))
     return tuple(files)

@@ -64,7 +64,7 @@ def test_a_mirror_of_the_environment_that_is_no_folder_is_refused_before_any_oth
 
 
 def test_the_mirror_of_the_environment_comes_first_and_torchvision_is_not_asked(mirror, raw, monkeypatch, capsys):
-    monkeypatch.setattr(mnist_files.files, "_torchvision_class", Mock(side_effect=AssertionError("asked")))
+    monkeypatch.setattr(mnist_files.sources, "torchvision_class", Mock(side_effect=AssertionError("asked")))
     monkeypatch.setenv("MNIST_MIRROR", str(mirror))
     download_files("mnist", raw, mirrors=None)
     lines = capsys.readouterr().out.splitlines()

@@ -22,6 +22,7 @@ MAX_BYTES = 64 * 2**20
 """A source that sends more is cut off."""
 MAX_REDIRECTS = 3
 
+ABSENT_STATUSES = {404, 410}
 BUSY_STATUSES = {408, 425, 429, 500, 502, 503, 504}
 
 
@@ -30,6 +31,10 @@ class SourceError(Exception):
 
     def __init__(self, reason: str) -> None:
         super().__init__(redacted(reason))
+
+
+class AbsentError(SourceError):
+    """A source has no file of that name; it may have it under another."""
 
 
 class WrongBytesError(SourceError):
@@ -51,6 +56,7 @@ def fetch(source: str, name: str, *, check: Callable[[bytes], str | None]) -> by
 
     Raises:
         WrongBytesError: `check` objects to them.
+        AbsentError: the source is there, but no such file.
         SourceError: the source cannot be reached, is too slow, breaks off or answers with a web page.
     """
     place = place_of(source, name)
@@ -120,7 +126,12 @@ def _download(url: str) -> bytes:
                     retry = retry.increment("GET", url, error=error)
                     retry.sleep()
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise SourceError(_reason(error)) from error
+            kind = (
+                AbsentError
+                if getattr(getattr(error, "response", None), "status_code", None) in ABSENT_STATUSES
+                else SourceError
+            )
+            raise kind(_reason(error)) from error
 
 
 def _body(session: "requests.Session", url: str) -> bytes:
