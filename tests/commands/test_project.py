@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 
 from dcgan.checkpoints.weights import restored, save_weights
-from dcgan.commands.project import interpolation, read_picture
+from dcgan.commands.pictures import read_picture
+from dcgan.commands.project import interpolation
 from dcgan.config.params_file import load_params
 from dcgan.data.batches import to_pixels
 from dcgan.gan.inversion import project
@@ -104,10 +105,10 @@ def test_a_picture_in_greys_is_read_whatever_its_mode(tmp_path):
     [
         (["--image", "missing.png"], 65, "missing.png: missing"),
         (["--image", "empty"], 65, "empty: holds no picture"),
-        (["--image", "wide.png"], 65, "wide.png: 30x28 in mode L"),
-        (["--image", "colour.png"], 65, "colour.png: 28x28 in mode RGB"),
-        (["--image", "colours.png"], 65, "colours.png: 28x28 in mode P"),
-        (["--image", "clear.png"], 65, "clear.png: 28x28 in mode LA"),
+        (["--image", "wide.png"], 65, "wide.png: has 30x28 pixels"),
+        (["--image", "colour.png"], 65, "colour.png: has colours"),
+        (["--image", "colours.png"], 65, "colours.png: has colours"),
+        (["--image", "clear.png"], 65, "clear.png: is partly transparent"),
         (["--image", "text.png"], 65, "text.png"),
         (["--image", "pictures", "--model", "models/generator.onnx"], 64, "generator.onnx"),
         (["--image", "pictures", "--model", "nothing.safetensors"], 65, "nothing.safetensors: missing"),

@@ -103,7 +103,7 @@ def test_one_changed_bit_is_refused_however_it_is_kept(published, raw, tmp_path,
         path, same = WAYS[way](name, gzip.compress(flipped(gzip.decompress(content), -8)))
         return path, same
 
-    with pytest.raises(BadDataError, match="expected sha256 .* found "):
+    with pytest.raises(BadDataError, match=r"expected sha256 .* found "):
         download_files("mnist", raw, mirrors=[kept(tmp_path / "mine", published, changed)])
     assert not raw.exists()
 
@@ -159,7 +159,7 @@ def test_a_bomb_that_claims_the_right_size_is_refused_without_unpacking_it(publi
     bomb = gzip.compress(bytes(2**25), 9)[:-4] + size.to_bytes(4, "little")
     folder = kept(tmp_path / "mine", {"bomb": bomb}, lambda name, content: (name, content))
     tracemalloc.start()
-    with pytest.raises(BadDataError, match="train-images.*expected sha256"):
+    with pytest.raises(BadDataError, match=r"train-images.*expected sha256"):
         download_files("mnist", raw, mirrors=[folder])
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()

@@ -8,35 +8,31 @@ import numpy as np
 import torch
 import typer
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 from torch.nn.functional import one_hot
 
 from dcgan.checkpoints.weights import restored
+from dcgan.commands.pictures import pictures_in, read_picture
 from dcgan.config import workspace
 from dcgan.config.devices import prepare_device
 from dcgan.config.params_file import load_params
-from dcgan.config.schema import IMAGE_SIZE, NUM_CLASSES, ModelConfig
-from dcgan.data.batches import to_images, to_pixels
+from dcgan.config.schema import NUM_CLASSES, ModelConfig
+from dcgan.data.batches import to_pixels
 from dcgan.evaluation.samples import INTERPOLATION_STEPS, interpolate
 from dcgan.figures.drawing import save_grid
 from dcgan.figures.projection import save_projections
 from dcgan.gan.inversion import Projection, project
 from dcgan.gan.networks import Generator, build_generator
 from dcgan.gan.sampling import image_grid
-from dcgan.system.errors import BadDataError, UsageError
+from dcgan.system.errors import UsageError
 from dcgan.system.files import require_writable, write_atomically, write_json
 from dcgan.tracking.progress import ProgressBar
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
-MODES = ("1", "L", "P", "RGB")
-"""Of Pillow, for pictures without transparency and with 8 bits a channel."""
 
 
 def project_images(
     *,
     sources: Annotated[
         list[Path],
-        typer.Option("--image", metavar="PATH", help="A picture, 28x28, white on black, or a folder; repeatable."),
+        typer.Option("--image", metavar="PATH", help="A grey picture of 28x28 pixels, or a folder; repeatable."),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where pictures and figures go.")],
     weights: Annotated[
@@ -47,6 +43,9 @@ def project_images(
         list[int] | None,
         typer.Option("--digit", metavar="D", min=0, max=9, help="The picture's digit, or each one's. [default: found]"),
     ] = None,
+    convert: Annotated[
+        bool, typer.Option("--convert", help="Take pictures in colour and of any size: make them grey and scale them.")
+    ] = False,
     steps: Annotated[int, typer.Option("--steps", min=1, help="Of the search.")] = 300,
     restarts: Annotated[int, typer.Option("--restarts", min=1, help="Starts of the search for each digit.")] = 4,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**63 - 1, metavar="S", help="Of the starts.")] = 0,
@@ -58,7 +57,7 @@ def project_images(
 
     Raises:
         UsageError: `weights` is an ONNX file, or the labels do not go with the pictures or the generator.
-        BadDataError: a picture is missing, not 28x28 or not grey, or the weights are damaged.
+        BadDataError: a picture is missing, or not 28x28 in grey and not to be converted, or the weights are damaged.
         CannotCreateError, StorageError: nothing can be written in the folder; found before the search.
     """
     if weights.suffix == ".onnx":
@@ -67,7 +66,7 @@ def project_images(
     device, model = prepare_device(params.train), params.model
     paths = pictures_in(sources)
     digits = labels_for(paths, labels, model)
-    targets = torch.stack([read_picture(path) for path in paths])
+    targets = torch.stack([read_picture(path, convert=convert) for path in paths])
     generator = restored(build_generator(model), weights, device=device)
     require_writable(out)
     for name in ("projections.json", "interpolation.png"):  # of an earlier search
@@ -86,19 +85,6 @@ def project_images(
     print(f"{out}: median PSNR {np.median([each.psnr for each in found]):.1f} dB of {len(found)}")
 
 
-def pictures_in(sources: Sequence[Path]) -> list[Path]:
-    """The pictures named, and those in the folders named, in order."""
-    paths: list[Path] = []
-    for source in sources:
-        if not source.exists():
-            raise BadDataError(f"{source}: missing; name a picture or a folder of them")
-        inside = sorted(path for path in source.iterdir() if path.suffix.lower() in SUFFIXES) if source.is_dir() else []
-        if source.is_dir() and not inside:
-            raise BadDataError(f"{source}: holds no picture ({', '.join(SUFFIXES)})")
-        paths += inside or [source]
-    return paths
-
-
 def labels_for(paths: Sequence[Path], labels: Sequence[int] | None, model: ModelConfig) -> list[int | None]:
     """The digit of each picture."""
     if not labels:
@@ -108,25 +94,6 @@ def labels_for(paths: Sequence[Path], labels: Sequence[int] | None, model: Model
     if len(labels) not in (1, len(paths)):
         raise UsageError(f"--digit: {len(labels)} given for {len(paths)} pictures; give one for each, or one for all")
     return [*labels] if len(labels) == len(paths) else [labels[0]] * len(paths)
-
-
-def read_picture(path: Path) -> torch.Tensor:
-    """A picture as an image float32 [1, 28, 28] in [-1, 1].
-
-    Raises:
-        BadDataError: it is no picture, not 28x28, or not grey.
-    """
-    try:
-        with Image.open(path) as picture:
-            mode, channels = picture.mode, np.array(picture.convert("RGB"))
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise BadDataError(f"{path}: not a picture that can be read ({error})") from error
-    grey, (height, width, _) = channels[..., 0], channels.shape
-    is_grey = mode in MODES and (channels == grey[..., None]).all()
-    if not is_grey or (width, height) != (IMAGE_SIZE, IMAGE_SIZE):
-        wanted = f"{IMAGE_SIZE}x{IMAGE_SIZE} in grey, white ink on black, is needed"
-        raise BadDataError(f"{path}: {width}x{height} in mode {mode}; {wanted}")
-    return to_images(torch.from_numpy(grey.copy()).unsqueeze(0))[0]
 
 
 def save_report(out: Path, paths: Sequence[Path], found: Sequence[Projection]) -> None:
