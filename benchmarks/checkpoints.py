@@ -1,5 +1,10 @@
 """What saving checkpoints costs a training by params.yaml: `python benchmarks/checkpoints.py [--device cuda]`."""
 
+if __name__ == "__main__":
+    from dcgan.system.start import leave_at_once
+
+    leave_at_once()
+
 import statistics
 import tempfile
 import time

@@ -1,5 +1,10 @@
 """Correctness, speed and quality of a training on a GPU, a line a figure: see benchmarks/gpu.sh."""
 
+if __name__ == "__main__":
+    from dcgan.system.start import leave_at_once
+
+    leave_at_once()
+
 import dataclasses
 import json
 import subprocess

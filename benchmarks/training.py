@@ -4,6 +4,11 @@ Works without MLflow, DVC and the other tools, so on a bare GPU node too: PYTHON
 What is compared is interleaved and repeated, so that other load affects all alike; the table shows medians.
 """
 
+if __name__ == "__main__":
+    from dcgan.system.start import leave_at_once
+
+    leave_at_once()
+
 import statistics
 import time
 from collections.abc import Callable

@@ -5,6 +5,11 @@ be stopped and started again. Needs the workspace's data set and both classifier
 train_witness`).
 """
 
+if __name__ == "__main__":
+    from dcgan.system.start import leave_at_once
+
+    leave_at_once()
+
 from pathlib import Path
 from typing import Annotated
 

@@ -1,5 +1,10 @@
 """Write a preset into params.yaml: `python experiments/preset.py fast`, then `make repro`."""
 
+if __name__ == "__main__":
+    from dcgan.system.start import leave_at_once
+
+    leave_at_once()
+
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any

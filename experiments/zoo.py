@@ -5,6 +5,11 @@ and started again, and writes docs/zoo.md. Needs the workspace's data set and cl
 train_classifier train_witness`).
 """
 
+if __name__ == "__main__":
+    from dcgan.system.start import leave_at_once
+
+    leave_at_once()
+
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any

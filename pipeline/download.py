@@ -1,5 +1,10 @@
 """Stage `download`: the four IDX files of `data.name`, whole and checked."""
 
+if __name__ == "__main__":
+    from dcgan.system.start import leave_at_once
+
+    leave_at_once()
+
 from dcgan.config.params_file import load_params
 from dcgan.config.workspace import PARAMS, RAW
 from dcgan.data.files import download_files, write_digits

@@ -1,5 +1,10 @@
 """Stage `evaluate`: samples of the averaged generator against real images, the discriminator, and all figures."""
 
+if __name__ == "__main__":
+    from dcgan.system.start import leave_at_once
+
+    leave_at_once()
+
 from dcgan.checkpoints.weights import restored
 from dcgan.classifier.network import load_classifier
 from dcgan.config import workspace

@@ -1,5 +1,10 @@
 """Stage `register`: MLflow gets the model's run and the ONNX model; the gates decide on the alias champion."""
 
+if __name__ == "__main__":
+    from dcgan.system.start import leave_at_once
+
+    leave_at_once()
+
 import dataclasses
 
 from dcgan.config.params_file import load_params

@@ -1,5 +1,10 @@
 """Stage `train`: the GAN, on the validated data set; an interrupted training goes on from its newest checkpoint."""
 
+if __name__ == "__main__":
+    from dcgan.system.start import leave_at_once
+
+    leave_at_once()
+
 from dcgan.checkpoints.fingerprint import fingerprint_of
 from dcgan.checkpoints.folder import threads_of_unfinished
 from dcgan.checkpoints.weights import save_weights

@@ -1,5 +1,10 @@
 """Stage `train_classifier`: the digit classifier, from the validated data set."""
 
+if __name__ == "__main__":
+    from dcgan.system.start import leave_at_once
+
+    leave_at_once()
+
 import dataclasses
 
 from dcgan.checkpoints.fingerprint import fingerprint_of

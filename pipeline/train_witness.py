@@ -1,5 +1,10 @@
 """Stage `train_witness`: a second digit classifier, of another architecture and seed, which `evaluate` asks as well."""
 
+if __name__ == "__main__":
+    from dcgan.system.start import leave_at_once
+
+    leave_at_once()
+
 from dcgan.system.exit import run_stage
 from train_classifier import train_network
 

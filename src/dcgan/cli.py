@@ -13,6 +13,7 @@ from typer.main import get_command
 from dcgan import __version__
 from dcgan.system.errors import UnavailableError
 from dcgan.system.exit import new_app, run_app
+from dcgan.system.start import importing
 
 
 class Command(NamedTuple):
@@ -53,7 +54,7 @@ class _Commands(TyperGroup):
 def _load(name: str) -> Any:
     """Typer's command of that name."""
     module, _, function = COMMANDS[name].function.partition(":")
-    with _telling_what_is_missing(name):
+    with importing(), _telling_what_is_missing(name):
         run = getattr(import_module(f"dcgan.commands.{module}"), function)
     one = new_app()
     one.command(name, help=inspect.cleandoc(run.__doc__).partition("\n\n")[0])(_telling_what_is_missing(name)(run))
@@ -69,7 +70,8 @@ def _telling_what_is_missing(name: str) -> Iterator[None]:
         if error.name is None or error.name.partition(".")[0] == "dcgan":
             raise
         extra = COMMANDS[name].extra
-        raise UnavailableError(f"dcgan {name} needs {error.name}; install dcgan-mnist[{extra}]") from error
+        install = f"pip install '.[{extra}]'"
+        raise UnavailableError(f"dcgan {name} needs {error.name}; run `{install}` in the repository") from error
 
 
 def _show_version(*, wanted: bool) -> None:

@@ -36,5 +36,7 @@ def test_bad_weights_are_refused_with_the_command_that_repairs_them(tmp_path, st
     with pytest.raises(BadDataError, match=r"generator\.safetensors: holds another network .* run `dvc repro`$"):
         load_weights(path, state.generator, made_by="train")
     flip_bit(path, -1)
-    with pytest.raises(BadDataError, match=r"generator\.safetensors: damaged.* `dvc repro --force train`"):
+    with pytest.raises(
+        BadDataError, match=r"generator\.safetensors: damaged.* `dvc repro --force --single-item train`"
+    ):
         load_weights(path, state.generator, made_by="train")

@@ -59,7 +59,7 @@ def test_images_that_are_not_finite_have_no_finite_metric(quick_fcd, copies):
 def test_a_classifier_that_is_not_finite_is_refused(striped_images):
     broken = build_classifier().eval()
     broken.head.weight.data.fill_(math.nan)
-    with pytest.raises(BadDataError, match="dvc repro --force train_classifier"):
+    with pytest.raises(BadDataError, match="dvc repro --force --single-item train_classifier"):
         QuickFcd(broken, striped_images)
 
 

@@ -77,9 +77,9 @@ PRODUCTION_LACKS = ["mlflow", "tqdm", "torch", "scipy", "matplotlib", "yaml", "s
 @pytest.mark.parametrize(
     ("arguments", "absent", "told"),
     [
-        (["evaluate"], ["torch"], "needs torch; install dcgan-mnist[train]"),
-        (["serve"], ["uvicorn"], "needs uvicorn; install dcgan-mnist[serve-cpu]"),
-        (["info"], ["onnxruntime"], "needs onnxruntime; install dcgan-mnist[serve-cpu]"),
+        (["evaluate"], ["torch"], "needs torch; run `pip install '.[train]'` in the repository"),
+        (["serve"], ["uvicorn"], "needs uvicorn; run `pip install '.[serve-cpu]'` in the repository"),
+        (["info"], ["onnxruntime"], "needs onnxruntime; run `pip install '.[serve-cpu]'` in the repository"),
         (["serve", "--model", "models:/g@champion"], PRODUCTION_LACKS, "mlflow"),
     ],
 )

@@ -49,7 +49,9 @@ def test_equal_data_gives_equal_bytes(path: Path, report: Path) -> None:
 )
 def test_another_file_than_the_validated_one_is_refused_with_the_repair(path: Path, report: Path, spoil, told) -> None:
     spoil(path)
-    with pytest.raises(BadDataError, match=rf"dataset\.safetensors: .*{told}.* `dvc repro --force validate`"):
+    with pytest.raises(
+        BadDataError, match=rf"dataset\.safetensors: .*{told}.* `dvc repro --force --single-item validate`"
+    ):
         load_dataset(path, report_path=report)
 
 

@@ -81,7 +81,7 @@ def test_too_few_samples_to_measure_are_refused(changes):
 def test_a_classifier_that_is_not_finite_is_refused(classifier, dataset):
     broken = copy.deepcopy(classifier)
     broken.head.weight.data[0, 0] = math.nan
-    with pytest.raises(BadDataError, match="dvc repro --force train_classifier"):
+    with pytest.raises(BadDataError, match="dvc repro --force --single-item train_classifier"):
         Evaluator(broken, dataset, num_samples=200, seed=0)
 
 
@@ -89,7 +89,7 @@ def test_a_witness_with_one_answer_for_all_images_is_refused(witness, dataset):
     constant = copy.deepcopy(witness)
     for weight in constant.body[-2].parameters():
         weight.data.zero_()
-    with pytest.raises(BadDataError, match="dvc repro --force train_witness"):
+    with pytest.raises(BadDataError, match="dvc repro --force --single-item train_witness"):
         Witness(constant, dataset, chosen=torch.arange(200))
 
 

@@ -29,7 +29,7 @@ def test_a_constant_generator_is_refused_by_name():
 def test_a_generator_of_values_that_are_not_finite_is_refused(model_config):
     generator = build_generator(model_config).eval()
     next(generator.parameters()).data[0, 0] = math.nan
-    with pytest.raises(BadDataError, match="dvc repro --force train"):
+    with pytest.raises(BadDataError, match="dvc repro --force --single-item train"):
         generate_samples(sampler_of(generator, model_config), count=100, seed=0)
 
 

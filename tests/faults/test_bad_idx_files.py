@@ -12,6 +12,7 @@ import pytest
 from damage import flipped
 from dcgan.data.files import read_arrays
 from dcgan.data.files.idx import read_idx, write_idx
+from dcgan.system.advice import repair
 from dcgan.system.errors import BadDataError
 from tiny_data import NAMES, tiny_arrays, write_files
 from tiny_mirror import write_mirror
@@ -40,7 +41,7 @@ def message_for(path: Path, content: bytes) -> str:
         read_idx(path, shape=SHAPE)
     message = str(caught.value)
     assert message.startswith(f"{path}: expected ")
-    assert message.endswith("; delete it and run the stage `download` again")
+    assert message.endswith(f"; {repair('download')}")
     assert "\n" not in message
     return message
 
@@ -105,7 +106,7 @@ def test_a_bomb_is_not_unpacked(path):
 
 
 def test_a_missing_file_names_the_stage_that_makes_it(path):
-    with pytest.raises(BadDataError, match=f"{path}: .*`download`"):
+    with pytest.raises(BadDataError, match=f"{path}: .*`dvc repro download`"):
         read_idx(path, shape=SHAPE)
 
 

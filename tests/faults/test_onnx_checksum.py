@@ -49,7 +49,7 @@ def refusal(load, path: Path, content: bytes | None = None) -> str:
     message = str(caught.value)
     assert message.startswith(f"{path}: ")
     assert message.isprintable(), "one line, without control characters"
-    assert "`dvc repro --force export`" in message
+    assert "; choose another model" in message or "`dvc repro --force --single-item export`" in message
     return message
 
 

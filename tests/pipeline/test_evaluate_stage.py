@@ -146,7 +146,7 @@ def test_a_constant_model_is_refused(evaluate, workspace):
 def test_a_damaged_classifier_is_refused(evaluate, workspace, name):
     damaged = workspace / files.MODELS / f"{name}.safetensors"
     damaged.write_bytes(damaged.read_bytes()[:-5])
-    assert_refused(evaluate(workspace), 65, damaged.name, f"dvc repro --force train_{name}")
+    assert_refused(evaluate(workspace), 65, damaged.name, f"dvc repro --force --single-item train_{name}")
 
 
 def test_an_error_in_reading_names_the_file_that_was_read(evaluate, workspace):
@@ -189,4 +189,4 @@ def test_an_installation_without_pytorch_says_what_is_missing(tmp_path):
     script = "import runpy, sys; sys.modules['torch'] = None; sys.argv = ['dcgan', 'evaluate']; "
     command = [sys.executable, "-c", script + "runpy.run_module('dcgan.cli', run_name='__main__')"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert_refused(done, 69, "torch", "dcgan-mnist[train]")
+    assert_refused(done, 69, "torch", "pip install '.[train]'")

@@ -74,7 +74,9 @@ def test_no_flipped_bit_no_cut_and_no_foreign_file_goes_unseen_and_a_pickle_does
 
 def test_errors_name_the_file_and_the_stage_that_makes_it(path):
     flip_bit(path, -1)
-    with pytest.raises(BadDataError, match=r"file\.safetensors: .*`dcgan doctor --repair`.*`dvc repro --force train`"):
+    with pytest.raises(
+        BadDataError, match=r"file\.safetensors: .*`dcgan doctor --repair`.*`dvc repro --force --single-item train`"
+    ):
         load_arrays(path, made_by="train")
     path.unlink()
     with pytest.raises(BadDataError, match=r"file\.safetensors: missing; run `dvc repro train`"):

@@ -93,7 +93,10 @@ def test_a_report_without_usable_figures_is_refused(changes, message):
 
 def test_a_missing_figure_is_named():
     report = {key: value for key, value in EVALUATION.items() if key != "classifier_sha256"}
-    with pytest.raises(BadDataError, match=r"evaluation\.json: classifier_sha256 is missing; run the stage `evaluate`"):
+    with pytest.raises(
+        BadDataError,
+        match=r"evaluation\.json: classifier_sha256 is missing; run `dvc repro --force --single-item evaluate`",
+    ):
         EvaluationFigures.from_report(report, path="evaluation.json")
 
 

@@ -66,7 +66,9 @@ def test_a_torn_last_line_is_dropped(tmp_path):
 def test_damage_before_the_last_line_is_named(tmp_path):
     path = tmp_path / "history.jsonl"
     path.write_text('{"step": 10}\n{"st\n{"step": 30}\n')
-    with pytest.raises(BadDataError, match=r"history\.jsonl: line 2 is no row; run `dvc repro --force train`"):
+    with pytest.raises(
+        BadDataError, match=r"history\.jsonl: line 2 is no row; run `dvc repro --force --single-item train`"
+    ):
         read_history(path)
 
 

@@ -10,6 +10,7 @@ from dcgan.checkpoints.weights import restored
 from dcgan.config.schema import NUM_CLASSES
 from dcgan.data.batches import to_images
 from dcgan.data.dataset import LabelledImages
+from dcgan.system.advice import rerun
 from dcgan.system.errors import BadDataError
 
 ClassifierName = Literal["classifier", "witness"]
@@ -133,7 +134,7 @@ def classify_pixels(classifier: Classifier, pixels: Tensor) -> Predictions:
     """
     predictions = classify_images(classifier, to_images(pixels.to(next(classifier.parameters()).device)))
     if not all(torch.isfinite(part).all() for part in predictions):
-        raise BadDataError(f"the classifier's outputs are not finite; run `dvc repro --force {classifier.made_by}`")
+        raise BadDataError(f"the classifier's outputs are not finite; {rerun(classifier.made_by)}")
     return predictions
 
 

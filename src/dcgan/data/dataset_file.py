@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dcgan.system.advice import rerun
 from dcgan.system.errors import BadDataError
 from dcgan.system.files import read_json, sha256_of
 from dcgan.system.tensors_file import load_arrays, save_arrays
@@ -42,12 +43,12 @@ def load_dataset(path: Path, *, report_path: Path) -> "Dataset":
     report = read_json(report_path, made_by="validate")
     expected = report.get("dataset_sha256")
     if expected is None:
-        raise BadDataError(f"{report_path}: the data was not accepted; see there why, then run the stage `validate`")
+        raise BadDataError(f"{report_path}: the data was not accepted; see there why, then run `dvc repro`")
     arrays, metadata = load_arrays(path, made_by="validate")
     if (found := sha256_of(path)) != expected:
         raise BadDataError(
             f"{path}: not the file that {report_path} lets through, whose sha256 is {expected}, not {found};"
-            " run `dvc repro --force validate`"
+            f" {rerun('validate')}"
         )
     train, test = (
         LabelledImages(*(torch.from_numpy(arrays[f"{split}_{part}"]) for part in ("images", "labels")))

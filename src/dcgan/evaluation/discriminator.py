@@ -19,6 +19,7 @@ from dcgan.evaluation.report import print_progress
 from dcgan.evaluation.samples import Samples, shuffled
 from dcgan.gan.losses import LOSSES, logistic_discriminator_loss
 from dcgan.gan.networks import Discriminator, build_discriminator
+from dcgan.system.advice import rerun
 from dcgan.system.errors import BadDataError
 
 CHUNK = 250
@@ -135,5 +136,5 @@ def _logits(discriminator: nn.Module, pixels: Tensor, labels: Tensor | None) -> 
         )
     logits: NDArray[np.float64] = torch.cat(chunks).double().cpu().numpy()
     if not np.isfinite(logits).all():
-        raise BadDataError("the discriminator's logits are not finite; run `dvc repro --force train`")
+        raise BadDataError(f"the discriminator's logits are not finite; {rerun('train')}")
     return logits

@@ -10,6 +10,7 @@ from torch.nn.functional import cosine_similarity
 from dcgan.config.schema import NUM_CLASSES, LatentDistribution, ModelConfig
 from dcgan.data.batches import mixed_seed, sample_latents, to_pixels
 from dcgan.gan.sampling import sample_images
+from dcgan.system.advice import rerun
 from dcgan.system.errors import BadDataError
 
 INTERPOLATION_STEPS = 12
@@ -65,7 +66,7 @@ def sampler_of(generator: nn.Module, model: ModelConfig) -> Sampler:
     def sample(latents: Tensor, labels: Tensor | None) -> Tensor:
         images = sample_images(generator, latents.to(device), None if labels is None else labels.to(device))
         if not torch.isfinite(images).all():
-            raise BadDataError("the generator outputs values that are not finite; run `dvc repro --force train`")
+            raise BadDataError(f"the generator outputs values that are not finite; {rerun('train')}")
         return to_pixels(images).cpu()  # 256 levels, as in every file of images
 
     return Sampler(

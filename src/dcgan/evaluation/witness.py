@@ -6,6 +6,7 @@ from dcgan.classifier.frechet import feature_statistics, frechet_distance
 from dcgan.classifier.network import Classifier, classify_pixels
 from dcgan.data.dataset import Dataset
 from dcgan.evaluation.evaluator import is_rounding
+from dcgan.system.advice import rerun
 from dcgan.system.errors import BadDataError
 
 
@@ -29,9 +30,7 @@ class Witness:
         self._reference = feature_statistics(test.features)
         self._floor = self._distance(dataset.train.images[chosen])
         if is_rounding(self._floor, self._reference):
-            raise BadDataError(
-                f"training and test images have the same features; run `dvc repro --force {network.made_by}`"
-            )
+            raise BadDataError(f"training and test images have the same features; {rerun(network.made_by)}")
 
     def scores(self, pixels: Tensor) -> dict[str, float]:
         """The fcd of samples, uint8 [N, 28, 28], its floor, their ratio, and the witness's accuracy on test images."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from dcgan.config.schema import NUM_CLASSES, ModelConfig
 from dcgan.data.batches import sample_latents
+from dcgan.system.advice import rerun
 from dcgan.system.errors import BadDataError
 
 SCOUT_STEPS = 50
@@ -77,7 +78,7 @@ def project(
     with torch.no_grad():
         starts = generator(shape(free), labels)
     if not torch.isfinite(starts).all():
-        raise BadDataError("the generator draws values that are not finite; run `dvc repro --force train`")
+        raise BadDataError(f"the generator outputs values that are not finite; {rerun('train')}")
 
     curve: list[float] = []
     for step in range(steps):

@@ -2,9 +2,10 @@
 
 from dcgan.inference import Generator
 
-pixels = Generator.load("models/generator.onnx").sample(64, digits=3, seed=7)
+pixels = Generator.pretrained().sample(64, digits=3, seed=7)
 """
 
-from dcgan.inference.generator import Generator, ModelInfo
+from dcgan.inference.generator import Generator
+from dcgan.inference.model_info import ModelInfo
 
 __all__ = ["Generator", "ModelInfo"]

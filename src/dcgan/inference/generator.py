@@ -1,20 +1,19 @@
 """Digits from a generator.onnx: load it once, then sample as often as needed."""
 
-import hashlib
 import os
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan.inference.checksum import KEY
-from dcgan.inference.contract import Contract, read_contract
+from dcgan.inference.arguments import chosen_digits, latents_and_labels, require_truncation, require_whole
 from dcgan.inference.latents import Latents, draw_latents, interpolate
-from dcgan.inference.model_file import read_model
+from dcgan.inference.model_file import read_model, way_out
+from dcgan.inference.model_info import ModelInfo, describe
 from dcgan.inference.session import Providers, one_line, open_session
 from dcgan.system.errors import BadDataError, UsageError
 
@@ -23,8 +22,7 @@ CHUNK = 64
 
 MAX_COUNT = 100_000
 PROBE_COUNT = 10
-
-WHOLE = (int, np.integer)
+PRETRAINED = Path(__file__).with_name("pretrained.onnx")
 
 Labels = NDArray[np.int64]
 Pixels = NDArray[np.uint8]
@@ -37,31 +35,6 @@ class Drawn(NamedTuple):
     """float32 [N, 1, 28, 28] in [-1, 1]; None if only the pixels were wanted."""
     pixels: Pixels
     """uint8 [N, 28, 28]: 0 background, 255 ink."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelInfo:
-    """What is known of a loaded model."""
-
-    path: Path
-    num_bytes: int
-    sha256: str
-    """Of the bytes that were loaded."""
-    contract: Contract
-    metadata: Mapping[str, str]
-    """All that the file says about itself; ARCHITECTURE's ONNX contract lists the keys."""
-    providers: tuple[str, ...]
-    """What runs it, as ONNX Runtime reports it, first choice first."""
-
-    @property
-    def has_checksum(self) -> bool:
-        """Whether the file holds a checksum of itself, which was right; one from elsewhere holds none."""
-        return KEY in self.metadata
-
-    @property
-    def device(self) -> str:
-        """What runs it, as people call it: CPU or CUDA."""
-        return self.providers[0].removesuffix("ExecutionProvider")
 
 
 class Generator:
@@ -89,20 +62,36 @@ class Generator:
             UnavailableError: CUDA was not obtained, and `strict`.
             UsageError: `threads` is less than 1, or `providers` unknown.
         """
-        if threads is not None and threads < 1:
-            raise UsageError(f"threads: {threads} is out of range; expected 1 or more")
+        if threads is not None:
+            require_whole("threads", threads, 1, sys.maxsize, expected="1 or more")
         if providers not in ("auto", "cpu", "cuda"):
             raise UsageError(f"providers: {providers!r} is unknown; expected auto, cpu or cuda")
         path = Path(path)
         content = read_model(path)
         try:
             session = open_session(content, providers=providers, strict=strict)
-            info = _describe(session, content, path)
+            info = describe(session, content, path)
         except ValueError as error:
-            raise BadDataError(f"{path}: {error}; choose a model that the stage `export` wrote") from error
+            raise BadDataError(f"{path}: {error}; {way_out(path)}") from error
         generator = cls(session, info, threads=threads or usable_cores())
         generator._probe()
         return generator
+
+    @classmethod
+    def pretrained(cls, *, providers: Providers = "auto", threads: int | None = None) -> "Generator":
+        """Load the generator that comes with the package, which the default configuration trained on MNIST.
+
+        Raises:
+            UsageError: as `load`.
+        """
+        return cls.load(PRETRAINED, providers=providers, threads=threads)
+
+    def __repr__(self) -> str:
+        """As `<Generator models/generator.onnx: 10 classes, 100 normal latents, on CPU>`."""
+        contract = self.info.contract
+        classes = f"{contract.num_classes} classes" if contract.conditional else "unconditional"
+        latents = f"{contract.latent_dim} {contract.latent_distribution} latents"
+        return f"<Generator {self.info.path}: {classes}, {latents}, on {self.info.device}>"
 
     def sample(
         self,
@@ -147,7 +136,7 @@ class Generator:
 
     def interpolation_latents(self, from_seed: int, to_seed: int, *, steps: int, truncation: float = 1.0) -> Latents:
         """The latents [steps, latent_dim] that `interpolate` uses."""
-        _require(2 <= steps <= MAX_COUNT, "steps", steps, f"2 to {MAX_COUNT:,}")
+        require_whole("steps", steps, 2, MAX_COUNT, expected=f"2 to {MAX_COUNT:,}")
         ends = (self.latents_for(1, seed=seed, truncation=truncation)[0] for seed in (from_seed, to_seed))
         return interpolate(*ends, steps=steps, distribution=self.info.contract.latent_distribution)
 
@@ -157,14 +146,14 @@ class Generator:
 
     def latents_for(self, count: int, *, seed: int = 0, truncation: float = 1.0) -> Latents:
         """The latents [count, latent_dim] that `sample` uses, drawn in one call."""
-        _require(1 <= count <= MAX_COUNT, "count", count, f"1 to {MAX_COUNT:,}")
-        _require(0 <= seed < 2**63, "seed", seed, "0 to 2^63 - 1")
-        _require(0 < truncation <= 1, "truncation", truncation, "more than 0, at most 1")
+        require_whole("count", count, 1, MAX_COUNT, expected=f"1 to {MAX_COUNT:,}")
+        require_whole("seed", seed, 0, 2**63 - 1, expected="0 to 2^63 - 1")
+        require_truncation(truncation)
         return draw_latents(self.info.contract, count, seed=seed) * np.float32(truncation)
 
     def labels_for(self, count: int, *, digits: int | Sequence[int] | None = None) -> Labels | None:
         """The digits [count] that `sample` asks for; None if the model is unconditional."""
-        _require(1 <= count <= MAX_COUNT, "count", count, f"1 to {MAX_COUNT:,}")
+        require_whole("count", count, 1, MAX_COUNT, expected=f"1 to {MAX_COUNT:,}")
         num_classes = self.info.contract.num_classes
         if num_classes == 0:
             if digits is not None:
@@ -172,19 +161,16 @@ class Generator:
             return None
         if digits is None:
             return np.arange(count, dtype=np.int64) % num_classes
-        chosen = [digits] if isinstance(digits, WHOLE) else digits
-        expected = f"0 to {num_classes - 1}"
-        _require(len(chosen) > 0, "digits", "an empty list", expected)
-        for digit in chosen:
-            _require(isinstance(digit, WHOLE) and 0 <= digit < num_classes, "digit", digit, expected)
-        return np.resize(np.asarray(chosen, dtype=np.int64), count)
+        return np.resize(np.asarray(chosen_digits(digits, num_classes=num_classes), dtype=np.int64), count)
 
     def draw(self, latents: Latents, labels: Labels | None) -> Pixels:
         """Digits uint8 [N, 28, 28] from latents [N, latent_dim] and, if the model is conditional, labels [N].
 
         Raises:
             BadDataError: the model failed.
+            UsageError: latents or labels do not go with the model.
         """
+        latents, labels = latents_and_labels(self.info.contract, latents, labels)
         starts = range(0, len(latents), CHUNK)
         chunks = [self._feed(latents, labels, slice(start, start + CHUNK)) for start in starts]
         if len(chunks) == 1 or self._threads == 1:
@@ -229,23 +215,6 @@ class Generator:
             raise BadDataError(f"{self.info.path}: its pixels are not its images scaled to 0..255")
 
 
-def _describe(session: Any, content: bytes, path: Path) -> ModelInfo:
-    metadata = dict(session.get_modelmeta().custom_metadata_map)
-    return ModelInfo(
-        path=path,
-        num_bytes=len(content),
-        sha256=hashlib.sha256(content).hexdigest(),
-        contract=read_contract(metadata, inputs=session.get_inputs(), outputs=session.get_outputs()),
-        metadata=metadata,
-        providers=tuple(session.get_providers()),
-    )
-
-
 def usable_cores() -> int:
     """Cores that this process may use, fewer than the machine has in many containers."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _require(holds: bool, name: str, value: object, expected: str) -> None:
-    if not holds:
-        raise UsageError(f"{name}: {value} is out of range; expected {expected}")

@@ -9,8 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dcgan.inference.checksum import has_valid_checksum
+from dcgan.system.advice import repair, run
 from dcgan.system.errors import BadDataError
 
+EXPORTED = Path("models/generator.onnx")
+"""What the stage `export` writes in a workspace."""
 MAX_BYTES = 512 * 2**20
 MAX_PARTS = 1_000_000
 
@@ -55,26 +58,34 @@ def read_model(path: Path) -> bytes:
         has_valid_checksum(content)
         _check_model(content)
     except ValueError as error:
-        raise BadDataError(f"{path}: {error}; run `dvc repro --force export` or choose another model") from error
+        raise BadDataError(f"{path}: {error}; {way_out(path)}") from error
     return content
+
+
+def way_out(path: Path, *, is_missing: bool = False) -> str:
+    """What to do about a file that is no usable model: a workspace makes its own again, elsewhere there is no DVC."""
+    is_made_here = Path("dvc.yaml").is_file() and path.absolute() == EXPORTED.absolute()
+    if not is_made_here:
+        return "choose another model; the package comes with one"
+    return run("export") if is_missing else repair("export")
 
 
 def _read(path: Path) -> bytes:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise BadDataError(f"{path}: not a file; choose the generator.onnx that the stage `export` wrote")
+            raise BadDataError(f"{path}: not a file; {way_out(path)}")
         if status.st_size > MAX_BYTES:
             size = f"{status.st_size / 2**20:,.0f} MB"
             raise BadDataError(f"{path}: {size} is more than the {MAX_BYTES // 2**20} MB that a generator may have")
         with path.open("rb") as file:
             content = file.read(MAX_BYTES)
     except FileNotFoundError:
-        raise BadDataError(f"{path}: missing; run `dvc repro export` or choose another model") from None
+        raise BadDataError(f"{path}: missing; {way_out(path, is_missing=True)}") from None
     except OSError as error:
         raise BadDataError(f"{path}: cannot be read ({error.strerror}); check the path and its rights") from error
     if not content:
-        raise BadDataError(f"{path}: empty; run `dvc repro --force export` or choose another model")
+        raise BadDataError(f"{path}: empty; {way_out(path)}")
     return content
 
 

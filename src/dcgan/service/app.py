@@ -186,6 +186,11 @@ def _add_errors(app: FastAPI) -> None:
 def _described(error: RequestValidationError) -> str:
     """The first few findings as `place: what`, without the values, which may be anything."""
     findings = error.errors()[:3]
-    places = [".".join(str(part)[:40] for part in each["loc"] if part != "body") or "body" for each in findings]
+    places = [".".join(_parts(each["loc"])) or "body" for each in findings]
     lines = [f"{place}: {each['msg']}" for place, each in zip(places, findings, strict=True)]
     return "; ".join(dict.fromkeys(lines))
+
+
+def _parts(place: tuple[str | int, ...]) -> list[str]:
+    """The names and indices in a place, without pydantic's words for the kinds that a field may be of."""
+    return [str(part)[:40] for part in place if part != "body" and (isinstance(part, int) or part.isidentifier())]

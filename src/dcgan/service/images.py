@@ -5,7 +5,7 @@ import json
 import zipfile
 from typing import Annotated
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Discriminator, Field, Tag
 
 from dcgan.inference.encoding import Encoder, Samples, encode_npy, encode_png
 from dcgan.inference.generator import Generator, Labels
@@ -16,6 +16,12 @@ from dcgan.service.message import Message
 MAX_SEED = 2**63 - 1
 
 Digit = Annotated[int, Field(ge=0, le=9)]
+SeveralDigits = Annotated[list[Digit], Field(min_length=1, max_length=1000)]
+Digits = Annotated[
+    Annotated[Digit, Tag("one-digit")] | Annotated[SeveralDigits, Tag("several-digits")],
+    Discriminator(lambda digits: "several-digits" if isinstance(digits, list) else "one-digit"),
+]
+"""Discriminated, so that a mistake is told once: as one digit's, or as that of one in a list."""
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED, description="The same seed draws the same digits.")]
 Truncation = Annotated[
     float, Field(gt=0, le=1, allow_inf_nan=False, description="Less draws more typical, less varied digits.")
@@ -29,8 +35,7 @@ class ImagesRequest(Message):
 
     count: Annotated[int, Field(ge=1, description="How many; the service has a limit of its own.")] = 64
     digits: Annotated[
-        Digit | Annotated[list[Digit], Field(min_length=1, max_length=1000)] | None,
-        Field(description="One digit for all, or digits to take in turn; null: 0 to 9 in turn."),
+        Digits | None, Field(description="One digit for all, or digits to take in turn; null: 0 to 9 in turn.")
     ] = None
     seed: Seed = 0
     truncation: Truncation = 1.0

@@ -12,6 +12,7 @@ from typer.main import get_command
 
 from dcgan.system.errors import DcganError, StorageError, UsageError
 from dcgan.system.redaction import redacted
+from dcgan.system.start import stand_by
 
 
 def new_app() -> typer.Typer:
@@ -32,6 +33,7 @@ def run_app(app: typer.Typer) -> None:
     A user's mistake prints one line; a defect of ours keeps its traceback. Neither shows a password. The reader of the
     output may leave: the work goes on to its end.
     """
+    stand_by()
     sys.stdout, sys.stderr = _patient(sys.stdout), _patient(sys.stderr)
     command = get_command(app)
     try:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from dcgan.system.advice import repair, run
 from dcgan.system.errors import BadDataError, CannotCreateError, DcganError, StorageError
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -105,11 +106,11 @@ def read_json(path: Path, *, made_by: str) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise BadDataError(f"{path}: missing; run the stage `{made_by}` first") from None
+        raise BadDataError(f"{path}: missing; {run(made_by)}") from None
     except (ValueError, UnicodeDecodeError) as error:
-        raise BadDataError(f"{path}: not valid JSON ({error}); run `{made_by}` again") from error
+        raise BadDataError(f"{path}: not valid JSON ({error}); {repair(made_by)}") from error
     if not isinstance(content, dict):
-        raise BadDataError(f"{path}: not a JSON object; run the stage `{made_by}` again")
+        raise BadDataError(f"{path}: not a JSON object; {repair(made_by)}")
     return content
 
 

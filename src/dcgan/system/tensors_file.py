@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dcgan.system.advice import repair, run
 from dcgan.system.errors import BadDataError, StorageError
 from dcgan.system.files import write_bytes
 
@@ -75,11 +76,9 @@ def load_arrays(path: Path, *, made_by: str) -> Content:
     try:
         return read_arrays(path)
     except FileNotFoundError:
-        raise BadDataError(f"{path}: missing; run `dvc repro {made_by}`") from None
+        raise BadDataError(f"{path}: missing; {run(made_by)}") from None
     except BadDataError as error:
-        # DVC trusts its cache: it checks a damaged object out again and again, whatever runs after it.
-        repair = f"run `dcgan doctor --repair`, then `dvc repro`; if it finds nothing, `dvc repro --force {made_by}`"
-        raise BadDataError(f"{error}; {repair}") from error
+        raise BadDataError(f"{error}; {repair(made_by)}") from error
 
 
 def _parse(content: bytes) -> Content:

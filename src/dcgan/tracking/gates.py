@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from dcgan.config.schema import GatesConfig
+from dcgan.system.advice import rerun
 from dcgan.system.errors import BadDataError
 
 _BY_HAND = "to promote it, set the alias champion by hand in the MLflow UI"
@@ -69,11 +70,11 @@ class EvaluationFigures:
                 collapse=report.get("collapse"),
             )
         except KeyError as error:
-            raise BadDataError(f"{path}: {error.args[0]} is missing; run the stage `evaluate` again") from None
+            raise BadDataError(f"{path}: {error.args[0]} is missing; {rerun('evaluate')}") from None
         except (TypeError, ValueError) as error:
-            raise BadDataError(f"{path}: {error}; run the stage `evaluate` again") from error
+            raise BadDataError(f"{path}: {error}; {rerun('evaluate')}") from error
         if not figures._is_measured():
-            raise BadDataError(f"{path}: a figure is not finite, or a floor is not above 0; run `evaluate` again")
+            raise BadDataError(f"{path}: a figure is not finite, or a floor is not above 0; {rerun('evaluate')}")
         return figures
 
     def _is_measured(self) -> bool:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from dcgan.system.advice import rerun
 from dcgan.system.errors import BadDataError
 
 
@@ -19,7 +20,7 @@ def read_history(path: Path) -> list[dict[str, float]]:
         rows.pop()
     whole = [row for row in rows if row is not None]
     if len(whole) < len(rows):
-        raise BadDataError(f"{path}: line {rows.index(None) + 1} is no row; run `dvc repro --force train` again")
+        raise BadDataError(f"{path}: line {rows.index(None) + 1} is no row; {rerun('train')}")
     return whole
 
 

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any
 from dcgan.inference.checksum import has_valid_checksum
 from dcgan.inference.generator import Generator
 from dcgan.inference.model_file import read_model
+from dcgan.system.advice import rerun
 from dcgan.system.errors import BadDataError
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
     from onnx import ModelProto
-
-AGAIN = "run `dvc repro --force export`"
 
 
 def load_onnx(path: Path) -> "ModelProto":
@@ -26,10 +25,10 @@ def load_onnx(path: Path) -> "ModelProto":
 
     content = read_model(path)
     if not has_valid_checksum(content):
-        raise BadDataError(f"{path}: has no checksum, so it is not what `export` wrote; {AGAIN}")
+        raise BadDataError(f"{path}: has no checksum, so it is not what `export` wrote; {rerun('export')}")
     model = onnx.load_from_string(content)
     if model.SerializeToString() != content:
-        raise BadDataError(f"{path}: MLflow would keep other bytes of it, without a valid checksum; {AGAIN}")
+        raise BadDataError(f"{path}: MLflow would keep other bytes of it, without a valid checksum; {rerun('export')}")
     return model
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dcgan.system.advice import repair, run
 from dcgan.system.errors import BadDataError
 from dcgan.system.files import write_bytes
 
@@ -20,7 +21,7 @@ PACKING = 6
 """Gzip's own default level: higher ones take five times as long for two per cent."""
 GZIP_SIZE = 2**16
 """Bytes by which packing may make a file larger: header, name, and what cannot be packed."""
-REPAIR = "delete it and run the stage `download` again"
+REPAIR = repair("download")
 
 
 def read_idx(path: Path, *, shape: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -101,7 +102,7 @@ def _unpack(path: Path, *, at_most: int) -> bytes:
         with gzip.open(path) as file:
             return file.read(at_most)
     except FileNotFoundError:
-        raise BadDataError(f"{path}: missing; run the stage `download` first") from None
+        raise BadDataError(f"{path}: missing; {run('download')}") from None
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         found = f"{path.stat().st_size:,} bytes that do not unpack ({error})"
         raise _bad(path, "a whole gzip file", found) from error

@@ -1,0 +1,69 @@
+"""Arguments of sampling, checked: each is told by its name, with what was expected and what was given."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcgan.inference.contract import Contract
+from dcgan.system.errors import UsageError
+
+
+def require(holds: bool, name: str, value: object, expected: str) -> None:
+    """Raise UsageError unless a value is within its range."""
+    if not holds:
+        raise UsageError(f"{name}: {value} is out of range; expected {expected}")
+
+
+def require_whole(name: str, value: object, low: int, high: int, *, expected: str) -> None:
+    """Raise UsageError unless a value is a whole number from `low` to `high`; a truth value is none."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise UsageError(f"{name}: {value!r} is not a whole number; expected {expected}")
+    require(low <= value <= high, name, value, expected)
+
+
+def require_truncation(value: object) -> None:
+    """Raise UsageError unless a truncation is a number more than 0 and at most 1."""
+    expected = "more than 0, at most 1"
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        raise UsageError(f"truncation: {value!r} is not a number; expected {expected}")
+    require(bool(0 < value <= 1), "truncation", value, expected)
+
+
+def chosen_digits(digits: object, *, num_classes: int) -> list[int]:
+    """The digits asked for, one or several in turn; UsageError if these are no digits."""
+    expected = f"0 to {num_classes - 1}"
+    if isinstance(digits, np.ndarray):
+        digits = digits.tolist()
+    if isinstance(digits, str | bytes) or not isinstance(digits, Iterable):
+        digits = [digits]
+    chosen: list[Any] = list(digits)
+    require(len(chosen) > 0, "digits", "an empty list", expected)
+    for digit in chosen:
+        require_whole("digit", digit, 0, num_classes - 1, expected=expected)
+    return chosen
+
+
+def latents_and_labels(
+    contract: Contract, latents: object, labels: object
+) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
+    """Latents and labels in the types that the model takes; UsageError if they do not go with it or each other."""
+    wanted = f"numbers of shape [N, {contract.latent_dim}], N at least 1"
+    given = np.asarray(latents)
+    if given.dtype.kind not in "fiu" or given.ndim != 2 or given.shape[1] != contract.latent_dim or not len(given):
+        raise UsageError(f"latents: {given.dtype} of shape {list(given.shape)}; expected {wanted}")
+    if not np.isfinite(given).all():
+        raise UsageError("latents: some are not finite")
+    given = given.astype(np.float32, copy=False)
+    if not contract.conditional:
+        if labels is not None:
+            raise UsageError("labels: the model is unconditional and draws any digit; leave them out")
+        return given, None
+    expected = f"{len(given)} digits from 0 to {contract.num_classes - 1}"
+    digits = np.asarray([] if labels is None else labels)
+    if digits.dtype.kind not in "iu" or digits.shape != (len(given),):
+        found = "none" if labels is None else f"{digits.dtype} of shape {list(digits.shape)}"
+        raise UsageError(f"labels: {found}; expected {expected}")
+    require(digits.min() >= 0 and digits.max() < contract.num_classes, "labels", digits.tolist(), expected)
+    return given, digits.astype(np.int64, copy=False)
