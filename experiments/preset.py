@@ -1,9 +1,7 @@
 """Write a preset into params.yaml: `python experiments/preset.py fast`, then `make repro`."""
 
 if __name__ == "__main__":
-    from dcgan.system.start import leave_at_once
-
-    leave_at_once()
+    import dcgan.system.start  # noqa: F401 it has an effect
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -6,9 +6,7 @@ train_classifier train_witness`).
 """
 
 if __name__ == "__main__":
-    from dcgan.system.start import leave_at_once
-
-    leave_at_once()
+    import dcgan.system.start  # noqa: F401 it has an effect
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,9 +1,7 @@
 """Stage `download`: the four IDX files of `data.name`, whole and checked."""
 
 if __name__ == "__main__":
-    from dcgan.system.start import leave_at_once
-
-    leave_at_once()
+    import dcgan.system.start  # noqa: F401 it has an effect
 
 from dcgan.config.params_file import load_params
 from dcgan.config.workspace import PARAMS, RAW

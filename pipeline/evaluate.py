@@ -1,9 +1,7 @@
 """Stage `evaluate`: samples of the averaged generator against real images, the discriminator, and all figures."""
 
 if __name__ == "__main__":
-    from dcgan.system.start import leave_at_once
-
-    leave_at_once()
+    import dcgan.system.start  # noqa: F401 it has an effect
 
 from dcgan.checkpoints.weights import restored
 from dcgan.classifier.network import load_classifier

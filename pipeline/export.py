@@ -1,9 +1,7 @@
 """Stage `export`: the averaged generator as one ONNX file for production, proven to draw what PyTorch draws."""
 
 if __name__ == "__main__":
-    from dcgan.system.start import leave_at_once
-
-    leave_at_once()
+    import dcgan.system.start  # noqa: F401 it has an effect
 
 from dcgan.checkpoints.weights import load_weights
 from dcgan.config.params_file import load_params, params_sha256

@@ -1,9 +1,7 @@
 """Stage `register`: MLflow gets the model's run and the ONNX model; the gates decide on the alias champion."""
 
 if __name__ == "__main__":
-    from dcgan.system.start import leave_at_once
-
-    leave_at_once()
+    import dcgan.system.start  # noqa: F401 it has an effect
 
 import dataclasses
 

@@ -1,9 +1,7 @@
 """Stage `train`: the GAN, on the validated data set; an interrupted training goes on from its newest checkpoint."""
 
 if __name__ == "__main__":
-    from dcgan.system.start import leave_at_once
-
-    leave_at_once()
+    import dcgan.system.start  # noqa: F401 it has an effect
 
 from dcgan.checkpoints.fingerprint import fingerprint_of
 from dcgan.checkpoints.folder import threads_of_unfinished
@@ -38,11 +36,8 @@ def main() -> None:
     batches = Batches(data.train, batch_size=config.train.batch_size, seed=config.train.seed, device=device)
     end = total_steps(config.train, steps_per_epoch=batches.steps_per_epoch)
     require_writable(workspace.MODELS, workspace.REPORTS, workspace.CHECKPOINTS)
-
-    with (
-        process_group(device, exclusive(workspace.LOCK), batch_size=batches.batch_size),
-        stop_on_signals() as stop,
-    ):
+    lock = exclusive(workspace.LOCK)
+    with process_group(device, lock, batch_size=batches.batch_size), stop_on_signals() as stop:
         fingerprint = fingerprint_of("train", config, workspace.TRAINING_INPUTS, rooms=ROOMS, device=device)
         folder = SharedCheckpoints(workspace.CHECKPOINTS, fingerprint)
         state = folder.restore(build_state(config, device=device))

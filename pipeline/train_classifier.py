@@ -1,9 +1,7 @@
 """Stage `train_classifier`: the digit classifier, from the validated data set."""
 
 if __name__ == "__main__":
-    from dcgan.system.start import leave_at_once
-
-    leave_at_once()
+    import dcgan.system.start  # noqa: F401 it has an effect
 
 import dataclasses
 

@@ -1,9 +1,7 @@
 """Stage `train_witness`: a second digit classifier, of another architecture and seed, which `evaluate` asks as well."""
 
 if __name__ == "__main__":
-    from dcgan.system.start import leave_at_once
-
-    leave_at_once()
+    import dcgan.system.start  # noqa: F401 it has an effect
 
 from dcgan.system.exit import run_stage
 from train_classifier import train_network

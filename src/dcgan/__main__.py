@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from dcgan.system.start import leave_at_once
+from dcgan.system.signals import leave_at_once
 
 
 def main() -> None:

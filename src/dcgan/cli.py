@@ -13,7 +13,7 @@ from typer.main import get_command
 from dcgan import __version__
 from dcgan.system.errors import UnavailableError
 from dcgan.system.exit import new_app, run_app
-from dcgan.system.start import importing
+from dcgan.system.signals import importing
 
 
 class Command(NamedTuple):

@@ -47,7 +47,7 @@ def test_who_chose_to_ignore_interrupts_is_not_overruled(tmp_path):
     """As a shell does for a script in the background."""
     script = """
 import os, signal
-from dcgan.system.start import leave_at_once, stand_by
+from dcgan.system.signals import leave_at_once, stand_by
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 leave_at_once()
 os.kill(os.getpid(), signal.SIGINT)

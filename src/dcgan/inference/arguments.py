@@ -20,7 +20,7 @@ def require_whole(name: str, value: object, low: int, high: int, *, expected: st
     """Raise UsageError unless a value is a whole number from `low` to `high`; a truth value is none."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise UsageError(f"{name}: {value!r} is not a whole number; expected {expected}")
-    require(low <= value <= high, name, value, expected)
+    require(bool(low <= value <= high), name, value, expected)
 
 
 def require_truncation(value: object) -> None:

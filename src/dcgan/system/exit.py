@@ -12,7 +12,7 @@ from typer.main import get_command
 
 from dcgan.system.errors import DcganError, StorageError, UsageError
 from dcgan.system.redaction import redacted
-from dcgan.system.start import stand_by
+from dcgan.system.signals import stand_by
 
 
 def new_app() -> typer.Typer:

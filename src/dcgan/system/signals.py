@@ -56,6 +56,31 @@ def stop_on_signals() -> Iterator[StopRequest]:
             signal.signal(number, handler)
 
 
+def leave_at_once() -> None:
+    """Let Ctrl-C end the process where it is, which nothing may mind yet; `stand_by` ends this.
+
+    Not by an exception: some packages take that for an error of their own while they are imported.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else somebody chose otherwise, as nohup does
+        signal.signal(signal.SIGINT, _leave)
+
+
+def stand_by() -> None:
+    """Let Ctrl-C be KeyboardInterrupt again."""
+    if signal.getsignal(signal.SIGINT) is _leave:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Around imports that take time."""
+    leave_at_once()
+    try:
+        yield
+    finally:
+        stand_by()
+
+
 def is_dvc(command: Sequence[str]) -> bool:
     """Whether a process with these arguments runs DVC, as `dvc repro`, `python /bin/dvc repro` or `python -m dvc`."""
     program, *arguments = [Path(argument).name for argument in command] or [""]
@@ -91,3 +116,8 @@ def _is_running(process: "psutil.Process") -> bool:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
+
+
+def _leave(number: int, _frame: FrameType | None) -> None:
+    os.write(2, b"error: interrupted\n")
+    os._exit(128 + number)
