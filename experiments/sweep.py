@@ -92,6 +92,7 @@ def run_sweep(sweep: Sweep, names: Iterable[str] | None, results: Path, *, pictu
     runs = [(name, params_of(sweep, name, seed=seed)) for name in names or sweep["variants"] for seed in sweep["seeds"]]
     check_workspace(runs[0][1])
     missing = [(name, params) for name, params in runs if find_row(name, params, results) is None]
+    print(f"{len(missing)} of {len(runs)} trainings are missing; each tells its result", flush=True)
     speeds = {name: measure_speed(params) for name, params in missing}
     for row in train_side_by_side(missing, pictures):
         append(row | {"images_per_second": speeds[row["variant"]]}, results)

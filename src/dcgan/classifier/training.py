@@ -120,11 +120,11 @@ def trained_classifier(
     device: torch.device,
     name: ClassifierName = "classifier",
     num_classes: int = NUM_CLASSES,
+    on_step: Callable[[int, int], None] = lambda _step, _end: None,
 ) -> Classifier:
-    """A classifier trained on `data` from its first step to its last, in evaluation mode."""
-    return train_classifier(
-        build_classifier_state(config, device=device, name=name, num_classes=num_classes), data, config
-    )
+    """A classifier trained on `data` from its first step to its last, in evaluation mode; `on_step` as above."""
+    state = build_classifier_state(config, device=device, name=name, num_classes=num_classes)
+    return train_classifier(state, data, config, on_step=on_step)
 
 
 def one_cycle(step: int, *, end: int) -> float:

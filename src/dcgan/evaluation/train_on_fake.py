@@ -13,6 +13,7 @@ from dcgan.classifier.training import trained_classifier
 from dcgan.config.schema import ClassifierConfig
 from dcgan.data.dataset import Dataset, LabelledImages
 from dcgan.evaluation.samples import Sampler, generate_samples, shuffled
+from dcgan.system.progress import ProgressLines
 
 MIN_STEPS = 100
 
@@ -38,7 +39,9 @@ def train_on_fake(
     config = dataclasses.replace(config, epochs=math.ceil(MIN_STEPS / steps_per_epoch))
 
     def accuracy_after(images: LabelledImages) -> float:
-        return compute_accuracy(trained_classifier(images, config, device=device), dataset.test, device=device)
+        on_step = ProgressLines("evaluate: the classifier").advance_to
+        network = trained_classifier(images, config, device=device, on_step=on_step)
+        return compute_accuracy(network, dataset.test, device=device)
 
     return {
         "train_on_fake": accuracy_after(LabelledImages(fake.pixels, fake.labels)),

@@ -16,6 +16,7 @@ from dcgan.config.schema import ClassifierConfig, EvaluateConfig
 from dcgan.data.dataset import Dataset, LabelledImages
 from dcgan.evaluation.samples import Sampler, Samples, generate_samples, shuffled
 from dcgan.system.errors import BadDataError, DivergedError
+from dcgan.system.progress import ProgressLines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +80,8 @@ def two_sample_test(
     kinds = torch.arange(2).repeat_interleave(torch.tensor([len(pixels) for pixels in train]))
     images = LabelledImages(torch.cat(train), kinds)
     try:
-        network = trained_classifier(images, config, device=device, name="witness", num_classes=2)
+        on_step = ProgressLines("evaluate: the test's network").advance_to
+        network = trained_classifier(images, config, device=device, name="witness", num_classes=2, on_step=on_step)
         real, fake = (_generated_logits(classify_pixels(network, pixels).logits) for pixels in test)
     except (DivergedError, BadDataError) as error:
         raise DivergedError("the two-sample test's network diverged; set evaluate.seed to another number") from error

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from dcgan.system.progress import ProgressLines
+
 SHOWN = {
     "discriminator/loss": "D {:.3f}",
     "generator/loss": "G {:.3f}",
@@ -21,22 +23,26 @@ class ProgressBar:
     """A bar over `end` steps; where stderr is no terminal, a plain line every half minute."""
 
     def __init__(self, description: str, *, start: int = 0, end: int | None = None) -> None:
-        interval = 0.1 if sys.stderr.isatty() else 30.0
         self._newest: dict[str, float] = {}
         self._highest_speed, self._has_told = 0.0, False
-        self._bar = tqdm(desc=description, total=end, initial=start, unit="step", mininterval=interval, delay=0.1)
+        self._lines = None if sys.stderr.isatty() else ProgressLines(description, start=start, end=end)
+        self._bar = tqdm(desc=description, total=end, initial=start, unit="step", disable=self._lines is not None)
 
     def __enter__(self) -> Self:
         """Show the bar."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave the bar as it is, and end its line: whoever wrote above it has brought it up."""
-        self._bar.delay = 0
+        """Leave the bar as it is, and end its line; in a log, say how far it came."""
         self._bar.close()
+        if self._lines:
+            self._lines.tell(note=self._note())
 
     def advance_to(self, step: int, end: int | None = None) -> None:
         """Move the bar to `step`, and its end to `end` if given."""
+        if self._lines:
+            self._lines.advance_to(step, end, note=self._note())
+            return
         self._bar.total = end or self._bar.total
         self._bar.update(step - self._bar.n)
 
@@ -47,9 +53,11 @@ class ProgressBar:
     def log_metrics(self, metrics: Mapping[str, float], *, step: int) -> None:
         """Show the newest losses and quick evaluation."""
         self._newest |= metrics
-        shown = [form.format(self._newest[key]) for key, form in SHOWN.items() if key in self._newest]
-        self._bar.set_postfix_str(", ".join(shown), refresh=False)
+        self._bar.set_postfix_str(self._note(), refresh=False)
         self.advance_to(step)
+
+    def _note(self) -> str:
+        return ", ".join(form.format(self._newest[key]) for key, form in SHOWN.items() if key in self._newest)
 
     def log_timings(self, metrics: Mapping[str, float], *, step: int) -> None:
         """Show the newest speed, and once why it may have fallen to a third of the highest."""

@@ -6,6 +6,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dcgan.system.progress import ProgressLines
 from dcgan.system.redaction import redacted
 
 if TYPE_CHECKING:
@@ -126,12 +127,8 @@ def _download(url: str) -> bytes:
                     retry = retry.increment("GET", url, error=error)
                     retry.sleep()
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            kind = (
-                AbsentError
-                if getattr(getattr(error, "response", None), "status_code", None) in ABSENT_STATUSES
-                else SourceError
-            )
-            raise kind(_reason(error)) from error
+            is_absent = isinstance(error, requests.HTTPError) and error.response.status_code in ABSENT_STATUSES
+            raise (AbsentError if is_absent else SourceError)(_reason(error)) from error
 
 
 def _body(session: "requests.Session", url: str) -> bytes:
@@ -140,14 +137,18 @@ def _body(session: "requests.Session", url: str) -> bytes:
 
     name = url.partition("?")[0].rpartition("/")[2]
     bar = tqdm(desc=name, unit="B", unit_scale=True, leave=False, disable=None)
+    lines = ProgressLines(name, unit="byte") if bar.disable else None
     headers = {"Accept-Encoding": "identity"}
     with bar, session.get(url, stream=True, timeout=IDLE_LIMIT_S, headers=headers) as response:
         response.raise_for_status()
-        bar.reset(response.raw.length_remaining)
+        size = response.raw.length_remaining
+        bar.reset(size)
         content = bytearray()
         for chunk in response.raw.stream(2**16, decode_content=False):
             content += chunk
             bar.update(len(chunk))
+            if lines:
+                lines.advance_to(len(content), size)
             _require_bounded(len(content))
     return bytes(content)
 
