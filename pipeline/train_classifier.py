@@ -11,7 +11,7 @@ from dcgan.checkpoints.weights import save_weights
 from dcgan.classifier.network import ClassifierName, compute_accuracy
 from dcgan.classifier.training import build_classifier_state, train_classifier
 from dcgan.config import workspace
-from dcgan.config.devices import prepare_device
+from dcgan.config.devices import prepare_device, resolve
 from dcgan.config.params_file import load_params
 from dcgan.data.dataset_file import load_dataset
 from dcgan.system.exit import run_stage
@@ -28,6 +28,7 @@ def train_network(name: ClassifierName) -> None:
     params, stage = load_params(workspace.PARAMS), f"train_{name}"
     threads = threads_of_unfinished(workspace.CHECKPOINTS, stage=stage)
     device = prepare_device(params.train, threads=threads)
+    resolve(params.gan, device)  # refuses what the training of the GAN would, before this one
     seed = params.classifier.seed if name == "classifier" else params.classifier.seed ^ 1
     config = dataclasses.replace(params.classifier, seed=seed)
     dataset = load_dataset(workspace.DATASET, report_path=workspace.VALIDATION)

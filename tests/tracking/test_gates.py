@@ -102,8 +102,8 @@ def test_a_missing_figure_is_named():
 
 BAD = {"label_accuracy": 0.5}
 FAILS = "fails 1 of 7 gates: label_accuracy is 0.5, bound 0.98"
-BETTER = "lower by more than the spread"
-NOT_BETTER = "lower by no more than the spread"
+BETTER = "is below .*, by more than the spread"
+NOT_BETTER = "is below .*, by no more than the spread"
 OTHER = "the champion, version 3, was measured on other data.*set the alias champion by hand"
 SINGLE = {"fcd": 0.01, "num_seeds": 1, "fcd_spread": None}
 
@@ -120,8 +120,8 @@ SINGLE = {"fcd": 0.01, "num_seeds": 1, "fcd_spread": None}
         ({"fcd_spread": 0.0}, {"fcd": 0.1299}, "challenger", NOT_BETTER),  # than the champion's
         # A version of former times does not tell it.
         ({"fcd_spread": 0.0}, {"fcd": 0.1299, "fcd_spread": None}, "champion", BETTER),
-        ({"fcd_spread": 0.0}, {"fcd": 0.12}, "challenger", "not lower"),
-        ({"fcd_spread": 0.0}, {"fcd": 0.1}, "challenger", "not lower"),
+        ({"fcd_spread": 0.0}, {"fcd": 0.12}, "challenger", "is not below"),
+        ({"fcd_spread": 0.0}, {"fcd": 0.1}, "challenger", "is not below"),
         (SINGLE, {}, "challenger", "evaluate.num_seeds"),
         ({"fcd": 0.05, "dataset_sha256": "e" * 64}, {}, "challenger", OTHER),
         ({"fcd": 0.05, "classifier_sha256": "e" * 64}, {}, "challenger", OTHER),

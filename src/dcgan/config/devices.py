@@ -7,6 +7,7 @@ from typing import Literal
 
 import torch
 
+from dcgan.config.rules import GRAPH_AND_DROPOUT
 from dcgan.config.schema import GanConfig, Precision, TrainConfig
 from dcgan.system.errors import UsageError
 
@@ -95,9 +96,7 @@ def resolve_cuda_graph(config: GanConfig, device: torch.device) -> Literal["on",
     wanted = config.train.cuda_graph
     obstacles = {
         f"there is no GPU in use ({device.type})": device.type != "cuda",
-        "dropout is random, and a graph would repeat it; set model.discriminator_dropout: 0": bool(
-            config.model.discriminator_dropout
-        ),
+        GRAPH_AND_DROPOUT: bool(config.model.discriminator_dropout),
     }
     obstacle = next((reason for reason, is_there in obstacles.items() if is_there), None)
     if wanted == "on" and obstacle:

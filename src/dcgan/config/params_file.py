@@ -5,6 +5,7 @@ import difflib
 import hashlib
 import json
 import math
+import os
 import types
 from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 import yaml
 
 from dcgan.config.bounds import Section
-from dcgan.config.rules import refuse_bad_data, refuse_misfits
+from dcgan.config.rules import refuse_bad_data, refuse_misfits, refuse_missing_files
 from dcgan.config.schema import WITHOUT_EFFECT, Params, flatten
 from dcgan.system.errors import UsageError
 from dcgan.system.redaction import redacted
@@ -40,7 +41,7 @@ def load_params(path: Path) -> Params:
 
     Raises:
         UsageError: the file is missing or not YAML, or a parameter is unknown, of the wrong type, out of bounds, holds
-            a secret or does not go with the others; the message names the parameter by its dotted path.
+            a secret, does not go with the others or names a missing file; the message names it by its dotted path.
     """
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506 a SafeLoader
@@ -49,9 +50,17 @@ def load_params(path: Path) -> Params:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: not valid YAML: {redacted(' '.join(str(error).split()))}") from error
     try:
-        return _parse(Params, content)
+        params = _parse(Params, content)
+        refuse_missing_files(params, path.parent)
     except ValueError as error:
-        raise UsageError(f"{path}: {redacted(str(error))}") from error
+        raise UsageError(f"{path}: {redacted(str(error))}{_left_by_dvc(path)}") from error
+    return params
+
+
+def _left_by_dvc(path: Path) -> str:
+    """What to know of a value that `dvc exp run -S` wrote: without --temp it stays, and fails the next run too."""
+    is_in_workspace = Path(os.environ.get("DVC_ROOT", "")).absolute() == path.parent.absolute()
+    return f"; it stays in {path} until you take it out" if "DVC_EXP_NAME" in os.environ and is_in_workspace else ""
 
 
 def changed(config: AnySection, changes: Mapping[str, Any]) -> AnySection:

@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator
 from itertools import chain
+from pathlib import Path
 
 from dcgan.config.schema import NUM_CODES, NUM_TRAIN_IMAGES, GanConfig, Params
 from dcgan.system.redaction import holds_secret
+
+GRAPH_AND_DROPOUT = "dropout is random, and a graph would repeat it; set model.discriminator_dropout: 0"
 
 
 def refuse_misfits(config: GanConfig) -> None:
@@ -19,12 +22,19 @@ def refuse_bad_data(params: Params) -> None:
     samples = {"train.batch_size": params.train.batch_size, "evaluate.num_samples": params.evaluate.num_samples}
     for path, needed in samples.items():
         if needed > available:
-            raise ValueError(f"{path}: {name} has {available} training images, fewer than {needed}; lower it")
+            raise ValueError(f"{path}: {needed:,} is more than the {available:,} training images of {name}; lower it")
     if any(map(holds_secret, params.data.mirrors or ())):
         raise ValueError(
             "data.mirrors: an address with a user, a password or a query would be kept by git, DVC and MLflow; give it"
             " in MNIST_MIRROR"
         )
+
+
+def refuse_missing_files(params: Params, folder: Path) -> None:
+    """Raise ValueError if a file that a later stage reads is not there; relative paths are relative to `folder`."""
+    weights = params.evaluate.inception_weights
+    if weights and not (folder / weights).is_file():
+        raise ValueError(f"evaluate.inception_weights: {weights}: no such file; correct it, or set it to null")
 
 
 def _architecture(config: GanConfig) -> Iterator[str]:
@@ -68,6 +78,10 @@ def _penalties(config: GanConfig) -> Iterator[str]:
 
 def _training(config: GanConfig) -> Iterator[str]:
     train, rule = config.train, config.train.stop_when
+    if train.cuda_graph == "on" and train.device == "cpu":
+        yield "train.cuda_graph: on needs a GPU, but train.device is cpu; set one of them to auto"
+    if train.cuda_graph == "on" and config.model.discriminator_dropout:
+        yield f"train.cuda_graph: {GRAPH_AND_DROPOUT}, or train.cuda_graph: auto"
     if train.weight_decay and train.optimizer == "adam":
         yield "train.weight_decay: adam has none; set train.optimizer: adamw"
     if rule and rule.metric == "train/label_error" and not config.model.conditional:

@@ -55,8 +55,8 @@ class Evaluator:
         """
         if num_samples > len(dataset.train):
             raise UsageError(
-                f"evaluate.num_samples: {num_samples} is more than the {len(dataset.train)} training images,"
-                " of which the floor needs as many"
+                f"evaluate.num_samples: {num_samples:,} samples are more than the {len(dataset.train):,} training"
+                " images, and the floor is measured on as many images as samples; lower it"
             )
         self._classifier = classifier
         self.test, self.train = self.predict(dataset.test.images), self.predict(dataset.train.images)

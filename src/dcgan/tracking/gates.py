@@ -162,9 +162,7 @@ def _compare(figures: EvaluationFigures, champion: Champion) -> Decision:
         problem = "one sampling seed does not tell how much fcd varies"
         return Decision(alias="challenger", reason=f"{problem}; set evaluate.num_seeds to 2 or more")
     spread = max(figures.fcd_spread, champion.fcd_spread or 0.0)
-    is_better = champion.fcd - figures.fcd > spread
-    compared = f"fcd {figures.fcd:.4g} against {champion.fcd:.4g} of {rival}"
-    bound = f"lower by {'more' if is_better else 'no more'} than the spread of the sampling seeds, {spread:.2g}"
-    if figures.fcd >= champion.fcd:
-        bound = "not lower"
-    return Decision(alias="champion" if is_better else "challenger", reason=f"{compared}: {bound}")
+    is_lower, is_better = figures.fcd < champion.fcd, champion.fcd - figures.fcd > spread
+    compared = f"fcd {figures.fcd:.4g} is {'' if is_lower else 'not '}below {champion.fcd:.4g}, that of {rival}"
+    margin = f", by {'more' if is_better else 'no more'} than the spread of the sampling seeds, {spread:.2g}"
+    return Decision(alias="champion" if is_better else "challenger", reason=compared + (margin if is_lower else ""))

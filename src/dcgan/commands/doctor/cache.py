@@ -8,7 +8,7 @@ import os
 import re
 import shlex
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -48,13 +48,13 @@ def examine_outs(repo: Any) -> Iterator[Finding]:
         problem = "its content changed, but not its time, by which DVC goes"
         yield Finding(path=path, problem=problem, command=removing(path, then=then), delete=(path,))
     if lost := _uncached_outs(repo, status):
-        problem = f"{len(lost)} outs are whole but not in DVC's cache, as {lost[0]}, and would be made again"
+        problem = f"outputs that are whole but not in DVC's cache: {_listed(lost)}; DVC would make them again"
         yield Finding(path=LOCK, problem=problem, command=REPAIR, is_damage=False)
     if different := sorted((changed | missing) - {path for file in unseen for path in (file, *file.parents)}):
         here = [path for path in different if path.is_file()]
         is_restorable = uncached.isdisjoint(different) and all(repo.cache.local.exists(_md5(path)) for path in here)
         make = "dvc pull" if repo.config["remote"] and not here else "dvc repro"
-        problem = f"{len(different)} files are missing or not as it lists them, as {different[0]}"
+        problem = f"files that are missing, or changed since it was written: {_listed(different)}"
         command = "dvc checkout" if is_restorable else make
         yield Finding(path=LOCK, problem=problem, command=command, is_damage=False)
 
@@ -65,6 +65,11 @@ def restore_cache(repo: Any) -> list[Any]:
     for out in lost:
         out.commit(relink=False)
     return lost
+
+
+def _listed(paths: Sequence[object]) -> str:
+    """As `33 (data/raw, …)`."""
+    return f"{len(paths)} ({paths[0]}{', …' if len(paths) > 1 else ''})"
 
 
 def _uncached_outs(repo: Any, status: Status) -> list[Any]:
