@@ -72,7 +72,7 @@ def test_a_value_that_dvc_leaves_in_the_file_is_told_to_stay_there(tmp_path, mon
     told = "params.yaml: unknown parameter train.epoch; did you mean train.epochs?"
     with pytest.raises(UsageError, match=re.escape(told)) as refused:
         load_params(Path("params.yaml"))
-    assert ("; it stays in params.yaml until you take it out" in str(refused.value)) is stays
+    assert (" (it stays in params.yaml until you take it out)" in str(refused.value)) is stays
 
 
 def test_a_suggestion_has_to_be_like_the_word(tmp_path):

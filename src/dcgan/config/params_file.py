@@ -58,9 +58,9 @@ def load_params(path: Path) -> Params:
 
 
 def _left_by_dvc(path: Path) -> str:
-    """What to know of a value that `dvc exp run -S` wrote: without --temp it stays, and fails the next run too."""
+    """What to know of a value that `dvc exp run -S A=B` wrote: without --temp it stays, and fails the next run too."""
     is_in_workspace = Path(os.environ.get("DVC_ROOT", "")).absolute() == path.parent.absolute()
-    return f"; it stays in {path} until you take it out" if "DVC_EXP_NAME" in os.environ and is_in_workspace else ""
+    return f" (it stays in {path} until you take it out)" if "DVC_EXP_NAME" in os.environ and is_in_workspace else ""
 
 
 def changed(config: AnySection, changes: Mapping[str, Any]) -> AnySection:
