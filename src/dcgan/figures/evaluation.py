@@ -166,7 +166,7 @@ def _save_probes(folder: Path, probes: Mapping[str, Mapping[str, float]]) -> Non
 
 
 def _save_confusion(folder: Path, confusion: NDArray[np.int64] | None) -> None:
-    """A line of confusion.csv for each sample, as `dvc plots show` needs it; without labels, neither line nor picture."""
+    """A line of confusion.csv for each sample, as `dvc plots show` needs it; without labels, no line and no picture."""
     counts: Sequence[tuple[tuple[int, ...], Any]] = [] if confusion is None else list(np.ndenumerate(confusion))
     save_table(folder / "confusion.csv", ["label", "predicted"], (pair for pair, count in counts for _ in range(count)))
     if confusion is None:
