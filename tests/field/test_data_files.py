@@ -1,7 +1,11 @@
 """MNIST as people have it: unpacked, packed again, under other names, deeper in a folder, behind a server."""
 
+import bz2
 import gzip
+import io
+import lzma
 import tracemalloc
+import zipfile
 import zlib
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
@@ -41,6 +45,14 @@ def plain(name: str) -> str:
     return name.removesuffix(".gz")
 
 
+def zipped(files: dict[str, bytes]) -> bytes:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, content in files.items():
+            packed.writestr(name, content)
+    return archive.getvalue()
+
+
 WAYS = {
     "unpacked": lambda name, content: (plain(name), gzip.decompress(content)),
     "unpacked, the name is as if it were not": lambda name, content: (name, gzip.decompress(content)),
@@ -49,6 +61,9 @@ WAYS = {
     "packed with a dot": lambda name, content: (name.replace("-idx", ".idx"), content),
     "by torchvision": lambda name, content: (f"MNIST/raw/{plain(name)}", gzip.decompress(content)),
     "each in a folder": lambda name, content: (f"{plain(name)}/{plain(name)}", gzip.decompress(content)),
+    "packed by xz": lambda name, content: (f"{plain(name)}.xz", lzma.compress(gzip.decompress(content))),
+    "packed by bzip2": lambda name, content: (f"{plain(name)}.bz2", bz2.compress(gzip.decompress(content))),
+    "zipped, each alone": lambda name, content: (f"{plain(name)}.zip", zipped({plain(name): gzip.decompress(content)})),
     "renamed": lambda name, content: (f"{zlib.crc32(content)}.bin", content),
 }
 
@@ -129,6 +144,21 @@ class UnpackedMirror(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
         return None
+
+
+def test_one_archive_may_hold_them_all(published, raw, tmp_path):
+    """As a download from Kaggle."""
+    archive = zipped({plain(name): gzip.decompress(content) for name, content in published.items()})
+    download_files("mnist", raw, mirrors=[kept(tmp_path / "mine", {"archive.zip": archive}, lambda *file: file)])
+    arrays, expected = read_arrays("mnist", raw), tiny_arrays()
+    assert all(np.array_equal(arrays[key], expected[key]) for key in ARRAYS)
+
+
+@pytest.mark.parametrize("damage", [b"PK\x03\x04 no archive", b"BZh9 no bzip2", b"\xfd7zXZ\0 no xz"])
+def test_a_damaged_package_is_told_by_its_hash(published, raw, tmp_path, damage):
+    folder = kept(tmp_path / "mine", published, lambda name, _content: (name, damage))
+    with pytest.raises(BadDataError, match=r"expected sha256 .* found "):
+        download_files("mnist", raw, mirrors=[folder])
 
 
 def test_a_server_may_have_them_unpacked_too(published, raw, monkeypatch):

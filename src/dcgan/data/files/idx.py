@@ -1,9 +1,7 @@
 """The IDX format of the MNIST files: a gzip-packed header with the shape, then one unsigned byte per value."""
 
 import gzip
-import io
 import math
-import os
 import struct
 import zlib
 from pathlib import Path
@@ -11,16 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dcgan.data.files.packing import pack
 from dcgan.system.advice import repair, run
 from dcgan.system.errors import BadDataError
 from dcgan.system.files import write_bytes
 
 UNSIGNED_BYTE = 8
-GZIP_MAGIC = b"\x1f\x8b"
-PACKING = 6
-"""Gzip's own default level: higher ones take five times as long for two per cent."""
-GZIP_SIZE = 2**16
-"""Bytes by which packing may make a file larger: header, name, and what cannot be packed."""
 REPAIR = repair("download")
 
 
@@ -49,41 +43,9 @@ def write_idx(path: Path, array: NDArray[np.uint8]) -> None:
     write_bytes(path, pack(_header(array.shape) + array.tobytes()))
 
 
-def pack(content: bytes) -> bytes:
-    """The bytes packed by gzip; equal ones give equal ones."""
-    return gzip.compress(content, PACKING, mtime=0)
-
-
-def unpack(content: bytes, *, shape: tuple[int, ...]) -> bytes:
-    """The bytes as they are once unpacked, if they are packed by gzip: no more than tells an array of `shape`.
-
-    Raises:
-        OSError, EOFError, zlib.error: they are gzip's, but damaged.
-    """
-    if not content.startswith(GZIP_MAGIC):
-        return content
-    with gzip.open(io.BytesIO(content)) as file:
-        return file.read(idx_size(shape) + 1)
-
-
 def idx_size(shape: tuple[int, ...]) -> int:
     """Bytes of an unpacked IDX file."""
     return len(_header(shape)) + math.prod(shape)
-
-
-def may_hold(path: Path, *, shape: tuple[int, ...]) -> bool:
-    """Whether a file may be an IDX file of `shape`, packed or not, by its size and its first and last bytes."""
-    try:
-        if not len(_header(shape)) <= path.stat().st_size <= idx_size(shape) + GZIP_SIZE:  # most files stay closed
-            return False
-        with path.open("rb") as file:
-            start = file.read(4)
-            if not start.startswith(GZIP_MAGIC):
-                return start == _header(shape)[:4] and path.stat().st_size == idx_size(shape)
-            file.seek(-4, os.SEEK_END)  # gzip: the size once unpacked
-            return int.from_bytes(file.read(), "little") == idx_size(shape)
-    except OSError:
-        return False
 
 
 def _header(shape: tuple[int, ...]) -> bytes:

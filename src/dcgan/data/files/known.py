@@ -1,12 +1,12 @@
 """The four files of each data set: their names, and the published hashes by which they are recognised."""
 
 import hashlib
-import zlib
 from dataclasses import dataclass
 from typing import Any
 
 from dcgan.config.schema import IMAGE_SIZE, DatasetName
-from dcgan.data.files.idx import GZIP_MAGIC, pack, unpack
+from dcgan.data.files.idx import idx_size
+from dcgan.data.files.packing import GZIP, contents, pack
 from dcgan.data.specs import KNOWN_DATA
 
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
@@ -51,7 +51,7 @@ class DataFile:
 
     def difference(self, content: bytes) -> str | None:
         """What tells `content` from this file, as expected and found hash and size; None if nothing does."""
-        if self.checksum is None or self._is_published(content) or self._has_content(content):
+        if self.checksum is None or self._is_published(content) or self._content(content):
             return None
         algorithm, expected = self.checksum.split(":")
         wanted = f" ({self.num_bytes:,} bytes)" if self.num_bytes else ""
@@ -61,22 +61,21 @@ class DataFile:
 
     def is_right_and_packed(self, content: bytes) -> bool:
         """Whether `content` can stay where the file is to be."""
-        return content.startswith(GZIP_MAGIC) and self.difference(content) is None
+        return content.startswith(GZIP) and self.difference(content) is None
 
     def stored(self, content: bytes) -> bytes:
         """What to store of bytes without a difference: the published file, or else their content, packed anew."""
-        is_as_it_should_be = self.checksum is None or self._is_published(content)
-        return content if is_as_it_should_be else pack(unpack(content, shape=self.shape))
+        unpacked = None if self.checksum is None or self._is_published(content) else self._content(content)
+        return content if unpacked is None else pack(unpacked)
 
     def _is_published(self, content: bytes) -> bool:
         algorithm, expected = (self.checksum or ":").split(":")
         return self.num_bytes in (None, len(content)) and _hash(algorithm, content) == expected
 
-    def _has_content(self, content: bytes) -> bool:
-        try:
-            return _hash("sha256", unpack(content, shape=self.shape)) == self.content_sha256
-        except (OSError, EOFError, zlib.error):
-            return False
+    def _content(self, given: bytes) -> bytes | None:
+        """The unpacked file in some bytes, if it is in them."""
+        inside = contents(given, size=idx_size(self.shape))
+        return next((each for each in inside if _hash("sha256", each) == self.content_sha256), None)
 
 
 def files_of(name: DatasetName) -> tuple[DataFile, ...]:

@@ -11,8 +11,9 @@ from urllib.request import url2pathname
 
 from dcgan.config.schema import DatasetName
 from dcgan.data.files.fetch import AbsentError, SourceError, fetch, place_of
-from dcgan.data.files.idx import may_hold
+from dcgan.data.files.idx import idx_size
 from dcgan.data.files.known import DataFile, torchvision_class
+from dcgan.data.files.packing import may_hold
 from dcgan.system.errors import UsageError
 from dcgan.system.redaction import redacted
 
@@ -72,7 +73,7 @@ def _names_at(source: str, file: DataFile) -> Iterator[str]:
     folder = Path(source).expanduser()
     named = [name for name in names if (folder / name).is_file()]
     yield from named
-    alike = (str(path.relative_to(folder)) for path in _files_in(folder) if may_hold(path, shape=file.shape))
+    alike = (str(path.relative_to(folder)) for path in _files_in(folder) if may_hold(path, size=idx_size(file.shape)))
     unnamed = [name for name in alike if name not in named]
     yield from unnamed or ([] if named else [file.name])
 
