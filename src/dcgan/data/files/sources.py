@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -17,8 +16,8 @@ from dcgan.data.files.packing import may_hold
 from dcgan.system.errors import UsageError
 from dcgan.system.redaction import redacted
 
-FOLDERS = ("*", "*/*", "*/*/*")
-"""How deep a folder is searched: torchvision keeps its files in MNIST/raw."""
+DEPTH = 2
+"""Folders below the one given that are searched: torchvision keeps its files in MNIST/raw."""
 
 
 class Obtained(NamedTuple):
@@ -79,10 +78,14 @@ def _names_at(source: str, file: DataFile) -> Iterator[str]:
 
 
 def _files_in(folder: Path) -> Iterator[Path]:
-    for path in sorted(chain.from_iterable(folder.glob(pattern) for pattern in FOLDERS)):
-        with suppress(OSError):
-            if path.is_file():
-                yield path
+    for place, folders, names in os.walk(folder, followlinks=True):  # passes over what cannot be read
+        if len(Path(place).relative_to(folder).parts) == DEPTH:
+            folders.clear()
+        folders.sort()
+        for path in (Path(place, name) for name in sorted(names)):
+            with suppress(OSError):
+                if path.is_file():
+                    yield path
 
 
 def _without_scheme(source: str) -> str:
