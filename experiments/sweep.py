@@ -24,7 +24,7 @@ from dcgan.classifier.network import ClassifierName, load_classifier
 from dcgan.config.devices import prepare_device, resolve
 from dcgan.config.params_file import changed, params_sha256
 from dcgan.config.schema import EvaluateConfig, Params
-from dcgan.config.workspace import CLASSIFIER, DATASET, VALIDATION, WITNESS
+from dcgan.config.workspace import CLASSIFIER, DATASET, PARAMS, VALIDATION, WITNESS
 from dcgan.data.batches import Batches
 from dcgan.data.dataset import Dataset
 from dcgan.data.dataset_file import load_dataset
@@ -102,6 +102,8 @@ def run_sweep(sweep: Sweep, names: Iterable[str] | None, results: Path, *, pictu
 
 def check_workspace(params: Params) -> None:
     """Raise BadDataError or UsageError unless the current folder has both classifiers and the data set of `params`."""
+    if not PARAMS.is_file():
+        raise UsageError(f"{PARAMS}: missing in {Path.cwd()}; run from the folder that holds it")
     dataset = load_dataset(DATASET, report_path=VALIDATION)
     for name, path in CLASSIFIERS.items():
         load_classifier(path, device=torch.device("cpu"), name=name)

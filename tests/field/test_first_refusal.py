@@ -1,6 +1,8 @@
 """What a later stage would refuse is refused by the first one, before anything is computed."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -79,3 +81,12 @@ def test_a_suggestion_has_to_be_like_the_word(tmp_path):
     with pytest.raises(UsageError) as refused:
         load_params(written(tmp_path, model={"architecture": "stylegan"}))
     assert "did you mean" not in str(refused.value)
+
+
+@pytest.mark.parametrize("script", ["preset.py fast", "zoo.py", "ablation.py"])
+def test_a_script_in_another_folder_says_where_it_belongs(tmp_path, script):
+    name, *arguments = script.split()
+    command = [sys.executable, ROOT / "experiments" / name, *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    told = f"error: params.yaml: missing in {tmp_path}; run from the folder that holds it\n"
+    assert (done.returncode, done.stderr, list(tmp_path.iterdir())) == (64, told, [])
