@@ -15,8 +15,6 @@ DCGAN = [sys.executable, "-m", "dcgan"]
 STARTS = {
     "train": ([sys.executable, ROOT / "pipeline/train.py"], "libtorch_cpu"),
     "validate": ([sys.executable, ROOT / "pipeline/validate.py"], "_multiarray_umath"),
-    "a sweep": ([sys.executable, ROOT / "experiments/ablation.py"], "_multiarray_umath"),
-    "a benchmark": ([sys.executable, ROOT / "benchmarks/checkpoints.py"], "_multiarray_umath"),
     "dcgan generate": ([*DCGAN, "generate", "--out", "digits.png"], "_multiarray_umath"),
     "dcgan evaluate": ([*DCGAN, "evaluate"], "libtorch_cpu"),
 }

@@ -57,6 +57,7 @@ def test_a_file_that_is_there_is_accepted_relative_to_the_parameters(tmp_path):
     assert load_params(path).evaluate.inception_weights == "weights.pth"
 
 
+@pytest.mark.slow
 def test_what_the_training_of_the_gan_needs_is_asked_before_a_classifier_is_trained(tmp_path):
     done = run_stage("train_classifier", new_workspace(tmp_path, train={"cuda_graph": "on", "device": "auto"}))
     assert (done.returncode, done.stderr) == (
@@ -83,7 +84,7 @@ def test_a_suggestion_has_to_be_like_the_word(tmp_path):
     assert "did you mean" not in str(refused.value)
 
 
-@pytest.mark.parametrize("script", ["preset.py fast", "zoo.py", "ablation.py"])
+@pytest.mark.parametrize("script", ["preset.py fast", pytest.param("ablation.py", marks=pytest.mark.slow)])
 def test_a_script_in_another_folder_says_where_it_belongs(tmp_path, script):
     name, *arguments = script.split()
     command = [sys.executable, ROOT / "experiments" / name, *arguments]
