@@ -8,9 +8,9 @@
     ├── CannotCreateError   73  an output cannot be created where it was asked for
     ├── StorageError        74  reading or writing failed (disk full, I/O error)
     ├── BusyError           75  another run holds the lock
-    └── Interrupted    130/143  stopped by a signal, after saving
+    └── Interrupted  128 + its number  stopped by a signal, after saving: 129, 130, 143, …
 
-A message is one line: what happened, where, what to do. The codes are sysexits.h's, and 128 + signal.
+A message is one line: what happened, where, what to do. The codes are sysexits.h's.
 """
 
 import signal

@@ -24,6 +24,8 @@ _NO_ENTRY = {
     errno.EISDIR,
     errno.EEXIST,
 }
+_NOT_OFFERED = {errno.ENOSYS, errno.ENOTSUP, errno.EINVAL, errno.ENOLCK}
+"""What a file system says of what it cannot do at all; many network shares cannot do everything."""
 
 LEFTOVER_AGE_S = 3600.0
 """Since the last byte was written to a temporary file; then the process that wrote it counts as killed."""
@@ -32,7 +34,8 @@ LEFTOVER_AGE_S = 3600.0
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Create or replace `path` with what `write` puts into the open file; on any failure `path` is as it was.
 
-    The bytes go to a temporary file beside `path`, which is fsynced and renamed; then the folder is fsynced.
+    The bytes go to a temporary file beside `path`, which is fsynced and renamed; then the folder is fsynced. Where the
+    file system cannot fsync, the rename alone has to do.
 
     Raises:
         CannotCreateError: the folder is missing, read-only or not a folder.
@@ -47,7 +50,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         with temporary.open("wb") as file:
             write(file)
             file.flush()
-            os.fsync(file.fileno())
+            _fsync(file.fileno())
         temporary.replace(path)
         _fsync_folder(path.parent)
     except OSError as error:
@@ -127,15 +130,29 @@ def storage_error(error: OSError, path: Path) -> DcganError:
     if error.errno in _NO_ENTRY:
         reason = error.strerror or str(error)
         return CannotCreateError(f"{path}: cannot be written ({reason}); check the folder and its rights")
+    if error.errno in _NOT_OFFERED:
+        return StorageError(f"{path}: its file system cannot do this ({error.strerror}); work on a local disk")
     return StorageError(f"{path}: writing failed ({error.strerror or error}); check the disk")
 
 
 def _fsync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        descriptor = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # one may write into it, but not list it
+        return
+    try:
+        _fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _fsync(descriptor: int) -> None:
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # EBADF: Windows shares want a folder open for writing, which it cannot be.
+        if error.errno not in {*_NOT_OFFERED, errno.EBADF}:
+            raise
 
 
 def _unlink_quietly(path: Path) -> None:

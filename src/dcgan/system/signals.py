@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C as a question that a loop can ask, instead of an exception anywhere."""
+"""SIGTERM, Ctrl-C and the like as a question that a loop can ask, instead of an exception anywhere."""
 
 import os
 import signal
@@ -12,6 +12,17 @@ from dcgan.system.errors import Interrupted
 
 if TYPE_CHECKING:
     import psutil
+
+STOP_SIGNALS = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGXCPU,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
+"""What ends a process that does not expect it: `kill`, Ctrl-C, a closed terminal, a limit of CPU time, and the warnings
+that Slurm, LSF and Grid Engine send before they kill a job."""
 
 
 class StopRequest:
@@ -39,9 +50,14 @@ class StopRequest:
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """Within the block, SIGTERM and SIGINT are noted; a second one acts as it always does."""
+    """Within the block, STOP_SIGNALS are noted; a second one acts as it always does.
+
+    SIGHUP stays ignored where it is: the process was started with nohup, to outlive its terminal.
+    """
     request = StopRequest()
-    previous = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    previous = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    if previous[signal.SIGHUP] is signal.SIG_IGN:
+        del previous[signal.SIGHUP]
 
     def note(number: int, _frame: FrameType | None) -> None:
         request.signal_number = number

@@ -126,10 +126,9 @@ def create_store(database: Path) -> None:
     """
     if database.exists():
         return
-    from filelock import FileLock
+    from dcgan.system.locks import exclusive
 
-    database.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{database}.lock", timeout=CREATION_SECONDS):
+    with exclusive(Path(f"{database}.lock"), wait_seconds=CREATION_SECONDS):
         if not database.exists():
             unfinished = Path(f"{database}.new")
             for leftover in database.parent.glob(f"{unfinished.name}*"):  # of a process that was killed here
