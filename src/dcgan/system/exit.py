@@ -1,5 +1,6 @@
 """How every command of this project starts and ends: one line and an agreed exit code for whatever goes wrong."""
 
+import errno
 import io
 import sys
 import traceback
@@ -21,17 +22,21 @@ def new_app() -> typer.Typer:
 
 
 def run_stage(stage: Callable[..., None]) -> None:
-    """Run one pipeline stage or script, whose parameters are its arguments and options, and end the process."""
+    """Run one pipeline stage or script, whose parameters are its arguments and options, and end the process.
+
+    Its results are files: it succeeds also where what it prints cannot be written, as into a log on a full disk.
+    """
     app = new_app()
     app.command(help=stage.__doc__)(stage)
-    run_app(app)
+    run_app(app, must_print=False)
 
 
-def run_app(app: typer.Typer) -> None:
+def run_app(app: typer.Typer, *, must_print: bool = True) -> None:
     """Run a Typer application and end the process with its exit code.
 
     A user's mistake prints one line; a defect of ours keeps its traceback. Neither shows a password. The reader of the
-    output may leave: the work goes on to its end.
+    output may leave, and its disk may be full: the work goes on to its end. In the latter case the exit code is that of
+    a StorageError if it `must_print`.
     """
     stand_by()
     sys.stdout, sys.stderr = _patient(sys.stdout), _patient(sys.stderr)
@@ -40,6 +45,8 @@ def run_app(app: typer.Typer) -> None:
         # Not by calling the application, which takes every broken pipe for that of its output, and says nothing.
         with command.make_context(Path(sys.argv[0]).name, sys.argv[1:]) as context:
             command.invoke(context)
+        if must_print:
+            _refuse_lost(sys.stdout)
     except typer.Exit as ended:
         sys.exit(ended.exit_code)
     except DcganError as error:
@@ -61,21 +68,35 @@ def run_app(app: typer.Typer) -> None:
 
 
 class _PatientFile(io.FileIO):
-    """A file descriptor that drops what is written after its reader has left, as `head` does."""
+    """A file descriptor that drops what cannot be written to it."""
+
+    lost: OSError | None = None
+    """Why something was, unless its reader has left, as `head` and a closed terminal do."""
 
     def write(self, content: Any, /) -> int:
         try:
             return super().write(content)
-        except BrokenPipeError:
+        except OSError as error:
+            if error.errno not in {errno.EPIPE, errno.EIO}:
+                self.lost = error
             return len(content)
 
 
 def _patient(stream: TextIO) -> TextIO:
-    """A standard stream whose reader may leave; what a test put in its place stays as it is."""
+    """A standard stream that drops what cannot be written; what a test put in its place stays as it is."""
     if stream is None or stream not in {sys.__stdout__, sys.__stderr__}:
         return stream
     file = io.BufferedWriter(_PatientFile(stream.fileno(), "wb", closefd=False))
     return io.TextIOWrapper(file, encoding=stream.encoding, errors=stream.errors, line_buffering=True)
+
+
+def _refuse_lost(stream: TextIO) -> None:
+    """Raise StorageError if something that was printed could not be written."""
+    file = getattr(getattr(stream, "buffer", None), "raw", None)
+    if isinstance(file, _PatientFile):
+        stream.flush()
+        if file.lost:
+            raise StorageError(f"standard output: cannot be written ({file.lost.strerror}); the work itself is done")
 
 
 def _end(message: str, exit_code: int) -> None:
