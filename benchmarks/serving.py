@@ -21,7 +21,8 @@ from typing import Annotated, Any
 import typer
 from numpy.typing import NDArray
 
-from dcgan.inference.generator import CHUNK, Generator, usable_cores
+from dcgan.inference.generator import CHUNK, Generator
+from dcgan.system.cores import default_threads
 
 CLIENTS = 16
 PORT = 8765
@@ -35,7 +36,7 @@ def main(
 ) -> None:
     """Measure, and print one table."""
     raw = raw_images_per_second(model, seconds=seconds)
-    print(f"raw ONNX Runtime, {usable_cores()} threads: {raw:,.0f} images/s")
+    print(f"raw ONNX Runtime, {default_threads()} threads: {raw:,.0f} images/s")
     with service(model) as (process, ready_seconds):
         for count, rounds in ((64, 60), (1000, 8)):
             compare_protocols(Generator.load(model, providers="cpu"), count=count, rounds=rounds)
@@ -179,8 +180,8 @@ def raw_images_per_second(model: Path, *, seconds: float) -> float:
             drawn += len(generator.draw_batch(latents, labels).pixels)
         return drawn
 
-    with ThreadPoolExecutor(usable_cores()) as pool:
-        return sum(pool.map(draw_until_end, range(usable_cores()))) / seconds
+    with ThreadPoolExecutor(default_threads()) as pool:
+        return sum(pool.map(draw_until_end, range(default_threads()))) / seconds
 
 
 def memory(pid: int) -> float:

@@ -6,7 +6,6 @@ differ, for each of `seeds`. Data set and classifier are those of the workspace 
 
 import csv
 import math
-import os
 import signal
 import statistics
 import time
@@ -41,6 +40,7 @@ from dcgan.gan.state import build_state
 from dcgan.gan.step import due_at
 from dcgan.gan.tracker import TeeTracker
 from dcgan.gan.training import train
+from dcgan.system.cores import usable_cores
 from dcgan.system.errors import BadDataError, DivergedError, UsageError
 from dcgan.system.files import sha256_of
 
@@ -114,7 +114,7 @@ def check_workspace(params: Params) -> None:
 def train_side_by_side(runs: Iterable[tuple[str, Params]], pictures: Path | None) -> Iterator[Row]:
     """Train variants in as many processes as there are cores; their rows, in the order in which they end."""
     with ProcessPoolExecutor(
-        os.cpu_count(), get_context("spawn"), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_DFL)
+        usable_cores(), get_context("spawn"), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_DFL)
     ) as pool:
         running = {
             pool.submit(train_variant, params, pictures and pictures / f"{name}.png"): (name, params)

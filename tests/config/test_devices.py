@@ -11,6 +11,7 @@ from dcgan.config import devices
 from dcgan.config.devices import prepare_device, resolve_cuda_graph, resolve_precision
 from dcgan.config.params_file import changed
 from dcgan.config.schema import GanConfig, TrainConfig
+from dcgan.system import cores
 from dcgan.system.errors import UsageError
 from support import CPU
 
@@ -65,9 +66,11 @@ def test_graphs_that_are_asked_for_and_cannot_be_are_refused(changes, device, me
 
 
 @pytest.fixture
-def four_threads():
+def four_threads(monkeypatch):
     """PyTorch as it starts on four cores."""
     before = torch.get_num_threads()
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(cores, "usable_cores", lambda: 4)
     torch.set_num_threads(4)
     yield
     torch.set_num_threads(before)

@@ -9,6 +9,7 @@ import torch
 
 from dcgan.config.rules import GRAPH_AND_DROPOUT
 from dcgan.config.schema import GanConfig, Precision, TrainConfig
+from dcgan.system.cores import chosen_threads, default_threads
 from dcgan.system.errors import UsageError
 
 LOOKS, LOOK_SECONDS = 3, 0.2
@@ -20,7 +21,7 @@ def prepare_device(config: TrainConfig, *, threads: int | None = None) -> torch.
 
     Args:
         config: `train.threads` is how many threads compute.
-        threads: how many do so where it is None; None here too: as many as there are free cores.
+        threads: how many do so on a CPU where it is None; None here too: as many as there are free cores.
 
     Raises:
         UsageError: a GPU was asked for, but PyTorch finds none.
@@ -30,34 +31,46 @@ def prepare_device(config: TrainConfig, *, threads: int | None = None) -> torch.
         raise UsageError("train.device: cuda was asked for, but PyTorch finds no GPU; use cpu or auto")
     if config.device != "cpu" and torch.cuda.is_available():
         _take_gpu(int(os.environ.get("LOCAL_RANK", "0")))
+        torch.set_num_threads(config.threads or _own_threads())
         return torch.device("cuda")
     torch.set_num_threads(config.threads or threads or _free_threads())
     return torch.device("cpu")
 
 
+def _own_threads() -> int:
+    """PyTorch's own choice of threads, which knows no quota of a container's, within what this process may use."""
+    return min(torch.get_num_threads(), default_threads())
+
+
 def _free_threads() -> int:
-    """PyTorch's own choice of threads, less one for each core that other processes keep busy.
+    """As many of our own threads as there are cores that no other process keeps busy; all if the user chose them.
 
     Threads wait for each other hundreds of times a step: one without a core of its own holds all of them up.
     """
-    wanted = torch.get_num_threads()
-    busy = round(min(_busy_cores() for _ in range(LOOKS))) if wanted > 1 else 0
-    free = max(1, wanted - busy)
-    if busy:
+    wanted = _own_threads()
+    if wanted == 1 or chosen_threads():
+        return wanted
+    busy = round(min(_busy_cores() for _ in range(LOOKS)))
+    free = min(wanted, max(1, torch.get_num_threads() - busy))
+    if free < wanted:
         print(f"note: cores that other processes keep busy: {busy}; threads that compute: {free} (train.threads)")
     return free
 
 
 def _busy_cores() -> float:
-    """How many cores were busy while this process slept, but for niced processes, which give way; 0 on a bare node."""
+    """How many of the cores that this process may use were busy while it slept; 0 on a bare node.
+
+    Niced processes do not count: they give way.
+    """
     try:
         import psutil
     except ModuleNotFoundError:
         return 0.0
     times = []
     for seconds in (LOOK_SECONDS, 0):
-        total = psutil.cpu_times()
-        times.append(total.user + total.system)
+        each = psutil.cpu_times(percpu=True)
+        allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(len(each))
+        times.append(sum(each[core].user + each[core].system for core in allowed if core < len(each)))
         time.sleep(seconds)
     return float(times[1] - times[0]) / LOOK_SECONDS
 

@@ -1,6 +1,5 @@
 """Digits from a generator.onnx: load it once, then sample as often as needed."""
 
-import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from dcgan.inference.latents import Latents, draw_latents, interpolate
 from dcgan.inference.model_file import read_model, way_out
 from dcgan.inference.model_info import ModelInfo, describe
 from dcgan.inference.session import Providers, one_line, open_session
+from dcgan.system.cores import default_threads
 from dcgan.system.errors import BadDataError, UsageError
 
 CHUNK = 64
@@ -54,7 +54,7 @@ class Generator:
         Args:
             path: a generator.onnx; it is read once and never again.
             providers: auto takes CUDA where a device answers, the CPU otherwise.
-            threads: chunks of 64 images that are drawn at the same time; None: one for each usable core.
+            threads: chunks of 64 images that are drawn at the same time; None: as `default_threads` says.
             strict: whether CUDA asked for but not obtained is an error, instead of a RuntimeWarning and the CPU.
 
         Raises:
@@ -73,7 +73,7 @@ class Generator:
             info = describe(session, content, path)
         except ValueError as error:
             raise BadDataError(f"{path}: {error}; {way_out(path)}") from error
-        generator = cls(session, info, threads=threads or usable_cores())
+        generator = cls(session, info, threads=threads or default_threads())
         generator._probe()
         return generator
 
@@ -213,8 +213,3 @@ class Generator:
             raise BadDataError(f"{self.info.path}: draws values outside [-1, 1]; its weights are damaged")
         if np.any(np.abs(pixels - (images.reshape(shape) + 1) * 127.5) > 0.51):
             raise BadDataError(f"{self.info.path}: its pixels are not its images scaled to 0..255")
-
-
-def usable_cores() -> int:
-    """Cores that this process may use, fewer than the machine has in many containers."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -13,13 +13,14 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
-from dcgan.inference.generator import Generator, usable_cores
+from dcgan.inference.generator import Generator
 from dcgan.service.address import listen, url_of
 from dcgan.service.app import build_app
 from dcgan.service.connection import Connections
 from dcgan.service.limits import Limits
 from dcgan.service.metrics import Metrics
 from dcgan.service.model import ServedModel
+from dcgan.system.cores import default_threads
 from dcgan.system.redaction import redacted
 
 logger = logging.getLogger("dcgan.service")
@@ -41,7 +42,7 @@ def serve(
 ) -> None:
     """Serve a generator until SIGTERM or Ctrl-C, which let requests in progress end; SIGHUP loads the model anew.
 
-    Port 0 is any free one, which the log tells; `threads` batches are drawn at a time, None: one for each usable core.
+    Port 0 is any free one, which the log tells; `threads` batches are drawn at a time, None: as `default_threads` says.
 
     Raises:
         DcganError: as `load`.
@@ -53,7 +54,7 @@ def serve(
     connections = Connections(request_seconds=limits.request_seconds, most=limits.max_connections)
     with ExitStack() as stack:
         listeners = [stack.enter_context(each) for each in listen(host, port)]
-        model = ServedModel(load, limits, metrics, threads=threads or usable_cores())
+        model = ServedModel(load, limits, metrics, threads=threads or default_threads())
         app = build_app(
             model,
             limits=limits,
