@@ -123,13 +123,6 @@ def test_a_program_that_loads_and_saves_the_file_keeps_its_bytes(content: bytes)
     assert onnx.load_from_string(content).SerializeToString() == content
 
 
-@pytest.mark.parametrize("opset", [18, 23])
-def test_every_opset_draws_the_same(generator: nn.Module, model_config: ModelConfig, opset: int) -> None:
-    content = export_generator(generator, model_config, opset=opset, origin=ORIGIN)
-    assert onnx.load_from_string(content).opset_import[0].version == opset
-    assert compute_parity(content, generator, **INPUTS) < 1e-5
-
-
 def test_exporting_leaves_the_generator_alone_and_the_console_empty(
     generator: nn.Module, model_config: ModelConfig, content: bytes, capfd: pytest.CaptureFixture[str]
 ) -> None:

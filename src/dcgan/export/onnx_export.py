@@ -152,7 +152,13 @@ def _trace(generator: nn.Module, model: ModelConfig, *, opset: int) -> Any:
 
 
 def _strip(model: Any) -> Any:
-    """Take out what tells where and how the model was exported: source paths, stack traces, shapes on the way."""
+    """Take out what tells where and how the model was exported: source paths, stack traces, shapes on the way.
+
+    The format's version becomes the lowest that the opset needs: a runtime that knows the opset need know no newer one.
+    """
+    from onnx.helper import find_min_ir_version_for
+
+    model.ir_version = find_min_ir_version_for(list(model.opset_import))
     model.ClearField("metadata_props")
     model.ClearField("doc_string")
     graph = model.graph
