@@ -21,12 +21,18 @@ setup: $(READY)  ## create .venv from the hash-pinned lock
 # DVC's antlr4-python3-runtime is published as source only: it is built, by a locked setuptools.
 SOURCE_ONLY := --no-binary antlr4-python3-runtime --build-constraints requirements/build.txt
 
+IS_NEW := import sys; sys.exit(sys.version_info < (3, 11))
+NEW_ENVIRONMENT = rm -rf $(1) && $(PYTHON) -m venv $(1) || { rm -rf $(1); echo "error: $(1): $(PYTHON) makes no environments;\
+ install its venv (Debian, Ubuntu: apt install python3-venv), or name another with make PYTHON=/path/to/python" >&2; exit 69; }
+
+# What an interrupted or failed `make` left of .venv is made again: it counts only with a uv, or a pip, that runs.
 $(READY): requirements/dev.txt requirements/build.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	@$(PYTHON) -c '$(IS_NEW)' \
 	  || { echo "error: Python 3.11 or newer is needed; name it with make PYTHON=/path/to/python" >&2; exit 64; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	  --require-hashes --only-binary :all: --no-deps --requirement requirements/uv.txt
+	@{ $(BIN)/python -c '$(IS_NEW)' && { $(BIN)/uv --version || $(BIN)/python -m pip --version; }; } > /dev/null 2>&1 \
+	  || { $(call NEW_ENVIRONMENT,.venv); }
+	@$(BIN)/uv --version > /dev/null 2>&1 || $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --force-reinstall --require-hashes --only-binary :all: --no-deps --requirement requirements/uv.txt
 	uv pip sync --quiet --require-hashes --only-binary :all: $(SOURCE_ONLY) requirements/dev.txt
 	uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@test -e .git || dvc config --local core.no_scm true
@@ -111,7 +117,7 @@ sbom: $(AUDIT_READY)  ## write what each shipped lock installs, with hashes, int
 
 # A folder of its own: half of what these tools need is of no use to anything else.
 $(AUDIT_READY): requirements/audit.txt
-	@rm -rf .venv-audit && $(PYTHON) -m venv .venv-audit
+	@$(call NEW_ENVIRONMENT,.venv-audit)
 	$(AUDIT)/python -m pip install --quiet --disable-pip-version-check \
 	  --require-hashes --only-binary :all: --no-deps --requirement requirements/audit.txt
 	@touch $@
