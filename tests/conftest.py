@@ -1,13 +1,16 @@
 """What every test may need: a small configuration, tiny data, a tiny generator and its service, a tracked folder."""
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import onnxruntime
 import pytest
 
+from dcgan import cli
 from dcgan.config.schema import GanConfig, ModelConfig
 from dcgan.data.dataset import LabelledImages
+from dvc_workspace import Ended
 from running_service import Running
 from service_client import Service
 from small_gan import CONFIG
@@ -44,6 +47,19 @@ def stages() -> Iterator[StageServer]:
     """Runs stages and commands without waiting for their imports, and without MLflow."""
     with StageServer() as server:
         yield server
+
+
+@pytest.fixture
+def dcgan(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+    """Run a command of `dcgan` as typed, in this process."""
+
+    def run(*arguments: object) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["dcgan", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return Ended(ended.value.code, *capfd.readouterr())
+
+    return run
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import typer
 
 from dcgan.commands.doctor.cache import examine_cache, examine_outs, restore_cache
 from dcgan.commands.doctor.finding import Finding
-from dcgan.commands.doctor.locks import examine_dvc_lock, examine_rwlock, running
+from dcgan.commands.doctor.locks import examine_dvc_lock, examine_main_lock, examine_rwlock, running
 from dcgan.commands.doctor.unfinished import examine_checkpoints, examine_dataset
 from dcgan.system.errors import BadDataError, BusyError, UsageError
 
@@ -45,22 +45,26 @@ def run_doctor(
 
 
 def _open_repo() -> Any:
-    """DVC's Repo of the current folder."""
-    from dvc.exceptions import DvcException
+    """DVC's Repo of the current folder; without git, for in some commits dvc.lock may be broken."""
+    from dvc.exceptions import DvcException, NotDvcRepoError
     from dvc.repo import Repo
 
     if not Path("dvc.yaml").is_file():
         raise UsageError("no dvc.yaml here; run `dcgan doctor` in the folder in which you run `dvc repro`")
     try:
-        return Repo()
+        return Repo(config={"core": {"no_scm": True}})
+    except NotDvcRepoError as error:
+        command = "dvc init" if Path(".git").exists() else "dvc init --no-scm"
+        raise UsageError(f"{Path.cwd()}: no DVC repository; run `{command}`") from error
     except DvcException as error:
-        raise UsageError(f"{error}; run `dvc init`, or correct what it names") from error
+        raise UsageError(f"{error}; correct it, then run `dcgan doctor` again") from error
 
 
 def _examine(repo: Any, *, is_busy: bool) -> list[Finding]:
     """Everything found in the current folder; where somebody `is_busy`, checkpoints may be half written."""
     outs = list(examine_dvc_lock(repo)) or list(examine_cache(repo)) or list(examine_outs(repo))
     return [
+        *examine_main_lock(repo),
         *examine_rwlock(repo),  # with a broken one, no command of DVC's that a later line names would work
         *outs,
         *(finding for finding in examine_dataset() if finding.path not in {out.path for out in outs}),

@@ -29,9 +29,13 @@ class Status(NamedTuple):
 
 
 def examine_cache(repo: Any) -> Iterator[Finding]:
-    """The damaged objects of DVC's cache, which go, with the files in the workspace that DVC made of them."""
+    """The damaged objects of DVC's cache, which go, with the files in the workspace that DVC made of them.
+
+    Of a cache outside the workspace, which may be one for many projects, only what dvc.lock lists is looked at.
+    """
     cache, files = repo.cache.local, _files_of_objects(repo)
-    for oid in sorted(filter(OID.fullmatch, cache.all())):
+    is_own = Path(cache.path).is_relative_to(repo.dvc_dir)
+    for oid in sorted(filter(OID.fullmatch, cache.all() if is_own else filter(cache.exists, list(files)))):
         path = _from_here(cache.oid_to_path(oid))
         if (md5 := _md5(path)) != oid.removesuffix(".dir"):
             copies = [file for file in files[oid] if file.is_file() and _md5(file) == md5]
@@ -53,10 +57,19 @@ def examine_outs(repo: Any) -> Iterator[Finding]:
     if different := sorted((changed | missing) - {path for file in unseen for path in (file, *file.parents)}):
         here = [path for path in different if path.is_file()]
         is_restorable = uncached.isdisjoint(different) and all(repo.cache.local.exists(_md5(path)) for path in here)
-        make = "dvc pull" if repo.config["remote"] and not here else "dvc repro"
+        pull = _pull_command(repo)
+        make = pull if pull and not here else "dvc repro"
         problem = f"files that are missing, or changed since it was written: {_listed(different)}"
         command = "dvc checkout" if is_restorable else make
         yield Finding(path=LOCK, problem=problem, command=command, is_damage=False)
+
+
+def _pull_command(repo: Any) -> str | None:
+    """How to get what others have pushed; None without a default remote, or a single one."""
+    names = list(repo.config["remote"])
+    if repo.config["core"].get("remote"):
+        return "dvc pull"
+    return shlex.join(["dvc", "pull", "--remote", *names]) if len(names) == 1 else None
 
 
 def restore_cache(repo: Any) -> list[Any]:
@@ -85,7 +98,7 @@ def _read_afresh() -> Status:
     """The status by the bytes of all files: without the memory in which DVC keeps hashes with the files' times."""
     from dvc.repo import Repo
 
-    with TemporaryDirectory() as memory, Repo(config={"core": {"site_cache_dir": memory}}) as repo:
+    with TemporaryDirectory() as memory, Repo(config={"core": {"site_cache_dir": memory, "no_scm": True}}) as repo:
         return _status(repo)
 
 
