@@ -56,4 +56,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_stage(main, sizes=("evaluate.num_samples", "evaluate.num_train_on_fake", "evaluate.num_two_sample"))

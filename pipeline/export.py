@@ -43,4 +43,4 @@ def origin_of(params: Params) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_stage(main, sizes=("model.generator_channels", "model.latent_dim"))

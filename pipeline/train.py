@@ -57,4 +57,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_stage(
+        main, sizes=("train.batch_size", "model.latent_dim", "model.generator_channels", "model.discriminator_channels")
+    )

@@ -6,9 +6,9 @@ from typing import get_args
 import pytest
 
 from dcgan.config.bounds import Section, bounds_in
-from dcgan.config.schema import MAX_LATENT_DIM, NUM_TRAIN_IMAGES, DatasetName, Params, StopRule
+from dcgan.config.schema import MAX_LATENT_DIM, MAX_MODEL_BYTES, NUM_TRAIN_IMAGES, DatasetName, Params, StopRule
 from dcgan.data.specs import KNOWN_DATA
-from dcgan.inference import contract
+from dcgan.inference import contract, model_file
 
 SECTIONS = [field.type for field in dataclasses.fields(Params)] + [StopRule]
 
@@ -18,7 +18,9 @@ def test_every_number_has_bounds(section):
     assert issubclass(section, Section)
     for field in dataclasses.fields(section):
         if {int, float} & {field.type, *_kinds(field.type)}:
-            assert list(bounds_in(field.type)), field.name
+            (bound,) = bounds_in(field.type)
+            assert not bound.holds(10**31), field.name
+            assert not bound.holds(-1), field.name
 
 
 def _kinds(kind) -> set:
@@ -30,5 +32,5 @@ def test_data_sets_have_as_many_training_images_as_their_specification_says():
     assert counts == NUM_TRAIN_IMAGES
 
 
-def test_the_largest_latents_are_those_of_the_onnx_contract():
-    assert MAX_LATENT_DIM == contract.MAX_LATENT_DIM
+def test_the_largest_latents_and_models_are_those_that_production_loads():
+    assert (MAX_LATENT_DIM, MAX_MODEL_BYTES) == (contract.MAX_LATENT_DIM, model_file.MAX_BYTES)

@@ -156,12 +156,6 @@ def test_where_no_graph_can_be_recorded_training_goes_on_after_one_warning(data,
     assert differences(found, run(ordinary(CONFIG), data, device=GPU)) == []
 
 
-def test_a_batch_that_does_not_fit_is_told_with_the_memory(data, monkeypatch):
-    monkeypatch.setattr(graph, "gan_step", Mock(side_effect=torch.OutOfMemoryError("CUDA out of memory")))
-    with pytest.raises(UsageError, match=r"train\.batch_size: 16 does not fit the GPU's \d+ GiB"):
-        run(CONFIG, data, device=GPU)
-
-
 def test_r1_under_autocast_is_nearly_that_in_float32(data):
     found = {}
     for precision in ("fp32", "bf16"):

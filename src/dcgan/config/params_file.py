@@ -47,7 +47,7 @@ def load_params(path: Path) -> Params:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506 a SafeLoader
     except FileNotFoundError:
         raise UsageError(f"{path}: missing in {path.resolve().parent}; run from the folder that holds it") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UsageError(f"{path}: not valid YAML: {redacted(' '.join(str(error).split()))}") from error
     try:
         params = _parse(Params, content)
@@ -168,9 +168,15 @@ def _number(value: object) -> float:
             value = float(value)
         except ValueError:
             raise TypeError from None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # of a whole number with more than 308 digits
+        raise TypeError from None
+    if not math.isfinite(number):
+        raise TypeError
+    return number
 
 
 def _described(kind: Any) -> str:

@@ -4,15 +4,26 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
-from dcgan.config.schema import NUM_CODES, NUM_TRAIN_IMAGES, GanConfig, Params
+from dcgan.config.schema import (
+    IMAGE_SIZE,
+    MAX_MODEL_BYTES,
+    NUM_CLASSES,
+    NUM_CODES,
+    NUM_TRAIN_IMAGES,
+    GanConfig,
+    ModelConfig,
+    Params,
+)
 from dcgan.system.redaction import holds_secret
 
 GRAPH_AND_DROPOUT = "dropout is random, and a graph would repeat it; set model.discriminator_dropout: 0"
+BYTES_PER_WEIGHT = 4
+"""Of the ONNX file, float32."""
 
 
 def refuse_misfits(config: GanConfig) -> None:
     """Raise ValueError if architecture, loss, penalties and training do not go together."""
-    for message in chain(_architecture(config), _loss(config), _penalties(config), _training(config)):
+    for message in chain(_architecture(config), _size(config), _loss(config), _penalties(config), _training(config)):
         raise ValueError(message)
 
 
@@ -49,6 +60,27 @@ def _architecture(config: GanConfig) -> Iterator[str]:
         yield f"model.latent_dim: infogan uses the first {NUM_CODES} latents as codes; set more than {NUM_CODES}"
     if name == "began" and model.discriminator_dropout > 0:
         yield "model.discriminator_dropout: it would add to began's reconstruction error; set it to 0"
+
+
+def _size(config: GanConfig) -> Iterator[str]:
+    if (size := BYTES_PER_WEIGHT * num_generator_weights(config.model)) > MAX_MODEL_BYTES:
+        yield (
+            f"model.generator_channels: the generator would have {size / 2**20:,.0f} MB of weights, more than the"
+            f" {MAX_MODEL_BYTES / 2**20:,.0f} that production loads; lower it, model.latent_dim or"
+            " model.generator_refinements"
+        )
+
+
+def num_generator_weights(model: ModelConfig) -> int:
+    """How many weights a generator has in its large layers, which are nearly all."""
+    width, inputs = model.generator_channels, model.latent_dim + NUM_CLASSES * model.conditional
+    if model.architecture == "mlp":
+        return inputs * width + 10 * width**2 + 4 * width * IMAGE_SIZE**2
+    maps = 2 * width * 7 * 7
+    if model.architecture == "began":
+        return inputs * maps + 54 * width**2
+    stem = 16 * width * (inputs + maps) if model.architecture == "dcgan_maxpool" else inputs * maps
+    return stem + (32 + 9 * model.generator_refinements) * width**2
 
 
 def _loss(config: GanConfig) -> Iterator[str]:

@@ -9,7 +9,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from dcgan.config.bounds import BelowOne, Bound, Count, Natural, NonNegative, Positive, Section, Seed, Share, between
+from dcgan.config.bounds import (
+    BelowOne,
+    Bound,
+    Channels,
+    Epochs,
+    NonNegative,
+    Positive,
+    Section,
+    Seed,
+    Share,
+    Steps,
+    above_zero,
+    between,
+)
 
 DatasetName = Literal["mnist", "fashion_mnist", "kmnist", "digits"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -37,9 +50,12 @@ NUM_TRAIN_IMAGES: Mapping[DatasetName, int] = {
 }
 MAX_LATENT_DIM = 65_536
 """The ONNX contract's limit."""
+MAX_MODEL_BYTES = 512 * 2**20
+"""What production loads."""
+LARGEST_TRAINING_SET = max(NUM_TRAIN_IMAGES.values())
 
-BatchSize = Annotated[int, Bound(lambda size: size >= 2, "2 or more (BatchNorm)")]
-NumSamples = Annotated[int, Bound(lambda count: count >= 100, "100 or more (ten of each digit)")]
+BatchSize = Annotated[int, between(2, LARGEST_TRAINING_SET, "BatchNorm needs 2; no data set has more training images")]
+NumSamples = Annotated[int, between(100, 1_000_000, "ten of each digit; a million take 3 GB of memory")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,14 +75,14 @@ class ModelConfig(Section):
     """docs/zoo.md shows what each draws."""
     conditional: bool = True
     """Whether both networks are given the digit as a label."""
-    latent_dim: Annotated[int, between(1, MAX_LATENT_DIM)] = 100
+    latent_dim: Annotated[int, between(1, MAX_LATENT_DIM, "what production loads")] = 100
     latent_distribution: LatentDistribution = "normal"
     """Standard normal, or uniform in [-1, 1]."""
-    generator_channels: Count = 64
+    generator_channels: Channels = 64
     """Channels of the generator's 14x14 maps, twice as many at 7x7; mlp: units of its first layer, then twice more."""
-    generator_refinements: Natural = 1
+    generator_refinements: Annotated[int, between(0, 100, "so deep a network without shortcuts learns nothing")] = 1
     """Further convolutions on the generator's 14x14 maps; a plain DCGAN has 0; mlp and began have no such maps."""
-    discriminator_channels: Count = 48
+    discriminator_channels: Channels = 48
     """Channels of the discriminator's 14x14 maps, more further down; mlp: units of its last layer, more before."""
     discriminator_normalization: Normalization = "batch"
     """Between the discriminator's convolutions; mlp and began have none of their own."""
@@ -81,7 +97,7 @@ class LossConfig(Section):
     name: LossName = "non_saturating"
     auxiliary: Positive = 1.0
     """Weight of the auxiliary loss: of the label (acgan) or of the codes (infogan)."""
-    diversity: Annotated[float, Bound(lambda value: 0 < value <= 1, "more than 0, at most 1")] = 0.5
+    diversity: Annotated[float, above_zero(1)] = 0.5
     """γ of boundary_equilibrium: the target ratio of the fakes' error to the real images'; lower is less varied."""
     balance_gain: Positive = 0.001
     """λ_k of boundary_equilibrium: the step size of k_t."""
@@ -97,7 +113,7 @@ class PenaltiesConfig(Section):
     """The same on generated images."""
     gradient_penalty: NonNegative = 0.0
     """λ of WGAN-GP's penalty between real and generated images, λ·(|∇D| - 1)²."""
-    every: Count = 8
+    every: Steps = 8
     """Steps between two of the penalties above; each is weighted by this, which keeps the average strength."""
     weight_clipping: NonNegative = 0.0
     """WGAN's limit: after every update, the discriminator's weights are clipped to ± this."""
@@ -113,7 +129,7 @@ class StopRule(Section):
 
     metric: StopMetric
     below: Positive
-    checks: Count = 1
+    checks: Annotated[int, between(1, 1_000_000, "more evaluations than any training has")] = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +137,7 @@ class TrainConfig(Section):
     """Length, learning rates, hardware and reports of the GAN's training."""
 
     seed: Seed = 0
-    epochs: Count = 9
+    epochs: Epochs = 9
     batch_size: BatchSize = 64
     generator_learning_rate: Positive = 4e-3
     discriminator_learning_rate: Positive = 2e-3
@@ -132,7 +148,7 @@ class TrainConfig(Section):
     optimizer: Optimizer = "adam"
     weight_decay: NonNegative = 0.0
     """Of adamw: share of a weight, times the learning rate, that every update takes away."""
-    discriminator_steps: Count = 1
+    discriminator_steps: Annotated[int, between(1, 100, "the generator would hardly learn")] = 1
     """Discriminator updates for each update of the generator."""
     ema_halflife_kimg: NonNegative = 30.0
     """Half-life of the averaged generator in thousands of images; 0 copies the generator itself."""
@@ -142,22 +158,22 @@ class TrainConfig(Section):
     cuda_graph: Switch = "auto"
     """Whether steps are recorded and replayed as CUDA graphs, several times as fast for small batches; auto: on a GPU,
     unless the discriminator has dropout, which is random."""
-    threads: Annotated[int, between(1, 1024)] | None = None
+    threads: Annotated[int, between(1, 1024, "more than a machine has cores")] | None = None
     """CPU threads; None: what PyTorch chooses. Bit-identical runs need equal thread counts."""
-    checkpoint_every: Count = 500
+    checkpoint_every: Steps = 500
     """Steps between two checkpoints."""
-    sample_every: Count | None = None
+    sample_every: Steps | None = None
     """Steps between two sample grids; None: one an epoch."""
-    report_every: Count = 50
+    report_every: Steps = 50
     """Steps between two rows of the history, each a mean over them."""
-    evaluate_every: Count | None = None
+    evaluate_every: Steps | None = None
     """Steps between two quick evaluations of the samples; None: one an epoch."""
     keep: Kept = "last"
     """Which networks are saved at the end: the last, or those with the lowest quick_fcd."""
     stop_when: StopRule | None = None
-    max_rollbacks: Natural = 2
+    max_rollbacks: Annotated[int, between(0, 100, "each halves the learning rates")] = 2
     """How often a run that diverges may go back to its newest checkpoint, each time with half the learning rates."""
-    max_steps: Count | None = None
+    max_steps: Steps | None = None
     """Upper limit of steps, whatever `epochs` says; for short runs and tests."""
 
 
@@ -166,12 +182,12 @@ class ClassifierConfig(Section):
     """Training of the digit classifiers on whose features samples are evaluated; the witness has another seed."""
 
     seed: Seed = 0
-    epochs: Count = 3
+    epochs: Epochs = 3
     batch_size: BatchSize = 128
     learning_rate: Positive = 4e-3
-    max_shift: Annotated[int, between(0, 14)] = 2
+    max_shift: Annotated[int, between(0, 14, "half an image")] = 2
     """Pixels by which a batch is shifted each way, at random."""
-    checkpoint_every: Count = 500
+    checkpoint_every: Steps = 500
     """Steps between two checkpoints."""
 
 
@@ -183,15 +199,15 @@ class EvaluateConfig(Section):
     """The first sampling seed; the others follow it."""
     num_samples: NumSamples = 10_000
     """Samples for each sampling seed; the floor is measured on as many training images."""
-    num_seeds: Count = 3
+    num_seeds: Annotated[int, between(1, 1000, "the spread is known by then")] = 3
     """Sampling seeds; headline figures are their mean, with its spread."""
     num_train_on_fake: NumSamples = 30_000
     """Samples that a classifier is trained on before it is tested on the test images."""
     num_two_sample: NumSamples = 30_000
     """Samples that the two-sample test learns from, beside as many training images: at most half of all of these."""
-    two_sample_epochs: Count = 6
+    two_sample_epochs: Annotated[int, between(1, 1000, "it knows the samples by heart then")] = 6
     """Passes over both; more passes find smaller differences."""
-    num_neighbour_queries: Annotated[int, Bound(lambda count: count >= 30, "30 or more")] = 5_000
+    num_neighbour_queries: Annotated[int, between(30, 1_000_000, "an hour of searching")] = 5_000
     """Samples whose nearest training images are searched for."""
     inception_weights: str | None = None
     """File with the TensorFlow Inception-v3 weights, as torch-fidelity names them; None: no `fid`."""
@@ -201,7 +217,7 @@ class EvaluateConfig(Section):
 class ExportConfig(Section):
     """The ONNX file."""
 
-    opset: Annotated[int, between(18, 23)] = 20
+    opset: Annotated[int, between(18, 23, "what the exporter knows")] = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,7 +236,7 @@ class GatesConfig(Section):
     """Lower limit of precision, as a share of real images'."""
     recall_over_floor: NonNegative | None = 0.8
     """Lower limit of recall, as a share of real images'."""
-    min_class_share: Annotated[float, Bound(lambda value: 0 <= value <= 0.1, "0 to 0.1")] | None = 0.07
+    min_class_share: Annotated[float, between(0, 0.1, "one of ten classes")] | None = 0.07
     """Lower limit of the rarest digit's share of the samples."""
 
 

@@ -18,7 +18,6 @@ from dcgan.gan.state import GanState
 from dcgan.gan.step import due_at
 from dcgan.gan.tracker import Tracker
 from dcgan.gan.window import Window
-from dcgan.system.errors import UsageError
 
 PREVIEW_SEED = 20
 DROPOUT = 1
@@ -55,7 +54,6 @@ def train(
     Raises:
         DivergedError: a measurement, a figure of the evaluation or a weight is not finite; it is named with its step,
             before anything is saved.
-        UsageError: a batch does not fit the device's memory.
     """
     settings, epoch, monitor = config.train, batches.steps_per_epoch, state.monitor
     end = total_steps(settings, steps_per_epoch=epoch)
@@ -108,10 +106,7 @@ def train(
         # Step
         if config.model.discriminator_dropout:
             torch.manual_seed(mixed_seed(settings.seed, state.step, DROPOUT, rank()))
-        try:
-            measured = step(state, inputs(state.step), config, due=due_at(state.step, config))
-        except torch.OutOfMemoryError as error:
-            raise _too_large(settings.batch_size, state.device) from error
+        measured = step(state, inputs(state.step), config, due=due_at(state.step, config))
         state.step += 1
         window.add(measured, step=state.step)
         monitor.note_step(measured)
@@ -130,11 +125,6 @@ def is_due(step: int, every: int, *, is_last: bool) -> bool:
 
 def _tell_of_failure(tracker: Tracker, cause: str) -> None:
     tracker.log_event("cuda-graph", f"no CUDA graph could be recorded ({cause}); training goes on, more slowly")
-
-
-def _too_large(batch_size: int, device: torch.device) -> UsageError:
-    memory = torch.cuda.get_device_properties(device).total_memory / 2**30
-    return UsageError(f"train.batch_size: {batch_size} does not fit the GPU's {memory:.0f} GiB of memory; lower it")
 
 
 def rates_of(state: GanState) -> dict[str, float]:

@@ -4,7 +4,7 @@ import errno
 import io
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -12,6 +12,7 @@ import typer
 from typer.main import get_command
 
 from dcgan.system.errors import DcganError, StorageError, UsageError
+from dcgan.system.memory import describe_out_of_memory, is_out_of_memory
 from dcgan.system.redaction import redacted
 from dcgan.system.signals import stand_by
 
@@ -21,17 +22,21 @@ def new_app() -> typer.Typer:
     return typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
-def run_stage(stage: Callable[..., None]) -> None:
+def run_stage(stage: Callable[..., None], *, sizes: Sequence[str] = ()) -> None:
     """Run one pipeline stage or script, whose parameters are its arguments and options, and end the process.
 
     Its results are files: it succeeds also where what it prints cannot be written, as into a log on a full disk.
+
+    Args:
+        stage: the function.
+        sizes: the parameters that decide how much memory it takes.
     """
     app = new_app()
     app.command(help=stage.__doc__)(stage)
-    run_app(app, must_print=False)
+    run_app(app, must_print=False, sizes=sizes)
 
 
-def run_app(app: typer.Typer, *, must_print: bool = True) -> None:
+def run_app(app: typer.Typer, *, must_print: bool = True, sizes: Sequence[str] = ()) -> None:
     """Run a Typer application and end the process with its exit code.
 
     A user's mistake prints one line; a defect of ours keeps its traceback. Neither shows a password. The reader of the
@@ -54,9 +59,13 @@ def run_app(app: typer.Typer, *, must_print: bool = True) -> None:
     except (KeyboardInterrupt, typer.Abort):
         _end("interrupted", 130)
     except OSError as error:
+        if is_out_of_memory(error):
+            _end(describe_out_of_memory(error, sizes=sizes), UsageError.exit_code)
         message = f"{error.filename}: {error.strerror}; check the file and its rights" if error.filename else str(error)
         _end(message, StorageError.exit_code)
     except Exception as error:
+        if is_out_of_memory(error):
+            _end(describe_out_of_memory(error, sizes=sizes), UsageError.exit_code)
         # Typer's usage errors have no public common base: they are known by this method.
         if not hasattr(error, "format_message"):
             sys.stderr.write(redacted(traceback.format_exc()))
