@@ -9,7 +9,9 @@ MASK = "***"
 SHORTEST = 8
 """Characters of an environment variable's secret; a shorter one would take common words out of messages."""
 
-_SECRET_NAMES = re.compile(r"(^|_)(PASSWORD|TOKEN|SECRET)(_|$)", re.IGNORECASE)
+_SECRET_NAMES = re.compile(r"(^|_)((PG)?PASSWORD|TOKEN|SECRET)(_|$)", re.IGNORECASE)
+_WHERE_OR_WHAT = re.compile(r"_(FILE|PATH|DIR|NAME|ID|URL|URI|ENDPOINT|TYPE)S?$", re.IGNORECASE)
+"""Ends of such names whose values tell where a secret is, or what it is called: TOKEN_FILE holds a path."""
 _OUR_KEYS = "DCGAN_API_KEYS"
 _LOGIN = re.compile(r"://([^:/@\s]*:(.+))@")
 _PATTERNS = (
@@ -26,8 +28,9 @@ _PATTERNS = (
 def redacted(text: str) -> str:
     """`text` without the logins and queries of addresses, and without the secrets of the environment.
 
-    Those are the words, of at least SHORTEST characters, in variables with PASSWORD, TOKEN or SECRET in their names and
-    in DCGAN_API_KEYS, and the logins in the addresses of all others. They are replaced only where they are whole words.
+    Those are the values of variables with PASSWORD, TOKEN or SECRET in their names, each of DCGAN_API_KEYS, and the
+    logins in the addresses of all others, if they have at least SHORTEST characters. They are replaced only where they
+    are whole words.
     """
     for secret in sorted(set(_secrets_of_the_environment()), key=len, reverse=True):
         if len(secret) >= SHORTEST:
@@ -48,8 +51,11 @@ def _without_logins(text: str) -> str:
 
 def _secrets_of_the_environment() -> Iterator[str]:
     for name, value in os.environ.items():
-        if _SECRET_NAMES.search(name) or name == _OUR_KEYS:
-            yield from (value, repr(value)[1:-1], *re.split(r"[\s,]+", value))
+        if name == _OUR_KEYS:
+            yield from re.split(r"[\s,]+", value)
+        elif _SECRET_NAMES.search(name) and not _WHERE_OR_WHAT.search(name):
+            # A line of it is quoted where a value with several is no header.
+            yield from (value, repr(value)[1:-1], *value.splitlines())
         elif login := _LOGIN.search(value):
             # With a slash in the password, libraries take what is before it for the host, and say so.
             yield from (login[2], unquote(login[2]), *login[1].split("/"))
