@@ -57,6 +57,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(
-        main, sizes=("train.batch_size", "model.latent_dim", "model.generator_channels", "model.discriminator_channels")
-    )
+    run_stage(main, sizes=("train.batch_size", "model.latent_dim", "model.*_channels"))
