@@ -22,7 +22,7 @@ def chosen_threads() -> int | None:
 
 
 def usable_cores() -> int:
-    """The cores that affinity and cgroups leave; a part of a core counts as one, as in Go, Java and joblib."""
+    """The cores that affinity and cgroups leave; a part of a core counts as one, as in Go and Java."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min([cores, *(max(1, math.ceil(quota)) for quota in _quotas())])
 
