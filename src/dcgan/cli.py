@@ -57,7 +57,9 @@ def _load(name: str) -> Any:
     with importing(), _telling_what_is_missing(name):
         run = getattr(import_module(f"dcgan.commands.{module}"), function)
     one = new_app()
-    one.command(name, help=inspect.cleandoc(run.__doc__).partition("\n\n")[0])(_telling_what_is_missing(name)(run))
+    one.command(name, help=inspect.cleandoc(run.__doc__ or COMMANDS[name].help).partition("\n\n")[0])(
+        _telling_what_is_missing(name)(run)
+    )
     return get_command(one)
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import types
 from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
@@ -32,6 +33,8 @@ _KINDS = {
     tuple: "a list of texts",
     type(None): "null",
 }
+_TWO_READINGS = re.compile(r"[-+]?0[0-7_]+|.*:.*")
+"""Numbers that YAML 1.1 and DVC's YAML 1.2 read differently: `010` is 8 or 10, `1:30` is 90 or text."""
 _SWITCHES = {True: "on", False: "off"}
 """YAML 1.1 reads `on` and `off` as truth values, as it does `true` and `false`."""
 
@@ -201,7 +204,7 @@ def _suggestion(word: object, known: Iterable[str], path: str = "") -> str:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Refuses a key given twice, of which YAML would keep the last in silence."""
+    """Refuses a key given twice, of which YAML would keep the last; of a number with two readings it keeps the text."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """Build a mapping, checking that its keys are unique."""
@@ -211,3 +214,14 @@ class _StrictLoader(yaml.SafeLoader):
             line = node.start_mark.line + 1
             raise yaml.YAMLError(f"parameter {twice} is given twice in the mapping at line {line}")
         return super().construct_mapping(node, deep)
+
+    def construct_number(self, node: yaml.ScalarNode) -> object:
+        """The number, as YAML 1.1 reads it, if DVC reads the same."""
+        if _TWO_READINGS.fullmatch(node.value):
+            return self.construct_scalar(node)
+        is_int = node.tag.endswith(":int")
+        return self.construct_yaml_int(node) if is_int else self.construct_yaml_float(node)
+
+
+for _tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float"):
+    _StrictLoader.add_constructor(_tag, _StrictLoader.construct_number)

@@ -125,6 +125,15 @@ def _log_to_streams() -> None:
     ):
         handler = logging.StreamHandler(stream)
         handler.setFormatter(formatter)
+        handler.addFilter(_is_for_the_operator)
         log = logging.getLogger(name)
         log.handlers, log.propagate = [handler], False
         log.setLevel(level)
+
+
+def _is_for_the_operator(record: logging.LogRecord) -> bool:
+    """Whether a record is not one of uvicorn's two on upgrades, which Java's client offers on every connection.
+
+    They are ignored, as HTTP has it, and the request is answered; the second one advises to install WebSockets.
+    """
+    return not str(record.msg).startswith(("Unsupported upgrade request", "No supported WebSocket library"))

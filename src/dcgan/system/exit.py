@@ -2,6 +2,7 @@
 
 import errno
 import io
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -39,11 +40,12 @@ def run_stage(stage: Callable[..., None], *, sizes: Sequence[str] = ()) -> None:
 def run_app(app: typer.Typer, *, must_print: bool = True, sizes: Sequence[str] = ()) -> None:
     """Run a Typer application and end the process with its exit code.
 
-    A user's mistake prints one line; a defect of ours keeps its traceback. Neither shows a password. The reader of the
-    output may leave, and its disk may be full: the work goes on to its end. In the latter case the exit code is that of
-    a StorageError if it `must_print`.
+    A user's mistake prints one line; a defect of ours keeps its traceback. Neither shows a password. The output may be
+    closed, its reader may leave, it may have no way to write a name, and its disk may be full: the work goes on to its
+    end. In the last case the exit code is that of a StorageError if it `must_print`.
     """
     stand_by()
+    _open_standard_streams()
     sys.stdout, sys.stderr = _patient(sys.stdout), _patient(sys.stderr)
     command = get_command(app)
     try:
@@ -61,8 +63,7 @@ def run_app(app: typer.Typer, *, must_print: bool = True, sizes: Sequence[str] =
     except OSError as error:
         if is_out_of_memory(error):
             _end(describe_out_of_memory(error, sizes=sizes), UsageError.exit_code)
-        message = f"{error.filename}: {error.strerror}; check the file and its rights" if error.filename else str(error)
-        _end(message, StorageError.exit_code)
+        _end(_told(error), StorageError.exit_code)
     except Exception as error:
         if is_out_of_memory(error):
             _end(describe_out_of_memory(error, sizes=sizes), UsageError.exit_code)
@@ -74,6 +75,20 @@ def run_app(app: typer.Typer, *, must_print: bool = True, sizes: Sequence[str] =
         hint = f" (see `{used.command_path} --help`)" if used else ""
         _end(f"{error.format_message()}{hint}", UsageError.exit_code)
     sys.exit(0)
+
+
+def _open_standard_streams() -> None:
+    """Put the null device in the place of every standard stream that was closed, as cron jobs and `2>&-` do it.
+
+    Left closed, it would be None to Python, and its number would go to the next file that is opened.
+    """
+    descriptor = os.open(os.devnull, os.O_RDWR)
+    while descriptor <= 2:
+        descriptor = os.dup(descriptor)
+    os.close(descriptor)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 until the process ends
 
 
 class _PatientFile(io.FileIO):
@@ -92,11 +107,25 @@ class _PatientFile(io.FileIO):
 
 
 def _patient(stream: TextIO) -> TextIO:
-    """A standard stream that drops what cannot be written; what a test put in its place stays as it is."""
-    if stream is None or stream not in {sys.__stdout__, sys.__stderr__}:
+    """A standard stream that drops what cannot be written; what a test put in its place stays as it is.
+
+    A character that its encoding lacks, in the name of a file or a model, is written as Python's escape.
+    """
+    if stream not in {sys.__stdout__, sys.__stderr__}:
         return stream
     file = io.BufferedWriter(_PatientFile(stream.fileno(), "wb", closefd=False))
-    return io.TextIOWrapper(file, encoding=stream.encoding, errors=stream.errors, line_buffering=True)
+    return io.TextIOWrapper(file, encoding=stream.encoding, errors="backslashreplace", line_buffering=True)
+
+
+def _told(error: OSError) -> str:
+    """What the operating system refused, and what to do."""
+    if error.filename:
+        return f"{error.filename}: {error.strerror}; check the file and its rights"
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return "the current folder was deleted or replaced; change to another, or leave it and come back"
+    return str(error)
 
 
 def _refuse_lost(stream: TextIO) -> None:

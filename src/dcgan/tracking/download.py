@@ -4,7 +4,7 @@ from pathlib import Path
 
 from dcgan.system.errors import BadDataError
 from dcgan.system.redaction import redacted
-from dcgan.tracking.store import open_store
+from dcgan.tracking.store import open_store, registry_uri
 
 
 def download_model(address: str, folder: Path) -> Path:
@@ -24,7 +24,7 @@ def download_model(address: str, folder: Path) -> Path:
         except MlflowException as error:
             if error.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND"}:
                 raise
-            registry = redacted(client.tracking_uri)
+            registry = redacted(registry_uri())
             raise BadDataError(f"{address}: the registry at {registry} has no such model") from error
     files = sorted(fetched.rglob("*.onnx"))
     if len(files) != 1:

@@ -23,6 +23,7 @@ SETTINGS = {
     # that was not answered may have been carried out; the next sync asks first.
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "4",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "ORT_DISABLE_TELEMETRY": "1",  # MLflow imports ONNX Runtime, which reports to its maker otherwise
 }
 """Environment variables that are set before MLflow is imported, unless the user set them."""
 CREATION_SECONDS = 60
@@ -51,6 +52,11 @@ def tracking_uri() -> str:
     return given if file is None or file.is_absolute() else sqlite_uri(workspace_root() / file) + mark + query
 
 
+def registry_uri() -> str:
+    """MLFLOW_REGISTRY_URI, which MLflow obeys by itself when it registers or fetches a model, else `tracking_uri()`."""
+    return os.environ.get("MLFLOW_REGISTRY_URI") or tracking_uri()
+
+
 def sqlite_uri(file: Path) -> str:
     """The address of a sqlite store, for any absolute path."""
     path = str(file).translate({ord(character): quote(character) for character in "%?#"})
@@ -67,7 +73,7 @@ def sqlite_file(uri: str) -> Path | None:
 
 @contextmanager
 def open_store() -> Iterator["MlflowClient"]:
-    """A client of the store at `tracking_uri()`.
+    """A client of the store at `tracking_uri()`, and of the registry at `registry_uri()`.
 
     Raises:
         UnavailableError: MLflow is missing or cannot be reached, or anything that is done with the client fails.
@@ -77,7 +83,7 @@ def open_store() -> Iterator["MlflowClient"]:
         prepare(uri)
         from mlflow import MlflowClient
 
-        yield MlflowClient(uri, uri)
+        yield MlflowClient(uri, registry_uri())
     except DcganError:
         raise
     except Exception as error:

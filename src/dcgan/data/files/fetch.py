@@ -5,6 +5,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from dcgan.system.progress import ProgressLines
 from dcgan.system.redaction import redacted
@@ -42,10 +44,17 @@ class WrongBytesError(SourceError):
     """A source delivered something else."""
 
 
+def folder_of(source: str) -> Path | None:
+    """The folder that `source` names, by its path or as file:///…; None if it is another URL."""
+    if source.startswith("file://"):
+        return Path(url2pathname(urlsplit(source).path))
+    return None if "://" in source else Path(source).expanduser()
+
+
 def place_of(source: str, name: str) -> str:
     """The path or the URL of the file `name` at `source`, a folder or a base URL, whose query it keeps."""
-    if "://" not in source:
-        return str(Path(source).expanduser() / name)
+    if folder := folder_of(source):
+        return str(folder / name)
     base, mark, query = source.partition("?")
     return f"{base.rstrip('/')}/{name}{mark}{query}"
 
@@ -61,7 +70,7 @@ def fetch(source: str, name: str, *, check: Callable[[bytes], str | None]) -> by
         SourceError: the source cannot be reached, is too slow, breaks off or answers with a web page.
     """
     place = place_of(source, name)
-    content = _in_time(_download if "://" in source else _read, place)
+    content = _in_time(_read if folder_of(source) else _download, place)
     difference = check(content)
     if difference and content.lstrip()[:1] == b"<":
         raise SourceError("answers with a web page instead of the file")

@@ -5,11 +5,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from dcgan.config.schema import DatasetName
-from dcgan.data.files.fetch import AbsentError, SourceError, fetch, place_of
+from dcgan.data.files.fetch import AbsentError, SourceError, fetch, folder_of, place_of
 from dcgan.data.files.idx import idx_size
 from dcgan.data.files.known import DataFile, torchvision_class
 from dcgan.data.files.packing import may_hold
@@ -33,12 +31,12 @@ def sources(name: DatasetName, mirrors: Sequence[str] | None) -> Iterator[str]:
     Raises:
         UsageError: MNIST_MIRROR is neither a folder nor a URL.
     """
-    if own := _without_scheme(os.environ.get("MNIST_MIRROR", "")):
-        if "://" not in own and not Path(own).expanduser().is_dir():
-            problem = "is a file; name its folder" if Path(own).expanduser().is_file() else "no such folder; correct it"
+    if own := os.environ.get("MNIST_MIRROR"):
+        if (folder := folder_of(own)) and not folder.is_dir():
+            problem = "is a file; name its folder" if folder.is_file() else "no such folder; correct it"
             raise UsageError(f"MNIST_MIRROR: {redacted(own)}: {problem}, or unset it to use data.mirrors")
         yield own
-    yield from map(_without_scheme, torchvision_class(name).mirrors if mirrors is None else mirrors)
+    yield from torchvision_class(name).mirrors if mirrors is None else mirrors
 
 
 def obtain(source: str, file: DataFile) -> Obtained:
@@ -53,7 +51,7 @@ def obtain(source: str, file: DataFile) -> Obtained:
             content = fetch(source, name, check=file.difference)
         except SourceError as error:
             first = first or error
-            if "://" in source and not isinstance(error, AbsentError):
+            if folder_of(source) is None and not isinstance(error, AbsentError):
                 break
         else:
             return Obtained(file.stored(content), place_of(source, name))
@@ -66,10 +64,10 @@ def _names_at(source: str, file: DataFile) -> Iterator[str]:
     plain = file.name.removesuffix(".gz")
     dotted = plain.replace("-idx", ".idx")
     names = [file.name, plain, f"{dotted}.gz", dotted]
-    if "://" in source:
+    folder = folder_of(source)
+    if folder is None:
         yield from names
         return
-    folder = Path(source).expanduser()
     named = [name for name in names if (folder / name).is_file()]
     yield from named
     alike = (str(path.relative_to(folder)) for path in _files_in(folder) if may_hold(path, size=idx_size(file.shape)))
@@ -86,8 +84,3 @@ def _files_in(folder: Path) -> Iterator[Path]:
             with suppress(OSError):
                 if path.is_file():
                     yield path
-
-
-def _without_scheme(source: str) -> str:
-    """The path in a file:// address; any other source as it is."""
-    return url2pathname(urlsplit(source).path) if source.startswith("file://") else source
