@@ -8,7 +8,6 @@ import sys
 import pytest
 
 from dvc_workspace import in_shell
-from tiny_onnx import build_model, write_model
 from tiny_workspace import new_workspace, run_stage, stage_command, stage_environment, weights_in
 
 DCGAN = [sys.executable, "-m", "dcgan"]
@@ -60,10 +59,9 @@ def test_a_training_without_standard_streams_leaves_the_weights_of_one_with_them
     assert weights_in(without) == weights_in(with_streams)
 
 
-def test_a_name_that_the_terminal_cannot_write_ends_no_command(tmp_path):
-    write_model(tmp_path / "model.onnx", build_model())
+def test_a_name_that_the_terminal_cannot_write_ends_no_command(tmp_path, model):
     out = tmp_path / "größe.npy"
-    command = ["generate", "--model", str(tmp_path / "model.onnx"), "--count", "1", "--out", str(out)]
+    command = ["generate", "--model", str(model), "--count", "1", "--out", str(out)]
     done = run(*DCGAN, *command, PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stderr) == (0, "")
     assert r"gr\xf6\xdfe.npy: 1 digit" in done.stdout
@@ -83,10 +81,9 @@ def test_a_notebooks_backend_of_matplotlib_hinders_no_stage_and_stays_where_it_w
     assert kept.stdout.strip() == own
 
 
-def test_commands_work_without_docstrings_and_as_a_module(tmp_path):
+def test_commands_work_without_docstrings_and_as_a_module(model):
     """PYTHONOPTIMIZE=2, as small images set it; and `python -m`, where scripts are not on the PATH."""
-    write_model(tmp_path / "model.onnx", build_model())
-    done = run(*DCGAN, "info", "--model", str(tmp_path / "model.onnx"), PYTHONOPTIMIZE="2")
+    done = run(*DCGAN, "info", "--model", str(model), PYTHONOPTIMIZE="2")
     assert (done.returncode, done.stderr) == (0, "")
     helped = run(*DCGAN, "serve", "--help", PYTHONOPTIMIZE="2")
     assert "Serve digits over HTTP." in helped.stdout

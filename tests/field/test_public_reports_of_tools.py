@@ -19,10 +19,9 @@ from dcgan.data.files.files import download_files
 from dcgan.system.errors import UsageError
 from dcgan.tracking.download import download_model
 from dvc_workspace import CONFIG, in_shell, type_in
-from running_service import Running
+from service_client import Service
 from support import ROOT
 from tiny_mirror import write_mirror
-from tiny_onnx import build_model, write_model
 from tiny_workspace import new_workspace, run_stage, stage_command, stage_environment
 
 NAME = "tiny-generator"
@@ -168,15 +167,23 @@ def test_onnx_runtime_keeps_and_sends_nothing_about_its_user(tmp_path):
 # The service
 
 
-def test_a_client_that_offers_http_2_is_answered_without_advice_in_the_log(tmp_path):
+def test_a_client_that_offers_http_2_is_answered_without_advice_in_the_log(running):
     """Java's client does on every connection; uvicorn answered, and advised each time to install WebSockets."""
-    write_model(tmp_path / "model.onnx", build_model())
-    upgrade = {"connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c", "http2-settings": "AAMAAABkAAQAAP__"}
-    headers = {"content-type": "application/json", "accept": "application/json", **upgrade}
-    with Running(tmp_path, tmp_path / "model.onnx") as service:
-        connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=20)
-        connection.request("POST", "/v1/images", b'{"count": 2}', headers)
-        answer = connection.getresponse()
-        assert (answer.status, len(json.loads(answer.read())["images"])) == (200, 2)
-        connection.close()
-        assert service.err_path.read_text().count("\n") == 1
+    headers = {"content-type": "application/json", "accept": "application/json"}
+    headers |= {"connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c", "http2-settings": "AAMAAABkAAQAAP__"}
+    connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=20)
+    connection.request("POST", "/v1/images", b'{"count": 2}', headers)
+    answer = connection.getresponse()
+    assert (answer.status, len(json.loads(answer.read())["images"])) == (200, 2)
+    connection.close()
+    assert running.err_path.read_text().count("\n") == 1
+
+
+def test_a_slash_at_the_end_is_no_redirect_to_an_address_behind_the_proxy(model):
+    with Service(model, keys=["key"]) as service:
+        asked = {"json": {"count": 1}, "follow_redirects": False}
+        answer = service.post("/v1/images/", headers={"authorization": "Bearer key"}, **asked)
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
+        assert service.post("/v1/images/", **asked).status_code == 401
+        statuses = [service.get(path, follow_redirects=False).status_code for path in ("/docs/", "/", "/metrics/")]
+        assert statuses == [200, 200, 401]
