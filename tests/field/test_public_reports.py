@@ -51,7 +51,10 @@ def test_work_without_standard_streams_is_done_and_its_files_hold_nothing_else(t
 
 @pytest.mark.slow
 def test_a_training_without_standard_streams_leaves_the_weights_of_one_with_them(tmp_path):
-    with_streams, without = new_workspace(tmp_path / "with"), new_workspace(tmp_path / "without")
+    folders = tmp_path / "with", tmp_path / "without"
+    for folder in folders:
+        folder.mkdir()
+    with_streams, without = map(new_workspace, folders)
     assert run_stage("train", with_streams).returncode == 0
     command = f"{shlex.join(stage_command('train'))} <&- >&- 2>&-"
     environment = stage_environment(without)

@@ -97,8 +97,10 @@ def test_doctor_examines_a_copy_without_git(tmp_path):
 @pytest.mark.slow
 def test_stages_run_by_hand_write_no_byte_through_dvcs_links(tmp_path):
     """With `cache.type` hardlink or symlink, the outs that a stage finds are DVC's own objects."""
-    folder = new_workspace(tmp_path / "workspace")
-    stages = ("train_classifier", "train", "evaluate", "export", "register")
+    folder = tmp_path / "workspace"
+    folder.mkdir()
+    new_workspace(folder)
+    stages = ("train", "evaluate", "export")
     assert [run_stage(stage, folder).returncode for stage in stages] == [0] * len(stages)
     objects = {}
     outs = [path for name in ("data", "models", "reports") for path in sorted((folder / name).rglob("*.*"))]
