@@ -19,7 +19,6 @@ from dcgan.data.files.files import download_files
 from dcgan.system.errors import UsageError
 from dcgan.tracking.download import download_model
 from dvc_workspace import CONFIG, in_shell, type_in
-from service_client import Service
 from support import ROOT
 from tiny_mirror import write_mirror
 from tiny_workspace import new_workspace, run_stage, stage_command, stage_environment
@@ -179,13 +178,3 @@ def test_a_client_that_offers_http_2_is_answered_without_advice_in_the_log(runni
     assert (answer.status, len(json.loads(answer.read())["images"])) == (200, 2)
     connection.close()
     assert running.err_path.read_text().count("\n") == 1
-
-
-def test_a_slash_at_the_end_is_no_redirect_to_an_address_behind_the_proxy(model):
-    with Service(model, keys=["key"]) as service:
-        asked = {"json": {"count": 1}, "follow_redirects": False}
-        answer = service.post("/v1/images/", headers={"authorization": "Bearer key"}, **asked)
-        assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
-        assert service.post("/v1/images/", **asked).status_code == 401
-        statuses = [service.get(path, follow_redirects=False).status_code for path in ("/docs/", "/", "/metrics/")]
-        assert statuses == [200, 200, 401]
