@@ -53,6 +53,8 @@ MAX_LATENT_DIM = 65_536
 MAX_MODEL_BYTES = 512 * 2**20
 """What production loads."""
 LARGEST_TRAINING_SET = max(NUM_TRAIN_IMAGES.values())
+MAX_NAME_LENGTH = 256
+"""What the tables of MLflow hold of an experiment's or a model's name."""
 
 BatchSize = Annotated[int, between(2, LARGEST_TRAINING_SET, "BatchNorm needs 2; no data set has more training images")]
 NumSamples = Annotated[int, between(100, 1_000_000, "ten of each digit; a million take 3 GB of memory")]
@@ -240,16 +242,28 @@ class GatesConfig(Section):
     """Lower limit of the rarest digit's share of the samples."""
 
 
+def _is_experiment_name(name: str) -> bool:
+    return bool(name.strip()) and len(name) <= MAX_NAME_LENGTH
+
+
 def _is_model_name(name: str) -> bool:
-    return any(map(str.isalnum, name)) and not {"/", ":"} & set(name)
+    """Whether MLflow takes the name, and finds it in an address such as models:/NAME@champion."""
+    is_plain = not set("/:@?") & set(name) and min(name) >= " "
+    return any(map(str.isalnum, name)) and is_plain and len(name) <= MAX_NAME_LENGTH
+
+
+ExperimentName = Annotated[str, Bound(_is_experiment_name, f"a name of at most {MAX_NAME_LENGTH} characters")]
+ModelName = Annotated[
+    str, Bound(_is_model_name, f"a name of at most {MAX_NAME_LENGTH} characters, without / : @ ? and line ends")
+]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrackingConfig(Section):
     """Names in MLflow."""
 
-    experiment: Annotated[str, Bound(lambda name: name.strip(), "a name")] = "dcgan-mnist"
-    registered_model: Annotated[str, Bound(_is_model_name, "a name without / and :")] = "dcgan-generator"
+    experiment: ExperimentName = "dcgan-mnist"
+    registered_model: ModelName = "dcgan-generator"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,10 @@ from pathlib import Path
 
 from dcgan.system.errors import BadDataError
 from dcgan.system.redaction import redacted
+from dcgan.tracking.failures import is_missing
 from dcgan.tracking.store import open_store, registry_uri
+
+REGISTER = "`dcgan sync`, in the workspace where it was exported, registers it"
 
 
 def download_model(address: str, folder: Path) -> Path:
@@ -12,7 +15,7 @@ def download_model(address: str, folder: Path) -> Path:
 
     Raises:
         BadDataError: the registry has no such model, or it is no single ONNX file.
-        UnavailableError: MLflow is not installed or cannot be reached.
+        DcganError: as `open_store`.
     """
     with open_store() as client:
         import mlflow
@@ -22,11 +25,11 @@ def download_model(address: str, folder: Path) -> Path:
         try:
             fetched = Path(mlflow.artifacts.download_artifacts(artifact_uri=address, dst_path=str(folder)))
         except MlflowException as error:
-            if error.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND"}:
+            if not (is_missing(error) or error.error_code == "INVALID_PARAMETER_VALUE"):  # an alias that is missing
                 raise
             registry = redacted(registry_uri())
-            raise BadDataError(f"{address}: the registry at {registry} has no such model") from error
+            raise BadDataError(f"{address}: the registry at {registry} has no such model; {REGISTER}") from error
     files = sorted(fetched.rglob("*.onnx"))
     if len(files) != 1:
-        raise BadDataError(f"{address}: holds {len(files)} ONNX files, expected one; register it with `dvc repro`")
+        raise BadDataError(f"{address}: holds {len(files)} ONNX files, expected one; {REGISTER}")
     return files[0]

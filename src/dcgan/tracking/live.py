@@ -88,7 +88,7 @@ class LiveSync:
 
     def _run(self) -> None:
         with suppress(Exception):  # the sync meets it again, and tells
-            prepare(tracking_uri())
+            prepare(tracking_uri(), wait_seconds=0)
         self._prepared.set()
         is_over = False
         while not is_over:

@@ -1,8 +1,8 @@
 """MLflow's model registry: versions of the generator as ONNX, and the aliases `champion` and `challenger`."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from dcgan.config.schema import Params
@@ -10,8 +10,9 @@ from dcgan.config.workspace import EVALUATION, EXPORT, GENERATOR, ONNX_GENERATOR
 from dcgan.system.errors import BadDataError
 from dcgan.system.files import read_json, sha256_of
 from dcgan.tracking.gates import Champion, Decision, EvaluationFigures, GateResult, apply_gates, decide
-from dcgan.tracking.onnx_model import load_onnx, signature_and_example
+from dcgan.tracking.onnx_model import load_onnx
 from dcgan.tracking.provenance import GENERATOR_SHA256
+from dcgan.tracking.upload import holds_file, upload_version
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -69,11 +70,16 @@ def register(
     The run `run_id`, of its training, gets the ONNX file at `step`, its last. Returns the version's number, whose page
     is up to date then, and the decision.
     """
-    conditions = [f"name = '{name}'", *(f"tags.{tag} = '{value}'" for tag, value in candidate.hashes.items())]
-    found = client.search_model_versions(" and ".join(conditions), max_results=1)
-    number = str(found[0].version) if found else _log_and_register(client, candidate, name, run_id, step)
-    holders = {alias: str(each) for alias, each in client.get_registered_model(name).aliases.items()}
+    number = _find_version(client, candidate, name) or upload_version(
+        client, candidate.model, name=name, tags=candidate.hashes, run_id=run_id, step=step
+    )
+    model = client.get_registered_model(name)
+    if not model.description:
+        client.update_registered_model(name, DESCRIPTION)
+    holders = {alias: str(each) for alias, each in model.aliases.items()}
     present = holders.get("champion")
+    if present and present != number and not holds_file(client, name, present):
+        present = None
     champion = _champion_from(present, client.get_model_version(name, present).tags) if present else None
     decision = decide(candidate.gates, candidate.figures, champion, version=number)
     for key, value in _tags_of(candidate, decision).items():
@@ -85,36 +91,12 @@ def register(
     return number, decision
 
 
-def _log_and_register(client: "MlflowClient", candidate: Candidate, name: str, run_id: str, step: int) -> str:
-    """Log the model to the run, in the run's experiment, and register it; the new version's number."""
-    import mlflow.onnx
-    import onnxruntime
-    from mlflow.models import Model
-
-    mlflow.set_tracking_uri(client.tracking_uri)  # `Model.log` takes no client
-    signature, example = signature_and_example(ONNX_GENERATOR)
-    run = client.get_run(run_id)
-    logged = client.create_logged_model(
-        run.info.experiment_id, name="generator", source_run_id=run_id, params=run.data.params
-    )
-    registered = Model.log(
-        artifact_path=None,
-        flavor=mlflow.onnx,
-        registered_model_name=name,
-        run_id=run_id,
-        model_id=logged.model_id,
-        step=step,
-        tags=dict(candidate.hashes),
-        onnx_model=candidate.model,
-        signature=signature,
-        input_example=example,
-        # Of ONNX Runtime's two packages, production takes the one for its hardware.
-        pip_requirements=[f"onnxruntime=={onnxruntime.__version__}", f"numpy=={version('numpy')}"],
-        onnx_execution_providers=["CPUExecutionProvider"],
-        save_as_external_data=False,
-    )
-    client.update_registered_model(name, DESCRIPTION)
-    return str(registered.registered_model_version)
+def _find_version(client: "MlflowClient", candidate: Candidate, name: str) -> str | None:
+    """The number of the candidate's version; None if there is none, or if its file is gone."""
+    conditions = " and ".join(f"tags.{tag} = '{value}'" for tag, value in candidate.hashes.items())
+    # The name is not among the conditions: it may hold quotes of both kinds.
+    numbers = [str(each.version) for each in client.search_model_versions(conditions) if each.name == name]
+    return next((number for number in numbers if holds_file(client, name, number)), None)
 
 
 def _tags_of(candidate: Candidate, decision: Decision) -> dict[str, str]:
@@ -132,8 +114,17 @@ def _tags_of(candidate: Candidate, decision: Decision) -> dict[str, str]:
 def _champion_from(number: str, tags: Mapping[str, str]) -> Champion:
     """The present champion, from the tags that `_tags_of` gave its version."""
     dataset, classifier, num_samples = (tags.get(name) for name in REFERENCE)
-    fcd, spread = (float(tags[key]) if tags.get(key, "None") != "None" else None for key in ("fcd", "fcd_spread"))
+    fcd, spread = (_number_or_none(tags.get(key)) for key in ("fcd", "fcd_spread"))
     return Champion(version=number, fcd=fcd, fcd_spread=spread, reference=(dataset, classifier, num_samples))
+
+
+def _number_or_none(text: str | None) -> float | None:
+    """The number that a tag holds; None where it holds none, or people have written something else there."""
+    try:
+        number = float(text or "None")
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _page_of(candidate: Candidate, decision: Decision, *, run_id: str) -> str:

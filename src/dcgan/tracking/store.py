@@ -4,14 +4,16 @@ import logging
 import os
 import re
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
-from dcgan.system.errors import DcganError, UnavailableError
+from dcgan.system.errors import DcganError, UsageError
 from dcgan.system.redaction import redacted
+from dcgan.tracking.failures import failure_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -28,6 +30,11 @@ SETTINGS = {
 """Environment variables that are set before MLflow is imported, unless the user set them."""
 CREATION_SECONDS = 60
 """How long to wait while another process creates the store."""
+CONNECT_SECONDS = 4
+"""How long to wait for a database to answer."""
+DATABASES = ("postgresql", "mysql", "mssql")
+FOLDER_LENGTH = 60
+"""Characters of a folder's name, each of which may take four of the 255 bytes that it may have."""
 LOCATIONS = {
     "experiments": "artifact_location",
     "runs": "artifact_uri",
@@ -45,11 +52,15 @@ def workspace_root() -> Path:
 
 
 def tracking_uri() -> str:
-    """MLFLOW_TRACKING_URI, else mlflow.db in the workspace's root, to which a relative sqlite address is relative."""
+    """MLFLOW_TRACKING_URI, else mlflow.db in the workspace's root, to which a relative file or folder is relative."""
     given = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
     _, mark, query = given.partition("?")
-    file = sqlite_file(given)
-    return given if file is None or file.is_absolute() else sqlite_uri(workspace_root() / file) + mark + query
+    if file := sqlite_file(given):
+        return given if file.is_absolute() else sqlite_uri(workspace_root() / file) + mark + query
+    if folder := re.fullmatch(r"(file:)?(?!/)([^:]+)", given):
+        is_a_name = given in {"databricks", "databricks-uc", "uc"}
+        return given if is_a_name else f"{folder[1] or ''}{workspace_root() / folder[2]}"
+    return given
 
 
 def registry_uri() -> str:
@@ -76,26 +87,36 @@ def open_store() -> Iterator["MlflowClient"]:
     """A client of the store at `tracking_uri()`, and of the registry at `registry_uri()`.
 
     Raises:
-        UnavailableError: MLflow is missing or cannot be reached, or anything that is done with the client fails.
+        DcganError: MLflow is missing, cannot be reached or refuses what is done with the client, as `failure_of` tells.
     """
     uri = tracking_uri()
     try:
         prepare(uri)
+        connect_once(uri)
+        if (database := sqlite_file(uri)) and database.is_relative_to(workspace_root()):
+            follow_move(database)
         from mlflow import MlflowClient
 
         yield MlflowClient(uri, registry_uri())
     except DcganError:
         raise
     except Exception as error:
-        raise UnavailableError(describe_failure(error, uri=uri)) from error
+        raise failure_of(error, uri=uri) from error
 
 
-def prepare(uri: str) -> None:
+def prepare(uri: str, *, wait_seconds: float = CREATION_SECONDS) -> None:
     """Import MLflow with our settings, and create the store at `uri` if it is a sqlite file that does not exist.
 
+    Args:
+        uri: the store's address.
+        wait_seconds: how long to wait while another process creates the store.
+
     Raises:
+        UsageError: the store would keep nothing.
         Exception: whatever MLflow, sqlite or the file system raise; ImportError if MLflow is not installed.
     """
+    if re.fullmatch(r"sqlite(\+\w+)?:/*(\?.*)?|sqlite.*:memory:.*", uri):
+        raise UsageError(f"MLFLOW_TRACKING_URI: {redacted(uri)} is in memory and would keep nothing; name a file")
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # it may hold a password, and tears progress bars
@@ -104,38 +125,34 @@ def prepare(uri: str) -> None:
     # It prints a page of traceback for what our caller says in one line.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     if database := sqlite_file(uri):
-        create_store(database)
-        # Raises at once where MLflow would try ten times, during two minutes.
+        create_store(database, wait_seconds=wait_seconds)
+
+
+def connect_once(uri: str) -> None:
+    """Connect to a store that is a database; raises at once where MLflow would try ten times, during two minutes."""
+    if database := sqlite_file(uri):
         with closing(sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)) as connection:
             connection.execute("PRAGMA schema_version")
-        if database == workspace_root() / "mlflow.db":
-            follow_move(database)
+    elif uri.startswith(DATABASES):
+        from sqlalchemy import create_engine
+
+        options = {} if "connect_timeout" in uri or uri.startswith("mssql") else {"connect_timeout": CONNECT_SECONDS}
+        engine = create_engine(uri, connect_args=options)
+        engine.connect().close()
+        engine.dispose()
 
 
-def describe_failure(error: Exception, *, uri: str) -> str:
-    """An error of MLflow and its repair in one line without passwords, of at most 300 characters of MLflow's own."""
-    if isinstance(error, ImportError):
-        return f"MLflow cannot be imported ({error}): install the extra `train`"
-    chain: list[BaseException] = [error]
-    while deeper := chain[-1].__cause__ or chain[-1].__context__:
-        chain.append(deeper)
-    # The operating system's or the database's error beneath MLflow's is the shortest to read.
-    cause = next((each for each in reversed(chain) if isinstance(each, OSError | sqlite3.Error)), error)
-    words = " ".join(redacted(f"{type(cause).__name__}: {cause}").split())[:300]
-    return f"MLflow at {redacted(uri)} failed ({words}): start it, or set MLFLOW_TRACKING_URI"
-
-
-def create_store(database: Path) -> None:
-    """Create MLflow's tables in the file `database` unless it exists; it appears whole or not at all.
+def create_store(database: Path, *, wait_seconds: float = CREATION_SECONDS) -> None:
+    """Create MLflow's tables in the file `database` unless it holds anything; they appear whole or not at all.
 
     Processes may call this together: left to itself MLflow would let them break each other's store.
     """
-    if database.exists():
+    if _has_content(database):
         return
     from dcgan.system.locks import exclusive
 
-    with exclusive(Path(f"{database}.lock"), wait_seconds=CREATION_SECONDS):
-        if not database.exists():
+    with exclusive(Path(f"{database}.lock"), wait_seconds=wait_seconds):
+        if not _has_content(database):
             unfinished = Path(f"{database}.new")
             for leftover in database.parent.glob(f"{unfinished.name}*"):  # of a process that was killed here
                 leftover.unlink()
@@ -146,25 +163,38 @@ def create_store(database: Path) -> None:
 def follow_move(database: Path) -> None:
     """Correct the addresses of artifacts in a store that was moved or copied together with its folder `mlruns`.
 
-    The first experiment, which `create_store` made, tells where the store was then.
+    An experiment tells where the store was: the first one, which `create_store` made, and every one whose folder is
+    in `mlruns` here.
     """
-    here = database.with_name("mlruns").as_uri()
+    runs = database.with_name("mlruns")
     with closing(sqlite3.connect(database)) as connection, connection:
-        first = connection.execute("SELECT artifact_location FROM experiments WHERE experiment_id = 0").fetchone()
-        before = first[0].removesuffix("/0") if first else here
-        length = len(before) + 1
-        for table, column in LOCATIONS.items() if before != here and before.endswith("/mlruns") else ():
-            change = f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?"  # noqa: S608 our own names
-            connection.execute(change, (here, length, length, f"{before}/"))
+        experiments = connection.execute("SELECT experiment_id, artifact_location FROM experiments").fetchall()
+        before = set()
+        for number, location in experiments:
+            folder, _, name = str(location).rpartition("/")
+            is_ours = number == 0 or (runs / unquote(name)).is_dir()
+            if is_ours and folder.endswith("/mlruns") and folder.startswith(("file:", "/")):
+                before.add(folder)
+        for folder in before - {runs.as_uri(), str(runs)}:
+            for table, column in LOCATIONS.items():
+                change = f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?"  # noqa: S608 our own names
+                length = len(folder) + 1
+                connection.execute(change, (runs.as_uri(), length, length, f"{folder}/"))
 
 
 def find_or_create_experiment(client: "MlflowClient", name: str) -> str:
-    """The id of the experiment `name`; a new one in a sqlite store keeps its artifacts in `mlruns` beside the file."""
+    """The id of the experiment `name`; a new one in a sqlite store keeps its artifacts in `mlruns` beside the file.
+
+    One that was deleted is restored with its runs, because MLflow keeps its name; a line says so.
+    """
     from mlflow.exceptions import MlflowException
+    from tqdm import tqdm
 
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
-        database, folder = sqlite_file(client.tracking_uri), re.sub(r"[^\w.-]+", "-", name)
+        # A name may hold more than a folder's name can.
+        folder = re.sub(r"[^\w.-]+", "-", name).strip(".")[:FOLDER_LENGTH] or "-"
+        database = sqlite_file(client.tracking_uri)
         location = (database.with_name("mlruns") / folder).as_uri() if database else None
         # Without the tag, MLflow's pages take an experiment for one with language models.
         tags = {"mlflow.experimentKind": "custom_model_development"}
@@ -174,7 +204,15 @@ def find_or_create_experiment(client: "MlflowClient", name: str) -> str:
             experiment = client.get_experiment_by_name(name)
             if experiment is None:  # not just another process that was faster
                 raise
+    if experiment.lifecycle_stage == "deleted":
+        client.restore_experiment(experiment.experiment_id)
+        tqdm.write(f"note: the experiment {name} was deleted in MLflow; it is restored", file=sys.stderr)
     return str(experiment.experiment_id)
+
+
+def _has_content(database: Path) -> bool:
+    """Whether there is anything that may be a store: an empty file is what an interrupted program leaves."""
+    return database.exists() and not (database.is_file() and database.stat().st_size == 0)
 
 
 def _create_tables(database: Path, *, artifacts: Path) -> None:

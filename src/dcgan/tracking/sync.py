@@ -10,7 +10,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from dcgan.config.workspace import DATASET
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 DIGEST_LENGTH = 36
 """Characters of a data set's digest: MLflow's own limit."""
 
+WRITTEN_BY_PEOPLE = {"mlflow.runName", "mlflow.note.content"}
+
 
 def sync_run(client: "MlflowClient", record: RunRecord, *, experiment: str) -> tuple[str, Counter[str]]:
     """Send what the run of `record` lacks, its end the last; the run is created if the store does not know it.
@@ -41,7 +43,7 @@ def sync_run(client: "MlflowClient", record: RunRecord, *, experiment: str) -> t
         client.update_run(run_id, status="RUNNING")
     _send_description(client, run, record)
     sent["points"] = _send_metrics(client, run, record)
-    sent["grids"] = _send_grids(client, run_id, record.grids)
+    sent["grids"] = _send_grids(client, run, record.grids)
     sent["artifacts"] = sum(_send_files(client, run, folder, files) for folder, files in record.files.items())
     if record.status != run.info.status and (is_running or record.status == "FINISHED"):  # else it says how it ended
         client.set_terminated(run_id, record.status)
@@ -59,11 +61,16 @@ def _find_or_create_run(client: "MlflowClient", experiment_id: str, record: RunR
 
 
 def _send_description(client: "MlflowClient", run: "Run", record: RunRecord) -> None:
-    """Send parameters, of which MLflow keeps the first, the data set, and tags; a restored model's replace none."""
+    """Send parameters, of which MLflow keeps the first, the data set, and tags.
+
+    A restored model's tags replace none, nor do a run's name and description, which people write anew in MLflow.
+    """
     from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
 
     has_tags, has_params, is_restored = run.data.tags, run.data.params, TRAINING_ID not in record.tags
-    wanted = {key: value for key, value in record.tags.items() if not (is_restored and key in has_tags)}
+    is_known = has_tags.get(TRAINING_ID) == record.tags.get(TRAINING_ID)
+    kept = has_tags.keys() & (record.tags.keys() if is_restored else WRITTEN_BY_PEOPLE if is_known else ())
+    wanted = {key: value for key, value in record.tags.items() if key not in kept}
     tags = [RunTag(key, value) for key, value in wanted.items() if has_tags.get(key) != value]
     params = [Param(key, value) for key, value in record.params.items() if key not in has_params]
     if tags or params:
@@ -94,26 +101,35 @@ def _send_metrics(client: "MlflowClient", run: "Run", record: RunRecord) -> int:
     return len(new)
 
 
-def _send_grids(client: "MlflowClient", run_id: str, grids: Iterable[Path]) -> int:
+def _send_grids(client: "MlflowClient", run: "Run", grids: Iterable[Path]) -> int:
     """Send the grids of steps at which the run has none, for the image slider."""
     from PIL import Image
 
-    names = [artifact.path for artifact in client.list_artifacts(run_id, "images")]
+    names = _artifacts(client, run, "images")
     known = {int(step[1]) for name in names if (step := re.search(r"samples[+%]step[+%](\d+)", name))}
     new = [path for path in grids if step_of(path) not in known]
     for path in new:
         with Image.open(path) as image:
-            client.log_image(run_id, image, key="samples", step=step_of(path))
+            client.log_image(run.info.run_id, image, key="samples", step=step_of(path))
     return len(new)
 
 
 def _send_files(client: "MlflowClient", run: "Run", folder: str, files: Sequence[Path]) -> int:
-    """Store files in a folder of the run's artifacts, unless a tag says that they are there with these contents."""
+    """Store files in a folder of the run's artifacts, unless they are there, with these contents as a tag says."""
     tag, contents = f"artifacts.{folder}", "".join(f"{path.name} {sha256_of(path)}\n" for path in files)
     digest = hashlib.sha256(contents.encode()).hexdigest()
-    if run.data.tags.get(tag) == digest:
+    names = {path.name for path in files}
+    if run.data.tags.get(tag) == digest and names <= _artifacts(client, run, folder):
         return 0
     for path in files:
         client.log_artifact(run.info.run_id, str(path), folder)
     client.set_tag(run.info.run_id, tag, digest)
     return len(files)
+
+
+def _artifacts(client: "MlflowClient", run: "Run", folder: str) -> set[str]:
+    """The names in a folder of the run's artifacts; not asked of the client, which asks MLflow 3 for models as well."""
+    from mlflow.artifacts import list_artifacts
+
+    found = list_artifacts(artifact_uri=f"{run.info.artifact_uri}/{folder}", tracking_uri=client.tracking_uri)
+    return {PurePosixPath(each.path).name for each in found}
