@@ -2,10 +2,12 @@
 SHELL := bash
 PYTHON ?= python3
 BIN := .venv/bin
-READY := .venv/.ready
+# In a folder that was moved or copied, the scripts of .venv name the old one: it is made anew there.
+HERE := $(shell pwd -P | cksum | cut -d ' ' -f 1)
+READY := .venv/.ready-$(HERE)
 AUDIT := .venv-audit/bin
-AUDIT_READY := .venv-audit/.ready
-CLIENTS_READY := .venv-clients/.ready
+AUDIT_READY := .venv-audit/.ready-$(HERE)
+CLIENTS_READY := .venv-clients/.ready-$(HERE)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -29,6 +31,7 @@ NEW_ENVIRONMENT = rm -rf $(1) && $(PYTHON) -m venv $(1) || { rm -rf $(1); echo "
 $(READY): requirements/dev.txt requirements/build.txt pyproject.toml
 	@$(PYTHON) -c '$(IS_NEW)' \
 	  || { echo "error: Python 3.11 or newer is needed; name it with make PYTHON=/path/to/python" >&2; exit 64; }
+	@test -e $@ || rm -rf .venv
 	@{ $(BIN)/python -c '$(IS_NEW)' && { $(BIN)/uv --version || $(BIN)/python -m pip --version; }; } > /dev/null 2>&1 \
 	  || { $(call NEW_ENVIRONMENT,.venv); }
 	@$(BIN)/uv --version > /dev/null 2>&1 || $(BIN)/python -m pip install --quiet --disable-pip-version-check \

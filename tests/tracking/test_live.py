@@ -116,7 +116,7 @@ def test_what_does_not_end_is_waited_for_until_patience_ends_and_no_longer(monke
 
 def test_importing_mlflow_and_creating_the_store_are_no_waiting_for_it(monkeypatch, capsys):
     genuine = live.prepare
-    monkeypatch.setattr(live, "prepare", lambda uri: (time.sleep(1.5), genuine(uri)))
+    monkeypatch.setattr(live, "prepare", lambda uri, **options: (time.sleep(1.5), genuine(uri, **options)))
     monkeypatch.setattr(live, "sync_run", lambda *_, **__: None)
     assert train(patience=1.2) > 1.4
     assert capsys.readouterr().err == ""

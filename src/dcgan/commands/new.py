@@ -50,11 +50,17 @@ def new_workspace(
             shutil.copy(CHECKOUT / name, folder)
         shutil.copy(params, folder / PARAMS)
         for name in LINKED:
-            (folder / name).symlink_to(CHECKOUT / name)
+            (folder / name).symlink_to(_link_target(folder, CHECKOUT / name))
     except OSError as error:
         raise storage_error(error, folder) from error
     _init_repositories(folder)
     print(f"{folder}: a new workspace; `cd {folder}`, then `dvc repro`")
+
+
+def _link_target(folder: Path, source: Path) -> Path:
+    """Where a link in `folder` leads; relative within the checkout, so that both can be moved or copied together."""
+    is_inside = folder.resolve().is_relative_to(CHECKOUT)
+    return Path(os.path.relpath(source, folder.resolve())) if is_inside else source
 
 
 def _init_repositories(folder: Path) -> None:

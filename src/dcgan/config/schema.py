@@ -248,7 +248,7 @@ def _is_experiment_name(name: str) -> bool:
 
 def _is_model_name(name: str) -> bool:
     """Whether MLflow takes the name, and finds it in an address such as models:/NAME@champion."""
-    is_plain = not set("/:@?") & set(name) and min(name) >= " "
+    is_plain = not any(character in "/:@?" or character < " " for character in name)
     return any(map(str.isalnum, name)) and is_plain and len(name) <= MAX_NAME_LENGTH
 
 

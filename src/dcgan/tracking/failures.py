@@ -74,7 +74,8 @@ KINDS = (
     # What MLflow refuses.
     Kind("INVALID_PARAMETER_VALUE|INVALID_STATE|BAD_REQUEST|ALREADY_EXISTS", UsageError,
          "it refuses this; correct what it names"),
-    Kind("RestException|error code 500\\b", UnavailableError, "the server's log tells why; or set MLFLOW_TRACKING_URI"),
+    Kind("RestException|error code 500\\b|too many 500", UnavailableError,
+         "the server's log tells why; or set MLFLOW_TRACKING_URI"),
 )  # fmt: skip
 """The first that fits holds."""
 OUTAGE = Kind("", UnavailableError, "start it, or set MLFLOW_TRACKING_URI")
