@@ -23,19 +23,19 @@ HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length",
 class TrackingServer:
     """`mlflow server` on a free port that stays its own, with its store and its artifacts in `folder`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, mlflow: str = str(Path(sys.executable).with_name("mlflow"))) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port: int = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self._folder = folder
+        self._folder, self._mlflow = folder, mlflow
         self._process: subprocess.Popen[bytes] | None = None
         (folder / "mlflow.db").write_bytes(empty_store())
 
     def start(self) -> None:
         """Start it and wait until it answers."""
         command = [
-            *(str(Path(sys.executable).with_name("mlflow")), "server", "--port", str(self.port), "--workers", "1"),
+            *(self._mlflow, "server", "--port", str(self.port), "--workers", "1"),
             *("--backend-store-uri", f"sqlite:///{self._folder / 'mlflow.db'}"),
             *("--artifacts-destination", str(self._folder / "artifacts")),
         ]

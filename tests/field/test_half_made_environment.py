@@ -66,19 +66,27 @@ def test_what_was_left_half_made_is_made_again(checkout, leave):
     done = make_setup(checkout)
     assert done.returncode == 0, done.stderr
     assert (checkout / "made.txt").read_text() == "made\n"
-    assert (checkout / ".venv/.ready").exists()
+    assert list((checkout / ".venv").glob(".ready*"))
 
 
 @pytest.mark.parametrize("has_uv", [True, False])
 def test_what_is_whole_is_kept_and_a_uv_that_does_not_run_is_installed_again(checkout, has_uv):
     assert make_setup(checkout).returncode == 0
-    (checkout / ".venv/.ready").unlink()
+    (checkout / "requirements/dev.txt").touch()
     if not has_uv:
         write_program(checkout / ".venv/bin/uv", "")
         (checkout / ".venv/bin/uv").chmod(0o644)
     assert make_setup(checkout).returncode == 0
     assert (checkout / "made.txt").read_text() == "made\n"
     assert os.access(checkout / ".venv/bin/uv", os.X_OK)
+
+
+def test_an_environment_whose_python_no_longer_runs_is_made_again(checkout):
+    assert make_setup(checkout).returncode == 0
+    (checkout / "requirements/dev.txt").touch()
+    (checkout / ".venv/bin/python").unlink()
+    assert make_setup(checkout).returncode == 0
+    assert (checkout / "made.txt").read_text() == "made\n" * 2
 
 
 def test_a_python_that_makes_no_environments_is_told_with_the_package_and_leaves_nothing(checkout):

@@ -28,8 +28,8 @@ def experiment_id() -> str:
 
 
 def delete_logged_model() -> None:
-    (output,) = the_run().outputs.model_outputs
-    tracked.client().delete_logged_model(output.model_id)
+    client = tracked.client()
+    client.delete_logged_model(client.get_model_version(NAME, champion()).model_id)
 
 
 def delete_all_files() -> None:

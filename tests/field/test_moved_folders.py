@@ -55,6 +55,7 @@ def test_the_links_of_a_workspace_in_the_checkout_move_with_it(tmp_path, monkeyp
         shutil.copy(ROOT / name, before)
     write_params(before)
     monkeypatch.setattr(new, "CHECKOUT", before)
+    monkeypatch.setattr(new, "_init_repositories", lambda _: None)  # it takes seconds
     new.new_workspace(before / "demo/run")
     before.rename(after)
     for name in new.LINKED:

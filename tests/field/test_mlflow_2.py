@@ -1,0 +1,69 @@
+"""An MLflow 2 server, as hosted services and older company servers run it: a training, its model and its champion."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import tracking_store as tracked
+from dcgan.commands.model_source import load_generator
+from dcgan.config import workspace
+from dcgan.system.errors import UnavailableError
+from dcgan.system.files import sha256_of
+from dcgan.tracking.record import read_training
+from tracking_server import TrackingServer
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+UV = str(Path(sys.executable).with_name("uv"))
+# MLflow 2 came before SQLAlchemy 2.1.
+PACKAGES = ("mlflow>=2.22,<3", "sqlalchemy<2.1", "setuptools<81")
+
+
+@pytest.fixture(scope="module")
+def mlflow_2(tmp_path_factory) -> str:
+    """Its command, in an environment of its own."""
+    environment = tmp_path_factory.mktemp("mlflow-2") / "venv"
+    for command in (
+        ("venv", "--quiet", "--python", sys.executable, str(environment)),
+        ("pip", "install", "--quiet", "--python", str(environment / "bin/python"), *PACKAGES),
+    ):
+        done = subprocess.run([UV, *command], capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"MLflow 2 cannot be installed: {done.stderr.strip()[-300:]}")
+    return str(environment / "bin/mlflow")
+
+
+@pytest.fixture
+def server(mlflow_2, tmp_path, tracked_workspace, monkeypatch) -> Iterator[TrackingServer]:
+    """It runs, and the workspace's store is there."""
+    server = TrackingServer(tmp_path / "server", mlflow=mlflow_2)
+    (tmp_path / "server/mlflow.db").unlink()  # it makes its own, of its own schema
+    server.start()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
+    yield server
+    server.end()
+
+
+def test_a_run_its_model_and_the_champion_are_complete_once_and_survive_a_deletion(server):
+    tracked.write_training([10, 20], weights=None)
+    tracked.sync(read_training(tracked.TRAINING, status="RUNNING"))
+    tracked.write_exported_model()
+    for count in ("26 points", "0 points"):
+        sent, registered = tracked.dcgan_sync()
+        assert f"sent {count}" in sent
+        assert registered.startswith("tiny-generator version 1 is champion")
+    run = tracked.assert_holds(tracked.model())
+    assert "model.onnx" in tracked.artifacts(run, "generator")
+    champion = "models:/tiny-generator@champion"
+    assert load_generator(champion).info.sha256 == sha256_of(workspace.ONNX_GENERATOR)
+    tracked.client().delete_experiment(run.info.experiment_id)
+    tracked.client().delete_registered_model("tiny-generator")
+    tracked.dcgan_sync()
+    tracked.assert_holds(tracked.model())
+    assert load_generator(champion).info.sha256 == sha256_of(workspace.ONNX_GENERATOR)
+    server.end()
+    with pytest.raises(UnavailableError, match="start it, or set MLFLOW_TRACKING_URI"):
+        tracked.dcgan_sync()
