@@ -13,6 +13,7 @@ from dcgan.config import workspace
 from dcgan.system.errors import UnavailableError
 from dcgan.system.files import sha256_of
 from dcgan.tracking.record import read_training
+from tiny_workspace import stage_environment
 from tracking_server import TrackingServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -38,13 +39,18 @@ def mlflow_2(tmp_path_factory) -> str:
 
 @pytest.fixture
 def server(mlflow_2, tmp_path, tracked_workspace, monkeypatch) -> Iterator[TrackingServer]:
-    """It runs, and the workspace's store is there."""
+    """It runs, on a store of its own schema, and is the workspace's store."""
     server = TrackingServer(tmp_path / "server", mlflow=mlflow_2)
-    (tmp_path / "server/mlflow.db").unlink()  # it makes its own, of its own schema
-    server.start()
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
-    yield server
-    server.end()
+    database = tmp_path / "server/mlflow.db"
+    database.unlink()
+    upgrade = [mlflow_2, "db", "upgrade", f"sqlite:///{database}"]
+    subprocess.run(upgrade, env=stage_environment(tmp_path), capture_output=True, check=True)
+    try:
+        server.start()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
+        yield server
+    finally:
+        server.end()
 
 
 def test_a_run_its_model_and_the_champion_are_complete_once_and_survive_a_deletion(server):
