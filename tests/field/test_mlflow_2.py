@@ -22,6 +22,12 @@ UV = str(Path(sys.executable).with_name("uv"))
 # MLflow 2 came before SQLAlchemy 2.1.
 PACKAGES = ("mlflow>=2.22,<3", "sqlalchemy<2.1", "setuptools<81")
 
+CREATE = """
+import sys
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+SqlAlchemyStore(sys.argv[1], sys.argv[2])
+"""
+
 
 @pytest.fixture(scope="module")
 def mlflow_2(tmp_path_factory) -> str:
@@ -43,8 +49,8 @@ def server(mlflow_2, tmp_path, tracked_workspace, monkeypatch) -> Iterator[Track
     server = TrackingServer(tmp_path / "server", mlflow=mlflow_2)
     database = tmp_path / "server/mlflow.db"
     database.unlink()
-    upgrade = [mlflow_2, "db", "upgrade", f"sqlite:///{database}"]
-    subprocess.run(upgrade, env=stage_environment(tmp_path), capture_output=True, check=True)
+    command = [str(Path(mlflow_2).with_name("python")), "-c", CREATE, f"sqlite:///{database}", str(tmp_path)]
+    subprocess.run(command, env=stage_environment(tmp_path), capture_output=True, check=True)
     try:
         server.start()
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)

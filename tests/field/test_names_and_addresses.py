@@ -1,4 +1,4 @@
-"""Names in MLflow are data or refused at once; addresses follow the workspace, relative ones too, also when it moves."""
+"""Names in MLflow are data or refused at once; addresses follow the workspace, relative ones too, and when it moves."""
 
 import shutil
 import sqlite3
