@@ -54,6 +54,7 @@ def server(mlflow_2, tmp_path, tracked_workspace, monkeypatch) -> Iterator[Track
     try:
         server.start()
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")  # its first answer may take more than four seconds
         yield server
     finally:
         server.end()
