@@ -29,7 +29,7 @@ def experiment_id() -> str:
 
 def delete_logged_model() -> None:
     client = tracked.client()
-    client.delete_logged_model(client.get_model_version(NAME, champion()).model_id)
+    client.delete_logged_model(client.get_model_version(NAME, champion()).source.removeprefix("models:/"))
 
 
 def delete_all_files() -> None:
