@@ -29,9 +29,9 @@ NEW_ENVIRONMENT = rm -rf $(1) && $(PYTHON) -m venv $(1) || { rm -rf $(1); echo "
 
 # What an interrupted or failed `make` left of .venv is made again: it counts only with a uv, or a pip, that runs.
 $(READY): requirements/dev.txt requirements/build.txt pyproject.toml
+	@test -e $@ || rm -rf .venv
 	@$(PYTHON) -c '$(IS_NEW)' \
 	  || { echo "error: Python 3.11 or newer is needed; name it with make PYTHON=/path/to/python" >&2; exit 64; }
-	@test -e $@ || rm -rf .venv
 	@{ $(BIN)/python -c '$(IS_NEW)' && { $(BIN)/uv --version || $(BIN)/python -m pip --version; }; } > /dev/null 2>&1 \
 	  || { $(call NEW_ENVIRONMENT,.venv); }
 	@$(BIN)/uv --version > /dev/null 2>&1 || $(BIN)/python -m pip install --quiet --disable-pip-version-check \

@@ -16,7 +16,7 @@ from dcgan.system.files import sha256_of, write_bytes, write_json
 
 def main() -> None:
     """Turn models/generator.safetensors into models/generator.onnx; write reports/export.json."""
-    params = load_params(PARAMS)
+    params = load_params(PARAMS, needs_files=False)
     model, opset = params.model, params.export.opset
     generator = build_generator(model)
     load_weights(GENERATOR, generator, made_by="train")

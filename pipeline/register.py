@@ -19,7 +19,7 @@ from dcgan.tracking.sync import sync_run
 
 def main() -> None:
     """Register models/generator.onnx and decide on its alias by the gates; write reports/registration.json."""
-    params = load_params(PARAMS)
+    params = load_params(PARAMS, needs_files=False)
     name = params.tracking.registered_model
     with exclusive(LOCK):
         candidate, record = read_candidate(params), read_model(params)

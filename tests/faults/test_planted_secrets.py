@@ -17,7 +17,8 @@ from dcgan.config.params_file import load_params
 from dcgan.data.files import download_files, fetch
 from dcgan.system.errors import DcganError, UnavailableError, UsageError
 from dcgan.system.redaction import holds_secret, redacted
-from dcgan.tracking.store import describe_failure, open_store
+from dcgan.tracking.failures import failure_of
+from dcgan.tracking.store import open_store
 from tiny_data import NAMES
 from tiny_mirror import serving, write_mirror
 from tiny_workspace import run_stage, stage_environment, write_params
@@ -249,7 +250,7 @@ def test_a_model_that_the_registry_lacks_is_named_without_its_password(server, t
 
 def test_a_password_is_hidden_before_mlflows_words_are_cut_short():
     error = RuntimeError(f"{'x' * 262} http://{LOGIN}{'y' * 40}@host")
-    assert_hidden(describe_failure(error, uri="http://host"))
+    assert_hidden(str(failure_of(error, uri="http://host")))
 
 
 def test_the_address_that_mlflow_prints_when_a_run_ends_is_not_shown(server, tmp_path, monkeypatch, capfd):

@@ -45,6 +45,12 @@ def make_setup(checkout: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, check=False)
 
 
+def outdate(checkout: Path) -> None:
+    """Make the requirements newer than the environment."""
+    for ready in (checkout / ".venv").glob(".ready*"):
+        os.utime(ready, (0, 0))
+
+
 def dangling_python(folder: Path) -> None:
     (folder / "bin").mkdir(parents=True)
     (folder / "bin/python").symlink_to("/nowhere/python")
@@ -72,7 +78,7 @@ def test_what_was_left_half_made_is_made_again(checkout, leave):
 @pytest.mark.parametrize("has_uv", [True, False])
 def test_what_is_whole_is_kept_and_a_uv_that_does_not_run_is_installed_again(checkout, has_uv):
     assert make_setup(checkout).returncode == 0
-    (checkout / "requirements/dev.txt").touch()
+    outdate(checkout)
     if not has_uv:
         write_program(checkout / ".venv/bin/uv", "")
         (checkout / ".venv/bin/uv").chmod(0o644)
@@ -83,7 +89,7 @@ def test_what_is_whole_is_kept_and_a_uv_that_does_not_run_is_installed_again(che
 
 def test_an_environment_whose_python_no_longer_runs_is_made_again(checkout):
     assert make_setup(checkout).returncode == 0
-    (checkout / "requirements/dev.txt").touch()
+    outdate(checkout)
     (checkout / ".venv/bin/python").unlink()
     assert make_setup(checkout).returncode == 0
     assert (checkout / "made.txt").read_text() == "made\n" * 2

@@ -85,10 +85,13 @@ LATENTS, LABELS = np.zeros((2, 4), np.float32), [1, 2]
         (LATENTS[:0], [], "latents: float32 of shape [0, 4]; expected numbers of shape [N, 4], N at least 1"),
         (LATENTS.astype(str), LABELS, "latents: <U32 of shape [2, 4]"),
         (LATENTS * np.nan, LABELS, "latents: some are not finite"),
+        (np.full((2, 4), 1e300), LABELS, "latents: some are not finite in float32"),
+        ([[1, 2, 3, 4], [5]], LABELS, "latents: no array; expected numbers of shape [N, 4]"),
+        (LATENTS, [[1], [2, 3]], "labels: no array; expected 2 digits"),
         (LATENTS, None, "labels: none; expected 2 digits from 0 to 9"),
         (LATENTS, [1], "labels: int64 of shape [1]; expected 2 digits"),
         (LATENTS, [1.0, 2.0], "labels: float64 of shape [2]"),
-        (LATENTS, [1, 10], "labels: [1, 10] is out of range; expected 2 digits from 0 to 9"),
+        (LATENTS, [1, 10], "labels: [10] is out of range; expected 2 digits from 0 to 9"),
     ],
 )
 def test_latents_and_labels_that_do_not_fit_are_told_by_their_shape(generator, latents, labels, told):

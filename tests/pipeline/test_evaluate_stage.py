@@ -175,7 +175,7 @@ def test_outside_a_workspace_it_says_so(evaluate, trained, tmp_path):
     [
         ({"model": {"generator_channels": 16}}, 65, ["generator.safetensors", "params.yaml"]),
         ({"evaluate": {"num_samples": 201}}, 64, ["evaluate.num_samples: 201"]),
-        ({"evaluate": {"inception_weights": "nowhere.pth"}}, 65, ["nowhere.pth: missing"]),
+        ({"evaluate": {"inception_weights": "nowhere.pth"}}, 64, ["nowhere.pth: no such file"]),
     ],
 )
 def test_parameters_that_do_not_fit_are_refused_before_the_work(stages, workspace, changes, code, words):

@@ -43,7 +43,7 @@ def new_workspace(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder}: exists and is not empty; name a new folder")
     params = params or CHECKOUT / PARAMS
-    load_params(params)
+    load_params(params, needs_files=False)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name in COPIED:

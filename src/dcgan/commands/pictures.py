@@ -28,6 +28,10 @@ WANTED = f"{IMAGE_SIZE}x{IMAGE_SIZE} pixels in grey are needed; the option --con
 Pixels = NDArray[np.uint8]
 
 
+class _UnknownRangeError(ValueError):
+    """Nobody but the author knows which value is black and which is white."""
+
+
 def pictures_in(sources: Sequence[Path]) -> list[Path]:
     """The pictures named, and those in the folders named, in order."""
     paths: list[Path] = []
@@ -62,7 +66,9 @@ def read_picture(path: Path, *, convert: bool = False) -> torch.Tensor:
     except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise BadDataError(f"{path}: not a picture that can be read ({error})") from error
     except ValueError as error:
-        raise BadDataError(f"{path}: {error}; {WANTED}") from error
+        raise BadDataError(
+            f"{path}: {error}" if isinstance(error, _UnknownRangeError) else f"{path}: {error}; {WANTED}"
+        ) from error
     if _is_dark_on_light(pixels):
         pixels, changes = 255 - pixels, [*changes, "dark ink on light, inverted"]
     if pixels.shape != SHAPE:
@@ -78,7 +84,7 @@ def _grey(picture: Image.Image, *, convert: bool) -> tuple[Pixels, list[str]]:
     if picture.mode in DEEP_MODES:
         return _eight_bits(np.asarray(picture).astype(np.int64))
     if picture.mode == "F":
-        raise ValueError("holds fractions, whose range is unknown; save it with 8 bits")
+        raise _UnknownRangeError("holds fractions, whose range is unknown; save it with 8 bits")
     *colours, alpha = np.moveaxis(np.asarray(picture.convert("RGBA")).astype(np.int16), 2, 0)
     visible, grey = alpha > 0, np.asarray(picture.convert("RGB").convert("L"))
     has_colours = bool((np.ptp(np.stack(colours), axis=0)[visible] > ROUNDING).any())
@@ -97,7 +103,7 @@ def _grey(picture: Image.Image, *, convert: bool) -> tuple[Pixels, list[str]]:
 def _eight_bits(values: NDArray[np.int64]) -> tuple[Pixels, list[str]]:
     """16-bit values as 8-bit ones; some tools put 8-bit values into 16 bits as they are."""
     if values.min() < 0 or values.max() > 65_535:
-        raise ValueError("has values outside 0 to 65,535")
+        raise _UnknownRangeError("has values outside 0 to 65,535; save it with 8 bits")
     if values.max() <= 255:
         return values.astype(np.uint8), ["16 bits of which it uses 8"]
     return np.round(values / 257).astype(np.uint8), ["16 bits, scaled to 8"]
@@ -105,4 +111,4 @@ def _eight_bits(values: NDArray[np.int64]) -> tuple[Pixels, list[str]]:
 
 def _is_dark_on_light(pixels: Pixels) -> bool:
     edge = np.concatenate([pixels[0], pixels[-1], pixels[1:-1, 0], pixels[1:-1, -1]])
-    return bool((edge >= WHITE).mean() >= PAPER_SHARE and pixels.min() < WHITE)
+    return bool((edge >= WHITE).mean() >= PAPER_SHARE and pixels.min() < edge.max() - 2 * ROUNDING)

@@ -62,7 +62,7 @@ def project_images(
     """
     if weights.suffix == ".onnx":
         raise UsageError(f"{weights}: an ONNX file has no gradients; give the weights, *.safetensors")
-    params = load_params(workspace.PARAMS)
+    params = load_params(workspace.PARAMS, needs_files=False)
     device, model = prepare_device(params.train), params.model
     paths = pictures_in(sources)
     digits = labels_for(paths, labels, model)

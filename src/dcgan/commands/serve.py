@@ -9,7 +9,8 @@ import typer
 from dcgan.commands.model_source import DEFAULT_MODEL, default_model, load_generator
 from dcgan.system.errors import UsageError
 
-ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
+ROOT_PATH = re.compile(r"(?!/(v1|v2|page|docs|metrics|openapi\.json)(/|$))(/(?!\.)[A-Za-z0-9._~-]+)*")
+"""Not one that begins as the service's own paths do."""
 
 
 def serve(
@@ -49,7 +50,7 @@ def serve(
     from dcgan.service.server import serve as run
 
     if not ROOT_PATH.fullmatch(root_path.rstrip("/")):
-        raise UsageError(f"--root-path: {root_path} is no path; expected one such as /digits")
+        raise UsageError(f"--root-path: {root_path} cannot be the path; expected one such as /digits")
     keys = [key.strip() for key in os.environ.get("DCGAN_API_KEYS", "").split(",") if key.strip()]
     require_origins(origins or [])
     chosen, source = limits_from(limits or []), model or str(default_model())

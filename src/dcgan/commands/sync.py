@@ -18,9 +18,9 @@ def sync_workspace() -> None:
         UsageError: params.yaml is missing or not as it should be.
         BadDataError: nothing was trained here, or a file is damaged.
         BusyError: a training is running here, which sends its points itself, or another sync.
-        UnavailableError: MLflow is missing or cannot be reached.
+        DcganError: MLflow is missing, cannot be reached or refuses something.
     """
-    params = load_params(PARAMS)
+    params = load_params(PARAMS, needs_files=False)
     name = params.tracking.registered_model
     with exclusive(LOCK):
         records = [*unfinished_trainings(), *([read_model(params)] if GENERATOR.is_file() else [])]

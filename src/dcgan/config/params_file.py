@@ -39,8 +39,12 @@ _SWITCHES = {True: "on", False: "off"}
 """YAML 1.1 reads `on` and `off` as truth values, as it does `true` and `false`."""
 
 
-def load_params(path: Path) -> Params:
+def load_params(path: Path, *, needs_files: bool = True) -> Params:
     """Read the parameters in the YAML file `path`; what it leaves out has its default.
+
+    Args:
+        path: the file; relative paths in it are relative to its folder.
+        needs_files: whether the files that it names have to be there, for what evaluates a model or leads to that.
 
     Raises:
         UsageError: the file is missing or not YAML, or a parameter is unknown, of the wrong type, out of bounds, holds
@@ -54,7 +58,8 @@ def load_params(path: Path) -> Params:
         raise UsageError(f"{path}: not valid YAML: {redacted(' '.join(str(error).split()))}") from error
     try:
         params = _parse(Params, content)
-        refuse_missing_files(params, path.parent)
+        if needs_files:
+            refuse_missing_files(params, path.parent)
     except ValueError as error:
         raise UsageError(f"{path}: {redacted(str(error))}{_left_by_dvc(path)}") from error
     return params

@@ -26,7 +26,7 @@ def listen(host: str, port: int) -> list[socket.socket]:
         raise UsageError(f"--host: empty; name an address, as 127.0.0.1, or {EVERY_IPV4} for all of this machine's")
     host = _without_brackets(host)
     first = _listen(host, port)
-    if host != EVERY_IPV6:
+    if first.getsockname()[0] != EVERY_IPV6:  # however it was written
         return [first]
     try:
         return [first, _listen(EVERY_IPV4, first.getsockname()[1])]

@@ -21,7 +21,7 @@ from dcgan.service.browsers import allow_origins
 from dcgan.service.errors import RequestError
 from dcgan.service.limits import Limits
 from dcgan.service.metrics import CONTENT_TYPE, Metrics
-from dcgan.service.middleware import Guarded, Recorded, Rooted
+from dcgan.service.middleware import Guarded, Recorded, Trimmed
 from dcgan.service.model import ServedModel
 from dcgan.service.unread import Bounded
 from dcgan.service.v2_routes import add_v2
@@ -85,7 +85,7 @@ def build_app(
     app.add_middleware(Guarded, limits=limits, keys=keys)
     allow_origins(app, origins)
     app.add_middleware(Recorded, metrics=metrics)
-    app.add_middleware(Rooted, root_path=root_path)
+    app.add_middleware(Trimmed, root_path=root_path)
     return app
 
 

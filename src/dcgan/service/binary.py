@@ -14,7 +14,7 @@ JSON_SIZE = "inference-header-content-length"
 """The header with the number of bytes of JSON; without it, the whole body is JSON."""
 MEDIA_TYPE = "application/octet-stream"
 
-INFER = re.compile(r"/v2/models/[^/]+(/versions/[^/]+)?/infer")
+INFER = re.compile(r"/v2/models/[^/]+(/versions/[^/]+)?/infer\n?")  # the router takes a line's end as well
 
 
 def takes_tensors(scope: Scope) -> bool:
@@ -45,14 +45,19 @@ class BinaryTensors:
         headers = MutableHeaders(raw=list(scope["headers"]))
         headers["content-type"] = "application/json"
         inner = {**scope, "headers": headers.raw, "state": {**scope.get("state", {}), "tensors": body[size:]}}
-        waiting = [body[:size]]
+        await self._app(inner, replaying(body[:size], receive), send)
 
-        async def replay() -> Message:
-            if waiting:
-                return {"type": "http.request", "body": waiting.pop(), "more_body": False}
-            return await receive()
 
-        await self._app(inner, replay, send)
+def replaying(body: bytes, receive: Receive) -> Receive:
+    """Hands out the body once; after it, whatever the connection has to say."""
+    waiting = [body]
+
+    async def replay() -> Message:
+        if waiting:
+            return {"type": "http.request", "body": waiting.pop(), "more_body": False}
+        return await receive()
+
+    return replay
 
 
 def _json_size(told: str | None, num_bytes: int) -> int:

@@ -10,6 +10,8 @@ from dcgan.service.binary import JSON_SIZE
 from dcgan.system.errors import UsageError
 
 ORIGIN = re.compile(r"\*|https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?")
+DEFAULT_PORT = re.compile(r"http://.*:80|https://.*:443")
+"""Browsers leave it out."""
 TAKEN_HEADERS = ("Authorization", "Content-Type", "X-API-Key", "X-Request-Id", JSON_SIZE)
 SHOWN_HEADERS = ("X-Model-Sha256", "X-Request-Id", "Retry-After", JSON_SIZE)
 MAX_AGE_SECONDS = 600
@@ -23,8 +25,10 @@ def require_origins(origins: Collection[str]) -> None:
         UsageError: naming it.
     """
     for origin in origins:
-        if not ORIGIN.fullmatch(origin):
-            raise UsageError(f"--allow-origin: {origin} is no origin; expected one such as https://example.org, or *")
+        if not ORIGIN.fullmatch(origin) or DEFAULT_PORT.fullmatch(origin):
+            raise UsageError(
+                f"--allow-origin: {origin} is no origin; expected one such as https://example.org, as browsers send it"
+            )
 
 
 def allow_origins(app: FastAPI, origins: Collection[str]) -> None:

@@ -49,9 +49,10 @@ class Metrics:
         self._batch_seconds.observe(seconds)
         self._last_batch.set_to_current_time()
 
-    def value(self, name: str, labels: dict[str, str] | None = None) -> float:
-        """A sample's value now; 0 before there is one."""
-        return self._registry.get_sample_value(name, labels or {}) or 0
+    def values(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+        """Every sample's value now, by its name and labels."""
+        samples = (sample for metric in self._registry.collect() for sample in metric.samples)
+        return {(sample.name, frozenset(sample.labels.items())): sample.value for sample in samples}
 
     def text(self) -> bytes:
         """Everything in Prometheus's text format."""

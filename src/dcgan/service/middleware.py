@@ -12,14 +12,14 @@ import re
 import time
 import uuid
 from collections.abc import Collection
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import RedirectResponse
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dcgan.service.binary import JSON_SIZE, MEDIA_TYPE, takes_tensors
+from dcgan.service.binary import JSON_SIZE, MEDIA_TYPE, replaying, takes_tensors
 from dcgan.service.errors import RequestError
 from dcgan.service.limits import Limits
 from dcgan.service.metrics import Metrics
@@ -58,20 +58,24 @@ SECURITY_HEADERS = {
 }
 
 
-class Rooted:
-    """Takes off the path that the service lies at behind a proxy, if the proxy has left it on."""
+class Trimmed:
+    """Takes off a path's front, where the service lies behind a proxy that has left it on, and its last slash.
+
+    `/docs/` keeps its slash: the addresses in that page are relative.
+    """
 
     def __init__(self, app: ASGIApp, *, root_path: str) -> None:
         self._app, self._root_path = app, root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on; the rest of the service knows no such path."""
-        if scope["type"] == "http" and self._root_path:
-            if scope["path"] == self._root_path:  # the page's addresses are relative to the slash
-                await RedirectResponse(f"{self._root_path}/", 308)(scope, receive, send)
-                return
-            if scope["path"].startswith(f"{self._root_path}/"):
-                scope = {**scope, "path": scope["path"].removeprefix(self._root_path)}
+        """Pass the request on; the rest of the service knows no such paths."""
+        if scope["type"] == "http":
+            path = scope["path"]
+            if f"{path}/".startswith(f"{self._root_path}/"):
+                path = path.removeprefix(self._root_path) or "/"
+            if path.startswith(("/v1/", "/v2/", "/metrics/")):
+                path = path.rstrip("/")
+            scope = {**scope, "path": path}
         await self._app(scope, receive, send)
 
 
@@ -151,6 +155,11 @@ class Guarded:
         try:
             self._require_key(scope)
             _require_json(scope)
+        except RequestError as error:
+            is_whole = await self._discard_body(scope, receive)
+            await error.answer({} if is_whole else {"connection": "close"})(scope, receive, send)
+            return
+        try:
             body = await self._whole_body(scope, receive)
             counted = not is_free(scope["path"])  # and only now: slow clients take nobody's place
             if counted and self._in_progress >= self._limits.max_requests:
@@ -160,7 +169,7 @@ class Guarded:
             return
         self._in_progress += counted
         try:
-            await self._app(scope, _replaying(body, receive), send)
+            await self._app(scope, replaying(body, receive), send)
         finally:
             self._in_progress -= counted
 
@@ -173,6 +182,21 @@ class Guarded:
         # Every key is compared, and digests have one length, so that time tells nothing.
         if not any([hmac.compare_digest(given, key) for key in self._keys]):  # noqa: C419
             raise RequestError(401, "a key is needed: send `Authorization: Bearer KEY`")
+
+    async def _discard_body(self, scope: Scope, receive: Receive) -> bool:
+        """Wait for a body that is not wanted, so that its connection can be used again; whether it came whole.
+
+        A client that asks whether to send it need not.
+        """
+        left = 0 if "expect" in Headers(scope=scope) else self._limits.max_body_bytes
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._limits.request_seconds):
+                while left > 0:
+                    message = await receive()
+                    if not message.get("more_body", False):
+                        return bool(message["type"] == "http.request")
+                    left -= len(message["body"])
+        return False
 
     async def _whole_body(self, scope: Scope, receive: Receive) -> bytes:
         headers = Headers(scope=scope)
@@ -209,25 +233,13 @@ def _require_json(scope: Scope) -> None:
         raise RequestError(415, "content-encoding: compressed bodies are not taken; send it plain")
     if "content-length" in headers and "transfer-encoding" in headers:
         raise RequestError(400, "content-length and transfer-encoding exclude each other; send one of them")
-    if scope["method"] != "POST" or headers.get("content-length") == "0":
+    if scope["method"] != "POST" or (headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers):
         return
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if takes_tensors(scope) and (JSON_SIZE in headers or kind == MEDIA_TYPE):
         return
     if kind and not JSON_TYPE.fullmatch(kind):
         raise RequestError(415, f"content-type: {kind[:60]} is not taken; send application/json")
-
-
-def _replaying(body: bytes, receive: Receive) -> Receive:
-    """Hands out the body once; after it, whatever the connection has to say."""
-    waiting = [body]
-
-    async def replay() -> Message:
-        if waiting:
-            return {"type": "http.request", "body": waiting.pop(), "more_body": False}
-        return await receive()
-
-    return replay
 
 
 def _digest(key: str) -> bytes:

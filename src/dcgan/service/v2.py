@@ -4,6 +4,7 @@ https://github.com/kserve/open-inference-protocol/blob/main/specification/protoc
 https://github.com/triton-inference-server/server/tree/main/docs/protocol
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from dcgan import __version__
@@ -67,14 +68,22 @@ def model_statistics(metrics: Metrics) -> dict[str, Any]:
         "queue": ("dcgan_queue_seconds", {}),
         "compute_infer": ("dcgan_batch_seconds", {}),
     }
-    durations = {key: _duration(metrics, name, labels) for key, (name, labels) in names.items()}
+    values = metrics.values()
+
+    def value(name: str, labels: Mapping[str, str] | None = None) -> float:
+        return values.get((name, frozenset((labels or {}).items())), 0)
+
+    def duration(name: str, labels: Mapping[str, str]) -> dict[str, int]:
+        return {"count": int(value(f"{name}_count", labels)), "ns": round(1e9 * value(f"{name}_sum", labels))}
+
+    durations = {key: duration(name, labels) for key, (name, labels) in names.items()}
     unmeasured = {key: {"count": 0, "ns": 0} for key in ("compute_input", "compute_output", "cache_hit", "cache_miss")}
     stats = {
         "name": NAME,
         "version": VERSION,
-        "last_inference": round(1000 * metrics.value("dcgan_last_batch_timestamp_seconds")),
-        "inference_count": int(metrics.value("dcgan_batch_images_sum")),
-        "execution_count": int(metrics.value("dcgan_batch_images_count")),
+        "last_inference": round(1000 * value("dcgan_last_batch_timestamp_seconds")),
+        "inference_count": int(value("dcgan_batch_images_sum")),
+        "execution_count": int(value("dcgan_batch_images_count")),
         "inference_stats": durations | unmeasured,
         "batch_stats": [],
     }
@@ -93,8 +102,3 @@ def _tensor_config(name: str, kind: str) -> dict[str, Any]:
     config = {"name": name, "data_type": f"TYPE_{metadata['datatype']}"}
     # One label a row is [batch] to the model; Triton wants at least one dimension besides the batch.
     return config | ({"dims": dims} if (dims := metadata["shape"][1:]) else {"dims": [1], "reshape": {"shape": []}})
-
-
-def _duration(metrics: Metrics, name: str, labels: dict[str, str]) -> dict[str, int]:
-    count, seconds = (metrics.value(f"{name}_{each}", labels) for each in ("count", "sum"))
-    return {"count": int(count), "ns": round(1e9 * seconds)}

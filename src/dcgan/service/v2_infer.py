@@ -185,12 +185,14 @@ def _flattened(data: list[Any], name: str) -> list[Any]:
 
 def _require_offered(tensor: InputTensor | WantedOutput) -> None:
     for name in NOT_OFFERED:
-        if (tensor.parameters or {}).get(name) is not None:
+        if (tensor.parameters or {}).get(name):
             raise RequestError(400, f"{tensor.name}: {name} is not offered; send and take data or binary tensors")
 
 
 def _is_true(parameters: Mapping[str, Any] | None, name: str, *, otherwise: bool) -> bool:
-    given = (parameters or {}).get(name, otherwise)
+    given = (parameters or {}).get(name)
+    if given is None:
+        return otherwise
     if not isinstance(given, bool):
         raise RequestError(400, f"{name}: expected true or false")
     return given

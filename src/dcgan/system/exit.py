@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import select
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -99,7 +100,9 @@ class _PatientFile(io.FileIO):
 
     def write(self, content: Any, /) -> int:
         try:
-            return super().write(content)
+            while (written := super().write(content)) is None:  # a full pipe that does not block, as Node.js makes them
+                select.select([], [self], [])
+            return written
         except OSError as error:
             if error.errno not in {errno.EPIPE, errno.EIO}:
                 self.lost = error

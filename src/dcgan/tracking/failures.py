@@ -50,11 +50,16 @@ KINDS = (
          "not logged in"),
     # Logins.
     Kind("Invalid Host header", UsageError, "start the server with --allowed-hosts and this host's name"),
-    Kind("PERMISSION_DENIED|UNAUTHENTICATED|error code 40[13]\\b", UsageError,
+    Kind("PERMISSION_DENIED|UNAUTHENTICATED|error code 40[13]\\b|\\b40[13] Client Error", UsageError,
          "log in with MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, as somebody who"
          " may write there"),
-    Kind("password authentication failed|no password supplied|Access denied", UsageError,
-         "correct the login in MLFLOW_TRACKING_URI"),
+    Kind("password authentication failed|no password supplied|Access denied|role \\S+ does not exist"
+         "|no pg_hba.conf entry|permission denied for", UsageError,
+         "correct the login in MLFLOW_TRACKING_URI, or its rights in the database"),
+    Kind("NoCredentials|Unable to locate credentials|DefaultCredentialsError", UsageError,
+         "log in to the storage of its files; for S3, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+    Kind("\\b413\\b", UsageError,
+         "let the proxy in front of it take larger bodies (nginx: client_max_body_size)"),
     Kind("database \\S+ does not exist|Unknown database", UsageError,
          "create the database, or correct its name in MLFLOW_TRACKING_URI"),
     Kind("CERTIFICATE_VERIFY_FAILED", UsageError,
@@ -69,16 +74,19 @@ KINDS = (
     # What MLflow does not have.
     Kind("Current state is deleted|RESOURCE_DOES_NOT_EXIST|\\bNOT_FOUND", BadDataError,
          "it was deleted there; run `dcgan sync`, which creates anew what is missing"),
-    Kind("ENDPOINT_NOT_FOUND|valid JSON format", UsageError,
+    Kind("ENDPOINT_NOT_FOUND|valid JSON format|INTERNAL_ERROR: Response:", UsageError,
          "no MLflow 2 or 3 answers there; correct MLFLOW_TRACKING_URI, or upgrade the server"),
     # What MLflow refuses.
     Kind("INVALID_PARAMETER_VALUE|INVALID_STATE|BAD_REQUEST|ALREADY_EXISTS", UsageError,
          "it refuses this; correct what it names"),
     Kind("RestException|error code 500\\b|too many 500", UnavailableError,
          "the server's log tells why; or set MLFLOW_TRACKING_URI"),
+    Kind("error code (429|50[234])\\b|Connection|OperationalError|[Tt]imed? ?out|resol(ve|ution)|unreachable",
+         UnavailableError, "start it, or set MLFLOW_TRACKING_URI"),
 )  # fmt: skip
 """The first that fits holds."""
-OUTAGE = Kind("", UnavailableError, "start it, or set MLFLOW_TRACKING_URI")
+UNKNOWN = Kind("", UnavailableError, "correct what it names, or set MLFLOW_TRACKING_URI")
+DRIVERS = {"psycopg", "psycopg2", "pg8000", "MySQLdb", "pymysql", "mysql", "pyodbc"}
 
 
 def failure_of(error: Exception, *, uri: str) -> DcganError:
@@ -89,7 +97,7 @@ def failure_of(error: Exception, *, uri: str) -> DcganError:
     if isinstance(cause, OSError) and cause.filename:
         return storage_error(cause, Path(os.fsdecode(cause.filename)))
     text = " ".join(f"{type(each).__name__}: {getattr(each, 'error_code', '')} {each}" for each in (error, cause))
-    kind = next((kind for kind in KINDS if re.search(kind.pattern, text)), OUTAGE)
+    kind = next((kind for kind in KINDS if re.search(kind.pattern, text)), UNKNOWN)
     if found := re.search(r"out-of-date database schema \(found version (\w+)", text):
         kind = Kind("", UnavailableError, _schema_repair(found[1], uri), f"its tables are of version {found[1]}")
     words = kind.words or " ".join(redacted(f"{type(cause).__name__}: {cause}").split())[:LENGTH]
@@ -107,12 +115,14 @@ def lacks_endpoint(error: "MlflowException") -> bool:
 
 
 def _missing_module(error: ImportError, uri: str) -> str:
-    is_driver = re.match(r"(postgresql|mysql|mssql)\b", uri) and not (error.name or "").startswith("mlflow")
-    if is_driver:
+    package = (error.name or "mlflow").partition(".")[0]
+    if re.match(r"(postgresql|mysql|mssql)\b", uri) and package in DRIVERS:
         has_extra = " (the extra `tracking` has it)" if error.name == "psycopg" else ""
         way_out = f"install the driver of this database, the Python module {error.name}{has_extra}"
         return f"MLflow at {redacted(uri)} cannot be opened ({error}): {way_out}, or set MLFLOW_TRACKING_URI"
-    return f"MLflow cannot be imported ({error}): install the extra `train`"
+    if package != "mlflow":
+        return f"MLflow at {redacted(uri)} cannot be used ({error}): install the Python module {error.name}"
+    return f"MLflow cannot be imported ({error}): run `pip install '.[train]'` in the repository"
 
 
 def _cause_of(error: Exception) -> BaseException:

@@ -33,6 +33,10 @@ CREATION_SECONDS = 60
 CONNECT_SECONDS = 4
 """How long to wait for a database to answer."""
 DATABASES = ("postgresql", "mysql", "mssql")
+WITH_TIMEOUT = {
+    "postgresql", "postgresql+psycopg", "postgresql+psycopg2", "mysql", "mysql+pymysql", "mysql+mysqldb",
+}  # fmt: skip
+"""Drivers that know `connect_timeout`."""
 FOLDER_LENGTH = 60
 """Characters of a folder's name, each of which may take four of the 255 bytes that it may have."""
 LOCATIONS = {
@@ -53,19 +57,13 @@ def workspace_root() -> Path:
 
 def tracking_uri() -> str:
     """MLFLOW_TRACKING_URI, else mlflow.db in the workspace's root, to which a relative file or folder is relative."""
-    given = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
-    _, mark, query = given.partition("?")
-    if file := sqlite_file(given):
-        return given if file.is_absolute() else sqlite_uri(workspace_root() / file) + mark + query
-    if folder := re.fullmatch(r"(file:)?(?!/)([^:]+)", given):
-        is_a_name = given in {"databricks", "databricks-uc", "uc"}
-        return given if is_a_name else f"{folder[1] or ''}{workspace_root() / folder[2]}"
-    return given
+    return _absolute(os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db")
 
 
 def registry_uri() -> str:
     """MLFLOW_REGISTRY_URI, which MLflow obeys by itself when it registers or fetches a model, else `tracking_uri()`."""
-    return os.environ.get("MLFLOW_REGISTRY_URI") or tracking_uri()
+    given = os.environ.get("MLFLOW_REGISTRY_URI")
+    return _absolute(given) if given else tracking_uri()
 
 
 def sqlite_uri(file: Path) -> str:
@@ -119,6 +117,8 @@ def prepare(uri: str, *, wait_seconds: float = CREATION_SECONDS) -> None:
         raise UsageError(f"MLFLOW_TRACKING_URI: {redacted(uri)} is in memory and would keep nothing; name a file")
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
+    if "MLFLOW_REGISTRY_URI" in os.environ:
+        os.environ["MLFLOW_REGISTRY_URI"] = registry_uri()
     os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # it may hold a password, and tears progress bars
     import mlflow  # noqa: F401
 
@@ -136,7 +136,8 @@ def connect_once(uri: str) -> None:
     elif uri.startswith(DATABASES):
         from sqlalchemy import create_engine
 
-        options = {} if "connect_timeout" in uri or uri.startswith("mssql") else {"connect_timeout": CONNECT_SECONDS}
+        has_timeout = uri.partition(":")[0] in WITH_TIMEOUT and "connect_timeout" not in uri
+        options = {"connect_timeout": CONNECT_SECONDS} if has_timeout else {}
         engine = create_engine(uri, connect_args=options)
         engine.connect().close()
         engine.dispose()
@@ -164,16 +165,21 @@ def follow_move(database: Path) -> None:
     """Correct the addresses of artifacts in a store that was moved or copied together with its folder `mlruns`.
 
     An experiment tells where the store was: the first one, which `create_store` made, and every one whose folder is
-    in `mlruns` here.
+    in `mlruns` here. It was there if that place is gone, or has the store that this one is a copy of.
     """
     runs = database.with_name("mlruns")
     with closing(sqlite3.connect(database)) as connection, connection:
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if not tables >= LOCATIONS.keys():  # of an older MLflow, or no store of MLflow's: it will tell
+            return
         experiments = connection.execute("SELECT experiment_id, artifact_location FROM experiments").fetchall()
         before = set()
         for number, location in experiments:
             folder, _, name = str(location).rpartition("/")
             is_ours = number == 0 or (runs / unquote(name)).is_dir()
-            if is_ours and folder.endswith("/mlruns") and folder.startswith(("file:", "/")):
+            old = Path(unquote(folder.removeprefix("file://")))
+            was_here = not old.exists() or old.with_name(database.name).exists()
+            if is_ours and was_here and folder.endswith("/mlruns") and folder.startswith(("file:", "/")):
                 before.add(folder)
         for folder in before - {runs.as_uri(), str(runs)}:
             for table, column in LOCATIONS.items():
@@ -199,15 +205,37 @@ def find_or_create_experiment(client: "MlflowClient", name: str) -> str:
         # Without the tag, MLflow's pages take an experiment for one with language models.
         tags = {"mlflow.experimentKind": "custom_model_development"}
         try:
-            return str(client.create_experiment(name, artifact_location=location, tags=tags))
+            experiment = client.get_experiment(client.create_experiment(name, artifact_location=location, tags=tags))
         except MlflowException:
             experiment = client.get_experiment_by_name(name)
             if experiment is None:  # not just another process that was faster
                 raise
+    _refuse_folder_of_server(client.tracking_uri, experiment.artifact_location)
     if experiment.lifecycle_stage == "deleted":
         client.restore_experiment(experiment.experiment_id)
         tqdm.write(f"note: the experiment {name} was deleted in MLflow; it is restored", file=sys.stderr)
     return str(experiment.experiment_id)
+
+
+def _absolute(uri: str) -> str:
+    """An address in which a relative file or folder is taken as relative to the workspace."""
+    _, mark, query = uri.partition("?")
+    if file := sqlite_file(uri):
+        return uri if file.is_absolute() else sqlite_uri(workspace_root() / file.expanduser()) + mark + query
+    folder = re.fullmatch(r"(file:)?(?!/)([^:]+)", uri)
+    if not folder or uri in {"databricks", "databricks-uc", "uc"}:
+        return uri
+    return f"{folder[1] or ''}{workspace_root() / Path(folder[2]).expanduser()}"
+
+
+def _refuse_folder_of_server(uri: str, location: str) -> None:
+    """Refuse an experiment whose files would go to a folder that only the server has: they would be written here."""
+    folder = location.removeprefix("file://")
+    if uri.startswith("http") and folder.startswith("/") and not Path(unquote(folder)).parent.exists():
+        raise UsageError(
+            f"MLflow at {redacted(uri)} keeps this experiment's files in {folder}, which is not on this machine; start"
+            " the server with --serve-artifacts and take another tracking.experiment"
+        )
 
 
 def _has_content(database: Path) -> bool:
