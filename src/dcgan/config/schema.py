@@ -161,7 +161,7 @@ class TrainConfig(Section):
     """Whether steps are recorded and replayed as CUDA graphs, several times as fast for small batches; auto: on a GPU,
     unless the discriminator has dropout, which is random."""
     threads: Annotated[int, between(1, 1024, "more than a machine has cores")] | None = None
-    """CPU threads; None: what PyTorch chooses. Bit-identical runs need equal thread counts."""
+    """CPU threads; None: as many as are free (docs/usage.md). Bit-identical runs need equal thread counts."""
     checkpoint_every: Steps = 500
     """Steps between two checkpoints."""
     sample_every: Steps | None = None
