@@ -1,5 +1,6 @@
 """What every test may need: a small configuration, tiny data, a tiny generator and its service, a tracked folder."""
 
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,12 @@ from stage_server import StageServer
 from tiny_onnx import write_model
 from tiny_workspace import write_dataset, write_params
 from tracking_store import use_new_store
+
+
+def pytest_configure() -> None:
+    """Under nohup, outlive a hangup by a handler: what the tests start would inherit that it is ignored."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda _number, _frame: None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
