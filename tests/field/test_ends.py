@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -78,6 +78,24 @@ def test_a_stage_whose_log_is_on_a_full_disk_is_done(tmp_path, stage, redirectio
     ended = in_shell(tmp_path, f"python stage.py {redirection}")
     assert (ended.exit_code, (tmp_path / "done").exists()) == (0, True)
     assert "Traceback" not in ended.err
+
+
+def test_a_stage_whose_log_is_a_full_pipe_that_does_not_block_waits_for_its_reader(tmp_path, stage):
+    """As Node.js hands them to what it starts."""
+    ours, theirs = os.pipe()
+    os.set_blocking(theirs, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(theirs, b"x" * 4096)
+    with subprocess.Popen(stage, cwd=tmp_path, stdout=theirs) as process:
+        os.close(theirs)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=3)  # the time in which it ended, and lost its work
+        while os.read(ours, 65536):
+            pass
+        assert process.wait() == 0
+    os.close(ours)
+    assert (tmp_path / "done").exists()
 
 
 def test_a_command_that_cannot_print_what_was_asked_for_says_so(tmp_path):

@@ -15,7 +15,7 @@ from dcgan.config.params_file import changed, load_params
 from dcgan.config.schema import Params
 from dcgan.system.errors import UsageError
 from dcgan.system.files import sha256_of
-from dcgan.tracking.store import find_or_create_experiment, open_store, tracking_uri
+from dcgan.tracking.store import find_or_create_experiment, open_store, registry_uri, tracking_uri
 from tiny_workspace import write_params
 
 AWKWARD = "a b%2Fc#d?e'f\"g&ü日$(h)"
@@ -67,6 +67,7 @@ def test_relative_addresses_are_relative_to_the_workspace_also_within_a_copy_of_
     for given, expected in {
         "sqlite:///mlflow.db": f"sqlite:///{tmp_path}/mlflow.db",
         "sqlite+pysqlite:///runs/mlflow.db": f"sqlite:///{tmp_path}/runs/mlflow.db",
+        "sqlite:///~/mlflow.db": f"sqlite:///{Path.home()}/mlflow.db",
         "./mlruns": f"{tmp_path}/mlruns",
         "file:mlruns": f"file:{tmp_path}/mlruns",
         "file:///elsewhere": "file:///elsewhere",
@@ -76,7 +77,8 @@ def test_relative_addresses_are_relative_to_the_workspace_also_within_a_copy_of_
         "http://host:5000/prefix": "http://host:5000/prefix",
     }.items():
         monkeypatch.setenv("MLFLOW_TRACKING_URI", given)
-        assert tracking_uri() == expected
+        monkeypatch.setenv("MLFLOW_REGISTRY_URI", given)
+        assert tracking_uri() == registry_uri() == expected
 
 
 @pytest.mark.parametrize("first_experiment", ["file:///elsewhere/0", "mlflow-artifacts:/0", None])
@@ -107,6 +109,20 @@ def test_a_moved_store_is_followed_whoever_created_it_and_wherever_it_lies_in_th
         assert Path(client.download_artifacts(run_id, "note.txt")).read_text() == "content"
         client.log_artifact(client.create_run(find_or_create_experiment(client, "tiny")).info.run_id, "note.txt")
     assert not before.exists()
+
+
+def test_a_store_whose_files_lie_in_another_folder_of_the_workspace_has_not_moved(tmp_path, monkeypatch):
+    """As MLflow itself makes one: its files are in `mlruns` of the folder that it ran in."""
+    tracked.use_folder(tmp_path, monkeypatch)
+    Path("db").mkdir()
+    Path("db/mlflow.db").write_bytes(tracked.empty_store())
+    files = tmp_path / "mlruns/0"
+    files.mkdir(parents=True)
+    with closing(sqlite3.connect("db/mlflow.db")) as database, database:
+        database.execute("UPDATE experiments SET artifact_location = ?", (str(files),))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///db/mlflow.db")
+    with open_store() as client:
+        assert client.get_experiment("0").artifact_location == str(files)
 
 
 def test_an_experiment_whose_files_are_elsewhere_on_purpose_stays_there(tracked_workspace):

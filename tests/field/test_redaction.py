@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dcgan.config.params_file import load_params
-from dcgan.system.redaction import redacted
+from dcgan.system.redaction import holds_secret, redacted
 from dcgan.tracking.provenance import describe_training
 from dcgan.tracking.record import read_training
 from tiny_workspace import new_workspace
@@ -45,10 +45,29 @@ def test_the_words_of_a_passphrase_stay_where_they_stand_alone(monkeypatch):
     assert redacted("refused: the generator trains at midnight!") == "refused: ***!"
 
 
-@pytest.mark.parametrize("name", ["PGPASSWORD", "DB_PASSWORD_PROD", "GITHUB_TOKEN", "AWS_SECRET_ACCESS_KEY"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "PGPASSWORD",
+        "DB_PASSWORD_PROD",
+        "DB_PASS",
+        "MYSQL_PWD",
+        "GITHUB_TOKEN",
+        "OPENAI_API_KEY",
+        "AWS_SECRET_ACCESS_KEY",
+    ],
+)
 def test_secrets_are_hidden_under_the_names_that_libraries_give_them(monkeypatch, name):
     monkeypatch.setenv(name, "hunter2/p@ss+word")
     assert redacted("login failed with hunter2/p@ss+word.") == "login failed with ***."
+
+
+def test_an_at_sign_in_a_path_hides_nothing(monkeypatch):
+    monkeypatch.setenv("NPM_REGISTRY", "http://localhost:5000/@scope/")
+    for message in ("MLflow at http://localhost:5000 failed", "/work/run:1@2024/params.yaml: missing"):
+        assert redacted(message) == message
+    assert not holds_secret("https://example.org/pkg:foo@1.0/")
+    assert holds_secret("https://me:p/ss@example.org/")
 
 
 def test_parameters_reach_mlflow_as_they_are_whatever_the_environment_holds(monkeypatch, tmp_path):

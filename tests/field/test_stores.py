@@ -75,6 +75,8 @@ def test_an_address_that_does_not_work_names_its_own_way_out(tmp_path, monkeypat
             '{"error_code": "INVALID_PARAMETER_VALUE", "message": "x"}',
             (UsageError, "it refuses this; correct what"),
         ),
+        (404, '{"detail": "Not Found"}', (UsageError, "no MLflow 2 or 3 answers there; correct MLFLOW_TRACKING_URI")),
+        (413, "<html>", (UsageError, "take larger bodies (nginx: client_max_body_size)")),
         (500, '{"error_code": "INTERNAL_ERROR", "message": "x"}', (UnavailableError, "the server's log tells why")),
         (503, "", (UnavailableError, "start it, or set MLFLOW_TRACKING_URI$")),
         (429, "", (UnavailableError, "start it, or set MLFLOW_TRACKING_URI$")),
@@ -100,6 +102,21 @@ def test_what_a_server_answers_is_an_outage_or_a_refusal(tmp_path, monkeypatch, 
     server.server_close()
     assert type(failed) is expected[0]
     assert expected[1] in f"{failed}$"
+
+
+@pytest.mark.parametrize(
+    ("error", "repair"),
+    [
+        (ModuleNotFoundError("No module named 'boto3'", name="boto3"), "install the Python module boto3$"),
+        (ModuleNotFoundError("No module named 'mlflow'", name="mlflow"), r"run `pip install '\.\[train\]'`"),
+        (RuntimeError("Unable to locate credentials"), "for S3, set AWS_ACCESS_KEY_ID"),
+        (RuntimeError("FATAL:  no pg_hba.conf entry for host"), "correct the login in MLFLOW_TRACKING_URI"),
+        (RuntimeError("of a kind that nobody knows"), "correct what it names, or set MLFLOW_TRACKING_URI$"),
+    ],
+)
+def test_what_is_no_outage_is_not_told_to_be_started(error, repair):
+    with pytest.raises(DcganError, match=repair):
+        raise failure_of(error, uri="postgresql://host/db")
 
 
 def change_schema(revision: str) -> None:
