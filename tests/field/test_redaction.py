@@ -64,7 +64,7 @@ def test_secrets_are_hidden_under_the_names_that_libraries_give_them(monkeypatch
 
 def test_an_at_sign_in_a_path_hides_nothing(monkeypatch):
     monkeypatch.setenv("NPM_REGISTRY", "http://localhost:5000/@scope/")
-    for message in ("MLflow at http://localhost:5000 failed", "/work/run:1@2024/params.yaml: missing"):
+    for message in ("MLflow at http://localhost:5000 failed", "/data/run:1@2024/params.yaml: missing"):
         assert redacted(message) == message
     assert not holds_secret("https://example.org/pkg:foo@1.0/")
     assert holds_secret("https://me:p/ss@example.org/")
