@@ -136,7 +136,8 @@ def _add_images(app: FastAPI, model: ServedModel, limits: Limits) -> None:
 def _add_page(app: FastAPI, root_path: str) -> None:
     # The pages' addresses are relative to the last slash of their own; a proxy may leave that slash out.
     base = f'<head>\n  <base href="{root_path}/">' if root_path else "<head>"
-    index, docs = ((PAGE / name).read_text().replace("<head>", base, 1) for name in ("index.html", "docs.html"))
+    pages = ((PAGE / name).read_text(encoding="utf-8") for name in ("index.html", "docs.html"))
+    index, docs = (page.replace("<head>", base, 1) for page in pages)
 
     @app.get("/", include_in_schema=False)
     async def _index() -> Response:
