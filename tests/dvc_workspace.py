@@ -11,6 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
 import yaml
 
 from damage import flipped
@@ -105,3 +106,10 @@ def shell_environment() -> dict[str, str]:
 def commands_in(output: str) -> list[str]:
     """The commands that `dcgan doctor` printed."""
     return [line.rpartition("run `")[2].rstrip("`") for line in output.splitlines() if "run `" in line]
+
+
+def enter_copy(finished: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Copy a workspace to `folder`, to damage it there, and make that the current folder."""
+    shutil.copytree(finished, folder)
+    monkeypatch.chdir(folder)
+    return folder

@@ -33,6 +33,15 @@ TINY = {
     },
     "tracking": {"experiment": "tiny", "registered_model": "tiny-generator"},
 }
+LONG = {
+    "epochs": 500,
+    "batch_size": 16,
+    "checkpoint_every": 10,
+    "report_every": 10,
+    "evaluate_every": 100,
+    "max_steps": 5000,
+}
+"""Of `train`: a training that is still at work when a test stops it."""
 
 
 def write_params(folder: Path, **sections: dict) -> None:

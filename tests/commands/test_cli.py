@@ -13,9 +13,8 @@ from PIL import Image
 
 from absent import hiding
 from dcgan import __version__, cli
-from dcgan.commands.model_source import PRETRAINED
 from dcgan.config.workspace import ONNX_GENERATOR
-from dcgan.inference.generator import Generator
+from dcgan.inference.generator import PRETRAINED, Generator
 from dvc_workspace import Ended
 from support import ROOT
 from tiny_onnx import FOREIGN, METADATA, build_model, write_model

@@ -16,7 +16,7 @@ import pytest
 from damage import flip_bit
 from dcgan.system.locks import exclusive
 from dcgan.system.tensors_file import save_arrays
-from dvc_workspace import CONFIG, Ended, commands_in, damage_object, in_shell, object_of, record, type_in
+from dvc_workspace import CONFIG, Ended, commands_in, damage_object, enter_copy, in_shell, object_of, record, type_in
 
 DATASET, REPORT = "data/dataset.safetensors", "reports/validation.json"
 MODEL, FOLDER = "models/generator.safetensors", "data/raw"
@@ -38,9 +38,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def workspace(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy to damage; it is the current folder."""
-    shutil.copytree(finished, tmp_path / "workspace")
-    monkeypatch.chdir(tmp_path / "workspace")
-    return tmp_path / "workspace"
+    return enter_copy(finished, tmp_path / "workspace", monkeypatch)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dvc_workspace import CONFIG, Ended, commands_in, damage_object, in_shell, record, type_in
+from dvc_workspace import CONFIG, Ended, commands_in, damage_object, enter_copy, in_shell, record, type_in
 
 HEALTHY = "no findings: "
 MODEL = "models/generator.safetensors"
@@ -27,9 +27,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def workspace(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy; it is the current folder."""
-    shutil.copytree(finished, tmp_path / "workspace")
-    monkeypatch.chdir(tmp_path / "workspace")
-    return tmp_path / "workspace"
+    return enter_copy(finished, tmp_path / "workspace", monkeypatch)
 
 
 @pytest.fixture

@@ -17,16 +17,8 @@ from dcgan.system.signals import STOP_SIGNALS, stop_on_signals
 from dvc_workspace import in_shell, type_in, write_pipeline
 from stage_server import Ended, StageServer
 from support import ROOT
-from tiny_workspace import new_workspace
+from tiny_workspace import LONG, new_workspace
 
-LONG = {
-    "epochs": 500,
-    "batch_size": 16,
-    "checkpoint_every": 10,
-    "report_every": 10,
-    "evaluate_every": 100,
-    "max_steps": 5000,
-}
 STAGE = """
 import pathlib, sys, time
 from dcgan.system.exit import run_stage

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dcgan.commands.model_source import PRETRAINED
 from dcgan.inference import Generator
+from dcgan.inference.generator import PRETRAINED
 from dcgan.system.errors import BadDataError, UsageError
 from support import ROOT
 from tiny_onnx import build_model, write_model

@@ -8,16 +8,7 @@ import pytest
 
 from dcgan.system.locks import exclusive
 from stage_server import RunningStage, StageServer
-from tiny_workspace import new_workspace, weights_in
-
-LONG = {
-    "epochs": 500,
-    "batch_size": 16,
-    "checkpoint_every": 10,
-    "report_every": 10,
-    "evaluate_every": 100,
-    "max_steps": 5000,
-}
+from tiny_workspace import LONG, new_workspace, weights_in
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from dcgan.commands.model_source import PRETRAINED
+from dcgan.inference.generator import PRETRAINED
 from service_client import Service, inputs, tensor
 from tiny_onnx import LATENT_DIM
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-import dcgan
 from dcgan.config.workspace import ONNX_GENERATOR
 from dcgan.system.errors import BadDataError
 
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from dcgan.inference.generator import Generator
 
 REGISTRY = "models:/"
-PRETRAINED = Path(dcgan.__file__).parent / "inference/pretrained.onnx"
 
 DEFAULT_MODEL = f"[default: {ONNX_GENERATOR} if it is here, else the one that came with the package]"
 ModelOption = Annotated[
@@ -25,6 +23,8 @@ ModelOption = Annotated[
 
 def default_model() -> Path:
     """The generator that was trained in this folder, else the one that came with the package."""
+    from dcgan.inference.generator import PRETRAINED
+
     return ONNX_GENERATOR if ONNX_GENERATOR.exists() or not PRETRAINED.exists() else PRETRAINED
 
 

@@ -65,10 +65,10 @@ def read_picture(path: Path, *, convert: bool = False) -> torch.Tensor:
             raise ValueError(f"has {pixels.shape[1]}x{pixels.shape[0]} pixels")
     except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise BadDataError(f"{path}: not a picture that can be read ({error})") from error
+    except _UnknownRangeError as error:
+        raise BadDataError(f"{path}: {error}") from error
     except ValueError as error:
-        raise BadDataError(
-            f"{path}: {error}" if isinstance(error, _UnknownRangeError) else f"{path}: {error}; {WANTED}"
-        ) from error
+        raise BadDataError(f"{path}: {error}; {WANTED}") from error
     if _is_dark_on_light(pixels):
         pixels, changes = 255 - pixels, [*changes, "dark ink on light, inverted"]
     if pixels.shape != SHAPE:

@@ -61,13 +61,11 @@ def run_app(app: typer.Typer, *, must_print: bool = True, sizes: Sequence[str] =
         _end(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         _end("interrupted", 130)
-    except OSError as error:
-        if is_out_of_memory(error):
-            _end(describe_out_of_memory(error, sizes=sizes), UsageError.exit_code)
-        _end(_told(error), StorageError.exit_code)
     except Exception as error:
         if is_out_of_memory(error):
             _end(describe_out_of_memory(error, sizes=sizes), UsageError.exit_code)
+        if isinstance(error, OSError):
+            _end(_told(error), StorageError.exit_code)
         # Typer's usage errors have no public common base: they are known by this method.
         if not hasattr(error, "format_message"):
             sys.stderr.write(redacted(traceback.format_exc()))

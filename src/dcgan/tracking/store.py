@@ -177,14 +177,14 @@ def follow_move(database: Path) -> None:
         for number, location in experiments:
             folder, _, name = str(location).rpartition("/")
             is_ours = number == 0 or (runs / unquote(name)).is_dir()
-            old = Path(unquote(folder.removeprefix("file://")))
-            was_here = not old.exists() or old.with_name(database.name).exists()
-            if is_ours and was_here and folder.endswith("/mlruns") and folder.startswith(("file:", "/")):
+            if is_ours and folder.endswith("/mlruns") and folder.startswith(("file:", "/")):
                 before.add(folder)
         for folder in before - {runs.as_uri(), str(runs)}:
+            old, length = Path(unquote(folder.removeprefix("file://"))), len(folder) + 1
+            if old.exists() and not old.with_name(database.name).exists():
+                continue
             for table, column in LOCATIONS.items():
                 change = f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?"  # noqa: S608 our own names
-                length = len(folder) + 1
                 connection.execute(change, (runs.as_uri(), length, length, f"{folder}/"))
 
 
