@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from dcgan.config.schema import NUM_CLASSES, ModelConfig
 from dcgan.data.batches import sample_latents, to_pixels
+from dcgan.export.fast_layers import use_fast_layers
 from dcgan.gan.sampling import sample_images
 from dcgan.inference.checksum import BLANK, KEY, add_checksum
 from dcgan.inference.generator import Generator
@@ -38,7 +39,9 @@ def export_generator(generator: nn.Module, model: ModelConfig, *, opset: int, or
     for name, tensor in generator.state_dict().items():
         if not torch.isfinite(tensor).all():
             raise BadDataError(f"the generator's {name} is not finite; train again")
-    exported = _strip(_trace(_on_cpu(generator), model, opset=opset))
+    faster = _on_cpu(generator)
+    use_fast_layers(faster)
+    exported = _strip(_trace(faster, model, opset=opset))
     described = {
         "latent_dim": str(model.latent_dim),
         "latent_distribution": model.latent_distribution,

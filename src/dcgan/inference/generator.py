@@ -1,5 +1,6 @@
 """Digits from a generator.onnx: load it once, then sample as often as needed."""
 
+import math
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,8 +18,8 @@ from dcgan.inference.session import Providers, one_line, open_session
 from dcgan.system.cores import default_threads
 from dcgan.system.errors import BadDataError, UsageError
 
-CHUNK = 64
-"""Images drawn by one call of the model; more do not get faster."""
+CHUNK, MIN_CHUNK = 64, 8
+"""Most and fewest images that a call of the model draws when threads share a request."""
 
 MAX_COUNT = 100_000
 PROBE_COUNT = 10
@@ -171,10 +172,11 @@ class Generator:
             UsageError: latents or labels do not go with the model.
         """
         latents, labels = latents_and_labels(self.info.contract, latents, labels)
-        starts = range(0, len(latents), CHUNK)
-        chunks = [self._feed(latents, labels, slice(start, start + CHUNK)) for start in starts]
-        if len(chunks) == 1 or self._threads == 1:
-            return np.concatenate([self._run(chunk) for chunk in chunks])
+        size = min(CHUNK, max(MIN_CHUNK, math.ceil(len(latents) / self._threads)))
+        starts = range(0, len(latents), size)
+        chunks = [self._feed(latents, labels, slice(start, start + size)) for start in starts]
+        if len(chunks) == 1:
+            return self._run(chunks[0])
         with ThreadPoolExecutor(min(self._threads, len(chunks))) as pool:
             return np.concatenate(list(pool.map(self._run, chunks)))
 
