@@ -29,6 +29,7 @@ COMMANDS = {
     "serve": Command("serve:serve", "Serve digits over HTTP.", "serve-cpu"),
     "info": Command("info:info", "Show where a generator comes from and what it takes.", "serve-cpu"),
     "export-triton": Command("export_triton:export_triton", "Add a generator to NVIDIA Triton's models.", "serve-cpu"),
+    "export-int8": Command("export_int8:export_int8", "Write a faster copy in 8-bit integers.", "train"),
     "evaluate": Command("evaluate:evaluate_model", "Measure any ONNX generator against real images.", "train"),
     "project": Command("project:project_images", "Find the latents that come nearest to pictures.", "train"),
     "new": Command("new:new_workspace", "Make a workspace in a new folder.", "train"),

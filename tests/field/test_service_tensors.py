@@ -312,7 +312,7 @@ print(json.dumps([asyncio.run(ask(url, True)), asyncio.run(ask(url, False)), new
 @pytest.mark.slow
 def test_kserves_client_and_the_newest_of_tritons(running, expected, tmp_path):
     python = ROOT / ".venv-clients/bin/python"
-    assert python.exists(), "KServe's client is needed: make .venv-clients/.ready"
+    assert python.exists(), "KServe's client is needed: make serve-check"
     files = [tmp_path / "latents.npy", tmp_path / "labels.npy"]
     for path, values in zip(files, (LATENTS, LABELS), strict=True):
         np.save(path, values)

@@ -9,6 +9,9 @@ from typing import Any
 from dcgan.inference.checksum import KEY
 from dcgan.inference.contract import Contract, read_contract
 
+ARITHMETIC = "arithmetic"
+"""Metadata of a quantised model."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelInfo:
@@ -28,6 +31,11 @@ class ModelInfo:
     def has_checksum(self) -> bool:
         """Whether the file holds a checksum of itself, which was right; one from elsewhere holds none."""
         return KEY in self.metadata
+
+    @property
+    def arithmetic(self) -> str:
+        """What its convolutions compute in: float32, or int8 in a file that `dcgan export-int8` wrote."""
+        return self.metadata.get(ARITHMETIC, "float32")
 
     @property
     def device(self) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from dcgan import __version__
 from dcgan.inference.contract import Contract
+from dcgan.inference.model_info import ModelInfo
 from dcgan.service.limits import Limits
 from dcgan.service.metrics import Metrics
 
@@ -35,8 +36,12 @@ def model_metadata(contract: Contract) -> dict[str, Any]:
     }
 
 
-def model_config(contract: Contract, limits: Limits) -> dict[str, Any]:
-    """What `GET /v2/models/{name}/config` answers: Triton's `ModelConfig`, whose dimensions leave out the batch."""
+def model_config(info: ModelInfo, limits: Limits) -> dict[str, Any]:
+    """What `GET /v2/models/{name}/config` answers: Triton's `ModelConfig`, whose dimensions leave out the batch.
+
+    Its parameters are what the file says about itself, as where it comes from.
+    """
+    contract, described = info.contract, {"arithmetic": info.arithmetic, "sha256": info.sha256, **info.metadata}
     return {
         "name": NAME,
         "platform": PLATFORM,
@@ -49,6 +54,7 @@ def model_config(contract: Contract, limits: Limits) -> dict[str, Any]:
             "preferred_batch_size": [limits.max_batch],
             "max_queue_delay_microseconds": round(1e6 * limits.max_wait_seconds),
         },
+        "parameters": {name: {"string_value": value} for name, value in described.items()},
     }
 
 

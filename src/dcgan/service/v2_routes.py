@@ -88,7 +88,7 @@ def _add_model(app: FastAPI, model: ServedModel, limits: Limits, metrics: Metric
     async def _config(name: str, model_version: str = v2.VERSION) -> dict[str, Any]:
         """How the model is served."""
         _require_known(name, model_version)
-        return v2.model_config(model.generator.info.contract, limits)
+        return v2.model_config(model.generator.info, limits)
 
     async def _statistics(name: str, model_version: str = v2.VERSION) -> dict[str, Any]:
         """How much was drawn, and how long it took."""
