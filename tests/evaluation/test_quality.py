@@ -5,6 +5,7 @@ import dataclasses
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,6 +18,7 @@ from dcgan.evaluation.metrics.pixels import pixel_statistics
 from dcgan.evaluation.numbers import numbers_in
 from dcgan.evaluation.quality import Quality, measure_quality
 from dcgan.evaluation.report import HEADLINES, PIXEL_HEADLINES, headline_metrics, summary_line
+from dcgan.evaluation.samples import Samples
 from dcgan.evaluation.witness import Witness
 from dcgan.system.errors import BadDataError, UsageError
 from dcgan.tracking.gates import EvaluationFigures, apply_gates
@@ -198,8 +200,21 @@ def test_a_class_that_does_not_occur_has_no_distance(quality, classifier, datase
     twos = torch.zeros_like(quality.predictions.logits)
     twos[:, 2] = 1
     unlabelled = dataclasses.replace(quality.samples, labels=None)
-    distances = evaluator.fcd_per_class(unlabelled, quality.predictions._replace(logits=twos))
-    assert [digit for digit in range(10) if math.isfinite(distances[digit])] == [2]
+    figures = evaluator.per_class(unlabelled, quality.predictions._replace(logits=twos))
+    for name in ("fcd", "recall"):
+        assert [digit for digit in range(10) if math.isfinite(figures[name][digit])] == [2]
+
+
+def test_a_digit_without_variety_has_a_low_recall_of_its_own(quality, classifier, dataset):
+    """Its samples are five of its test images, again and again."""
+    evaluator = Evaluator(classifier, dataset, num_samples=200, seed=0)
+    threes = torch.nonzero(dataset.test.labels == 3).flatten()
+    chosen = torch.arange(len(dataset.test))
+    chosen[threes] = threes[torch.arange(len(threes)) % 5]
+    samples = Samples(pixels=dataset.test.images[chosen], labels=dataset.test.labels)
+    recall = evaluator.per_class(samples, evaluator.predict(samples.pixels))["recall"]
+    assert recall[3] < 0.5
+    assert np.delete(recall, 3).tolist() == [1] * 9
 
 
 # Report

@@ -14,7 +14,7 @@ from dcgan.config.schema import NUM_CLASSES
 from dcgan.data.dataset import Dataset
 from dcgan.evaluation.metrics.classes import class_divergence, class_shares, classifier_score
 from dcgan.evaluation.metrics.kernel import kernel_distance
-from dcgan.evaluation.metrics.manifold import compare_manifolds, manifold_of
+from dcgan.evaluation.metrics.manifold import MIN_MANIFOLD, compare_manifolds, manifold_of
 from dcgan.evaluation.samples import Samples, shuffled
 from dcgan.system.errors import BadDataError, UsageError
 
@@ -67,8 +67,8 @@ class Evaluator:
         real = Samples(pixels=dataset.train.images[self.chosen], labels=dataset.train.labels[self.chosen])
         predictions = Predictions(*(part[self.chosen] for part in self.train))
         self.floor = self._floor(self.score(real, predictions))
-        self.fcd_per_class_floor = self.fcd_per_class(real, predictions)
-        """As `fcd_per_class`, of training images."""
+        self.per_class_floor = self.per_class(real, predictions)
+        """As `per_class`, of training images."""
 
     def predict(self, pixels: Tensor) -> Predictions:
         """The classifier's features and logits of pixels uint8 [N, 28, 28]; BadDataError if some are not finite."""
@@ -85,19 +85,21 @@ class Evaluator:
             **dataclasses.asdict(compare_manifolds(self._manifold, manifold_of(predictions.features))),
         )
 
-    def fcd_per_class(self, samples: Samples, predictions: Predictions) -> NDArray[np.float64]:
-        """The fcd between samples and test images of each digit, float64 [10]; NaN where either has fewer than two.
+    def per_class(self, samples: Samples, predictions: Predictions) -> dict[str, NDArray[np.float64]]:
+        """`fcd` and `recall` of the samples of each digit against its test images, float64 [10] each.
 
-        The digit of a sample is its label, or the predicted one if it has none.
+        The digit of a sample is its label, or the predicted one if it has none. NaN where there are fewer than six of
+        either.
         """
         digits = digits_of(predictions) if samples.labels is None else samples.labels.numpy()
-        distances = np.full(NUM_CLASSES, np.nan)
+        figures = {name: np.full(NUM_CLASSES, np.nan) for name in ("fcd", "recall")}
         for digit in range(NUM_CLASSES):
             generated = predictions.features[digits == digit]
             real = self.test.features[self._test_digits == digit]
-            if min(len(generated), len(real)) > 1:
-                distances[digit] = frechet_distance(feature_statistics(generated), feature_statistics(real))
-        return distances
+            if min(len(generated), len(real)) >= MIN_MANIFOLD:
+                figures["fcd"][digit] = frechet_distance(feature_statistics(generated), feature_statistics(real))
+                figures["recall"][digit] = compare_manifolds(manifold_of(real), manifold_of(generated)).recall
+        return figures
 
     def _floor(self, of_train: Scores) -> Scores:
         """The scores of training images; scores without a reference are of the test images, which are held out."""

@@ -138,13 +138,13 @@ def _confusion(samples: Samples, predictions: Predictions) -> NDArray[np.int64] 
 def _per_class(
     evaluator: Evaluator, samples: Samples, predictions: Predictions, confusion: NDArray[np.int64] | None
 ) -> dict[str, Any]:
-    shares = class_shares(digits_of(predictions))
+    shares, figures = class_shares(digits_of(predictions)), evaluator.per_class(samples, predictions)
     accuracies = None if confusion is None else (np.diagonal(confusion) / confusion.sum(axis=1)).tolist()
     return {
         "class_shares": shares.tolist(),
         "min_class_share": float(shares.min()),
-        "fcd_per_class": _finite(evaluator.fcd_per_class(samples, predictions)),
-        "fcd_per_class_floor": _finite(evaluator.fcd_per_class_floor),
+        **{f"{name}_per_class": _finite(values) for name, values in figures.items()},
+        **{f"{name}_per_class_floor": _finite(values) for name, values in evaluator.per_class_floor.items()},
         "label_accuracy_per_class": accuracies,
     }
 

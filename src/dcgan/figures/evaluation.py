@@ -109,17 +109,19 @@ def _save_two_sample(folder: Path, test: TwoSampleTest, *, floor: float) -> None
 
 def _save_per_digit(folder: Path, report: Mapping[str, Any]) -> None:
     digits, accuracies = np.arange(NUM_CLASSES), report["label_accuracy_per_class"]
-    figure, axes = new_figure(8, 3.5)
-    axes.set_yscale("log")
-    axes.bar(digits - 0.2, np.array(report["fcd_per_class"], float), width=0.4, label="samples")
-    floor = np.array(report["fcd_per_class_floor"], float)
-    axes.bar(digits + 0.2, floor, width=0.4, label="training images", color="lightgrey")
-    x = "digit, and label accuracy of its samples" if accuracies else "digit"
-    label_axes(axes, title="fcd of each digit against the test images", x=x, y="fcd")
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    rows = figure.subplots(2, 1, sharex=True)
+    for axes, name, what in zip(rows, ("fcd", "recall"), ("nearness", "variety"), strict=True):
+        values, floor = (np.array(report[f"{name}_per_class{end}"], float) for end in ("", "_floor"))
+        axes.bar(digits - 0.2, values, width=0.4, label="samples")
+        axes.bar(digits + 0.2, floor, width=0.4, label="training images", color="lightgrey")
+        label_axes(axes, title=f"{name} of each digit against its test images ({what})", x="", y=name)
+    rows[0].set_yscale("log")
+    rows[0].margins(y=0.25)
+    rows[0].legend(frameon=False, ncols=2, loc="upper center")
+    rows[1].set_xlabel("digit, and label accuracy of its samples" if accuracies else "digit")
     below = [f"\n{accuracy:.1%}" for accuracy in accuracies] if accuracies else [""] * NUM_CLASSES
-    axes.set_xticks(digits, [f"{digit}{text}" for digit, text in zip(digits, below, strict=True)], fontsize=8)
-    axes.margins(y=0.25)
-    axes.legend(frameon=False, ncols=2, loc="upper center")
+    rows[1].set_xticks(digits, [f"{digit}{text}" for digit, text in zip(digits, below, strict=True)], fontsize=8)
     save_figure(folder / "per_digit.png", figure)
 
 

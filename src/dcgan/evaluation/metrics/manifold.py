@@ -14,6 +14,8 @@ from dcgan.evaluation.metrics.neighbours import checked_features, squared_distan
 
 PRECISION_NEIGHBOURS = 3
 COVERAGE_NEIGHBOURS = 5
+MIN_MANIFOLD = COVERAGE_NEIGHBOURS + 1
+"""Fewest features that have so many neighbours."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +47,10 @@ def manifold_of(features: Tensor) -> Manifold:
     Raises:
         ValueError: fewer than six, or one that is not finite.
     """
-    features = checked_features(features, at_least=COVERAGE_NEIGHBOURS + 1, name="features").double()
+    features = checked_features(features, at_least=MIN_MANIFOLD, name="features").double()
     # A row's own distance, 0, is the smallest of it (or equal to a twin's, which changes nothing).
     rows = (squared for _, squared in squared_distances(features, features))
-    nearest = torch.cat([each.topk(COVERAGE_NEIGHBOURS + 1, largest=False).values for each in rows])
+    nearest = torch.cat([each.topk(MIN_MANIFOLD, largest=False).values for each in rows])
     return Manifold(features, nearest[:, PRECISION_NEIGHBOURS], nearest[:, COVERAGE_NEIGHBOURS])
 
 
