@@ -1,7 +1,8 @@
 """Sweeps: variants of the shipped configuration, trained and evaluated alike; each becomes a row of a CSV table.
 
 A sweep is described by a YAML file: `variants`, each with the `params` in which it differs, after `base`, in which all
-differ, for each of `seeds`. Data set and classifier are those of the workspace in the current folder.
+differ, for each of `seeds`, the sweep's or its own. `two_sample: false` leaves out the two-sample test, which takes as
+long as a short training. Data set and classifiers are those of the workspace in the current folder.
 """
 
 import csv
@@ -75,6 +76,12 @@ def load_sweep(path: Path, names: Sequence[str] | None) -> Sweep:
     return sweep
 
 
+def seeds_of(sweep: Sweep, name: str) -> Sequence[int]:
+    """The seeds of a variant."""
+    seeds: Sequence[int] = sweep["variants"][name].get("seeds", sweep["seeds"])
+    return seeds
+
+
 def params_of(sweep: Sweep, name: str, *, seed: int) -> Params:
     """The parameters of a variant."""
     return changed(Params(), sweep["base"] | sweep["variants"][name].get("params", {}) | {"train.seed": seed})
@@ -89,12 +96,16 @@ def run_sweep(sweep: Sweep, names: Iterable[str] | None, results: Path, *, pictu
         UsageError: the workspace has another data set than the sweep.
         BadDataError: the workspace has no data set or lacks a classifier.
     """
-    runs = [(name, params_of(sweep, name, seed=seed)) for name in names or sweep["variants"] for seed in sweep["seeds"]]
+    runs = [
+        (name, params_of(sweep, name, seed=seed))
+        for name in names or sweep["variants"]
+        for seed in seeds_of(sweep, name)
+    ]
     check_workspace(runs[0][1])
     missing = [(name, params) for name, params in runs if find_row(name, params, results) is None]
     print(f"{len(missing)} of {len(runs)} trainings are missing; each tells its result", flush=True)
     speeds = {name: measure_speed(params) for name, params in missing}
-    for row in train_side_by_side(missing, pictures):
+    for row in train_side_by_side(missing, pictures, two_sample=sweep.get("two_sample", True)):
         append(row | {"images_per_second": speeds[row["variant"]]}, results)
         outcome = row.get("failure") or f"fcd is {row['fcd_over_floor']} times its floor"
         print(f"{row['variant']}: {outcome}", flush=True)
@@ -111,13 +122,13 @@ def check_workspace(params: Params) -> None:
         raise UsageError(f"{DATASET}: holds {dataset.name}, and the sweep is for {params.data.name}")
 
 
-def train_side_by_side(runs: Iterable[tuple[str, Params]], pictures: Path | None) -> Iterator[Row]:
+def train_side_by_side(runs: Iterable[tuple[str, Params]], pictures: Path | None, *, two_sample: bool) -> Iterator[Row]:
     """Train variants in as many processes as there are cores; their rows, in the order in which they end."""
     with ProcessPoolExecutor(
         usable_cores(), get_context("spawn"), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_DFL)
     ) as pool:
         running = {
-            pool.submit(train_variant, params, pictures and pictures / f"{name}.png"): (name, params)
+            pool.submit(train_variant, params, pictures and pictures / f"{name}.png", two_sample): (name, params)
             for name, params in runs
         }
         try:
@@ -127,7 +138,7 @@ def train_side_by_side(runs: Iterable[tuple[str, Params]], pictures: Path | None
             pool.shutdown(cancel_futures=True)
 
 
-def train_variant(params: Params, picture: Path | None) -> Row:
+def train_variant(params: Params, picture: Path | None, two_sample: bool) -> Row:
     """Train one variant, evaluate its samples of the first sampling seed, and draw some; only a cause if it fails."""
     assert params.train.keep == "last", "a sweep saves no checkpoints to choose from"
     device = prepare_device(params.train)
@@ -153,7 +164,8 @@ def train_variant(params: Params, picture: Path | None) -> Row:
         "num_samples": len(samples),
         "threads": torch.get_num_threads(),
         **figures_of(scores, evaluator.floor),
-        **other_figures(params.evaluate, sampler, samples, device),
+        **other_figures(params.evaluate, samples, device),
+        **(two_sample_figures(params.evaluate, sampler, samples, device) if two_sample else {}),
     }
 
 
@@ -166,13 +178,19 @@ def load_reference(config: EvaluateConfig, device: torch.device) -> tuple[Datase
     return dataset, evaluator, Witness(witness, dataset, chosen=evaluator.chosen)
 
 
-def other_figures(config: EvaluateConfig, sampler: Sampler, samples: Samples, device: torch.device) -> dict[str, float]:
-    """What the witness, a two-sample test and the pixels say of the samples."""
-    dataset, _, witness = load_reference(config, device)
-    test = compare_samples(sampler, samples, dataset, config, device=device)
-    figures = {"two_sample_accuracy": test.accuracy, "two_sample_auc": test.auc}
-    measured = witness.scores(samples.pixels) | figures | pixel_statistics(samples.pixels)
+def other_figures(config: EvaluateConfig, samples: Samples, device: torch.device) -> dict[str, float]:
+    """What the witness and the pixels say of the samples."""
+    _, _, witness = load_reference(config, device)
+    measured = witness.scores(samples.pixels) | pixel_statistics(samples.pixels)
     return {name: round(value, 4) for name, value in measured.items() if math.isfinite(value)}
+
+
+def two_sample_figures(
+    config: EvaluateConfig, sampler: Sampler, samples: Samples, device: torch.device
+) -> dict[str, float]:
+    """How well a fresh network tells the samples from test images."""
+    test = compare_samples(sampler, samples, load_reference(config, device)[0], config, device=device)
+    return {"two_sample_accuracy": round(test.accuracy, 4), "two_sample_auc": round(test.auc, 4)}
 
 
 def measure_speed(params: Params) -> int:

@@ -16,7 +16,7 @@ import typer
 
 from dcgan.system.exit import run_stage
 from dcgan.system.files import write_bytes
-from sweep import Row, Sweep, find_row, load_sweep, params_of, run_sweep
+from sweep import Row, Sweep, find_row, load_sweep, params_of, run_sweep, seeds_of
 
 FOLDER = Path(__file__).parent
 DOCS = FOLDER.parent / "docs"
@@ -29,7 +29,8 @@ def main(names: Annotated[list[str] | None, typer.Argument(metavar="VARIANT", he
     sweep = load_sweep(FOLDER / "zoo.yaml", names)
     run_sweep(sweep, names, RESULTS, pictures=PICTURES)
     found = {
-        name: find_row(name, params_of(sweep, name, seed=sweep["seeds"][0]), RESULTS) for name in sweep["variants"]
+        name: find_row(name, params_of(sweep, name, seed=seeds_of(sweep, name)[0]), RESULTS)
+        for name in sweep["variants"]
     }
     write_bytes(DOCS / "zoo.md", page(sweep, {name: row for name, row in found.items() if row}).encode())
 
@@ -40,8 +41,8 @@ def page(sweep: Sweep, rows: Mapping[str, Row]) -> str:
     lines = [
         sweep["introduction"].rstrip(),
         "",
-        "| variant | fcd | fcd ÷ floor | precision | recall | label accuracy | images/s | what it changes |",
-        "|---|---|---|---|---|---|---|---|",
+        "| variant | fcd | fcd ÷ floor | witness ÷ floor | precision | recall | label accuracy | images/s | change |",
+        "|---|---|---|---|---|---|---|---|---|",
         *(table_row(name, rows[name], sweep["variants"][name]) for name in ranked),
         "",
         "## Pictures",
@@ -58,8 +59,8 @@ def page(sweep: Sweep, rows: Mapping[str, Row]) -> str:
 def table_row(name: str, row: Row, variant: Mapping[str, Any]) -> str:
     """A row of the table."""
     shares = (two_places(row[key]) for key in ("precision", "recall", "label_accuracy"))
-    measured = [two_places(row["fcd"]), row["fcd_over_floor"], *shares]
-    figures = measured if row["fcd"] else ["failed", *[""] * 4]
+    measured = [two_places(row["fcd"]), row["fcd_over_floor"], two_places(row["witness_fcd_over_floor"]), *shares]
+    figures = measured if row["fcd"] else ["failed", *[""] * 5]
     return f"| {' | '.join([f'[{name}](#{name})', *figures, row['images_per_second'], variant['idea']])} |"
 
 

@@ -65,9 +65,13 @@ def workspace(tmp_path):
     (tmp_path / "experiments").mkdir()
     for script in EXPERIMENTS.glob("*.py"):
         (tmp_path / "experiments" / script.name).write_text(script.read_text())
-    variants = {"small": TEXTS | {"params": {}}, "steep": TEXTS | {"params": {"train.generator_learning_rate": 1e30}}}
-    content = {"seeds": [3], "base": SMALL, "variants": variants, "introduction": "# Tiny"}
+    variants = {
+        "small": TEXTS | {"params": {}, "seeds": [3]},
+        "steep": TEXTS | {"params": {"train.generator_learning_rate": 1e30}},
+    }
+    content = {"seeds": [0], "base": SMALL, "variants": variants, "introduction": "# Tiny"}
     for name in ("zoo", "ablation"):
+        content["two_sample"] = name == "ablation"
         (tmp_path / f"experiments/{name}.yaml").write_text(yaml.safe_dump(content))
     return tmp_path
 
@@ -94,6 +98,8 @@ def test_the_zoo_writes_its_page_and_records_what_diverges_without_figures(stage
     assert done.returncode == 0, done.stderr
     rows = {row["variant"]: row for row in read_rows(workspace / "experiments/zoo.csv")}
     assert rows["small"]["fcd"]
+    assert rows["small"]["witness_fcd_over_floor"]
+    assert not rows["small"]["two_sample_accuracy"]
     assert not rows["steep"]["fcd"]
     assert "steep: training diverged" in done.stdout
     text = (workspace / "docs/zoo.md").read_text()
