@@ -19,11 +19,13 @@ ORDINARY = {
     "VAULT_SECRET_NAME": "dcgan-generator",
     "AZURE_TOKEN_ENDPOINT": "non_saturating",
     "TOKENIZERS_PARALLELISM": "champion",
+    "PWD": "/home/me/dcgan",
 }
 MESSAGES = [
     "models/generator.safetensors: missing; run `dvc repro train`",
     "reports/evaluation.json: not valid JSON",
     "models:/dcgan-generator@champion: no such version",
+    "/home/me/dcgan/models/generator.onnx served on CPU at http://127.0.0.1:8000",
     "model.conditional: True, evaluate.num_samples: 10000, loss.name: non_saturating",
 ]
 

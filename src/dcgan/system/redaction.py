@@ -55,7 +55,7 @@ def _secrets_of_the_environment() -> Iterator[str]:
     for name, value in os.environ.items():
         if name == _OUR_KEYS:
             yield from re.split(r"[\s,]+", value)
-        elif _SECRET_NAMES.search(name) and not _WHERE_OR_WHAT.search(name):
+        elif name != "PWD" and _SECRET_NAMES.search(name) and not _WHERE_OR_WHAT.search(name):
             # A line of it is quoted where a value with several is no header.
             yield from (value, repr(value)[1:-1], *value.splitlines())
         elif (login := _LOGIN.search(value)) and not _HOST_AND_PORT.fullmatch(login[1]):
