@@ -77,8 +77,10 @@ LABEL org.opencontainers.image.version="${VERSION}" \
 COPY --from=serve-build /opt/dcgan /opt/dcgan
 WORKDIR /tmp
 USER 999:999
-EXPOSE 8000
+# As KServe and Cloud Run expect it; they, and whoever runs the image, may set another.
+ENV PORT=8080
+EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s \
-  CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/v2/health/ready', timeout=2)"]
+  CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f'http://127.0.0.1:{os.environ[\"PORT\"]}/v2/health/ready', timeout=2)"]
 ENTRYPOINT ["dcgan"]
-CMD ["serve", "--host", "0.0.0.0", "--port", "8000"]
+CMD ["serve", "--host", "0.0.0.0"]

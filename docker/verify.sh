@@ -63,6 +63,7 @@ container=$(buildah from dcgan-serve)
 root=$(buildah mount "$container")
 buildah inspect --type image --format '{{.OCIv1.Config.User}}' dcgan-serve | grep -qx 999:999 && echo "user 999:999"
 env=$(buildah inspect --type image --format '{{.OCIv1.Config.Env}}' dcgan-serve)
+grep -qw PORT=8080 <<< "$env" && echo "port 8080, unless PORT is another"
 if grep -qiE 'index|proxy|token|password|key=' <<< "$env"; then echo "error: the image's environment holds $env" >&2; exit 65; fi
 if [ -e "$root/etc/pip.conf" ] && [ -s "$root/etc/pip.conf" ]; then echo "error: pip.conf is in the image" >&2; exit 65; fi
 
@@ -72,9 +73,9 @@ set -euo pipefail
 root=$1 port=$2
 ip link set lo up
 mount --bind "$root" "$root" && mount -o remount,bind,ro "$root" && mount --bind /proc "$root/proc"
-jail=(chroot --userspec=999:999 "$root" env -i PATH=/opt/dcgan/bin:/usr/bin:/bin)
+jail=(chroot --userspec=999:999 "$root" env -i PATH=/opt/dcgan/bin:/usr/bin:/bin PORT="$port")
 "${jail[@]}" touch /tmp/mark 2> /dev/null && { echo "error: the root is writable" >&2; exit 65; }
-"${jail[@]}" dcgan serve --port "$port" & serving=$!
+"${jail[@]}" dcgan serve & serving=$!
 ask='
 import sys, time, urllib.request as u
 url = "http://127.0.0.1:" + sys.argv[1]

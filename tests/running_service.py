@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -21,11 +22,13 @@ IMAGES = b'{"count": 3, "seed": 5}'
 class Running:
     """A service in a process of its own; leaving its block kills it."""
 
-    def __init__(self, folder: Path, model: Path, *options: str, **environment: str) -> None:
+    def __init__(
+        self, folder: Path, model: Path, *more: str, options: Sequence[str] = ("--port", "0"), **environment: str
+    ) -> None:
         self.err_path, self.out_path = folder / "err", folder / "out"
         with self.err_path.open("wb") as err, self.out_path.open("wb") as out:
             self.process = subprocess.Popen(
-                [*SERVE, "--model", str(model), "--port", "0", *options],
+                [*SERVE, "--model", str(model), *options, *more],
                 stdout=out,
                 stderr=err,
                 env=os.environ | environment,

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import re
 import signal
 import socket
@@ -20,8 +21,9 @@ from running_service import SERVE, Running
 from tiny_onnx import build_model, write_model
 
 
-def refused(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*SERVE, *arguments], capture_output=True, text=True, timeout=60, check=False)
+def refused(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command, variables = [*SERVE, *arguments], os.environ | environment
+    return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60, check=False)
 
 
 # Start
@@ -42,6 +44,53 @@ def test_a_port_in_use_is_69_and_one_out_of_range_64(model):
     assert done.returncode == 69
     assert done.stderr.startswith(f"error: {address}: is in use; ")
     assert refused("--model", str(model), "--port", "65536").returncode == 64
+
+
+@pytest.mark.parametrize(
+    ("port", "told"),
+    [
+        ("abc", "error: Invalid value for '--port' (env var: 'PORT'): 'abc' is not a valid int"),
+        ("65536", "error: --port (or PORT): 65536 is out of range; expected 0 to 65535"),
+        ("tcp://10.0.0.1:80", "error: Invalid value for '--port' (env var: 'PORT'): 'tcp://10.0.0.1:80' is not"),
+    ],
+)
+def test_a_port_in_the_environment_that_is_none_is_64_and_one_line(model, port, told):
+    done = refused("--model", str(model), PORT=port)
+    assert (done.returncode, done.stderr.count("\n")) == (64, 1)
+    assert done.stderr.startswith(told)
+
+
+def test_the_environments_port_is_taken_and_an_option_goes_before_it(tmp_path, model):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    for options in ([], ["--port", "0"]):
+        with Running(tmp_path, model, options=options, PORT=str(port)) as running:
+            assert (running.port == port) == (not options)
+            assert running.ask("/v2/health/ready", None)
+
+
+HEAVY = {
+    "mlflow",
+    "torch",
+    "ray",
+    "optuna",
+    "onnx",
+    "scipy",
+    "sklearn",
+    "pandas",
+    "pyarrow",
+    "sqlalchemy",
+    "matplotlib",
+}
+
+
+def test_a_local_model_is_served_without_what_training_and_tracking_need(tmp_path, model):
+    with Running(tmp_path, model, PYTHONPROFILEIMPORTTIME="1") as running:
+        running.ask()
+        assert running.end() == 0
+        imported = re.findall(r"^import time: .*\| +([\w.]+)$", running.err_path.read_text(), re.MULTILINE)
+    assert "fastapi" in imported
+    assert {name.partition(".")[0] for name in imported} & HEAVY == set()
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def listen(host: str, port: int) -> list[socket.socket]:
         UsageError: the host is empty, or the port out of range.
     """
     if not 0 <= port <= 65535:
-        raise UsageError(f"--port: {port} is out of range; expected 0 to 65535")
+        raise UsageError(f"--port (or PORT): {port} is out of range; expected 0 to 65535")
     if not host:
         raise UsageError(f"--host: empty; name an address, as 127.0.0.1, or {EVERY_IPV4} for all of this machine's")
     host = _without_brackets(host)

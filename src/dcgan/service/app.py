@@ -82,7 +82,7 @@ def build_app(
     _let_get_routes_answer_head(app)
     app.add_middleware(BinaryTensors)
     app.add_middleware(Bounded, most=limits.max_unread_bytes, unread=unread)
-    app.add_middleware(Guarded, limits=limits, keys=keys)
+    app.add_middleware(Guarded, limits=limits, keys=keys, metrics=metrics)
     allow_origins(app, origins)
     app.add_middleware(Recorded, metrics=metrics)
     app.add_middleware(Trimmed, root_path=root_path)

@@ -118,6 +118,7 @@ class Batcher:
 
     def _start(self, parts: list[_Part]) -> None:
         self._idle -= 1
+        self._metrics.batches.inc()
         started = time.monotonic()
         latents = np.concatenate([job.latents[rows] for job, rows in parts])
         labels = [job.labels[rows] for job, rows in parts if job.labels is not None]
@@ -129,6 +130,7 @@ class Batcher:
 
     def _finish(self, parts: list[_Part], done: asyncio.Future[Drawn], started: float) -> None:
         self._idle += 1
+        self._metrics.batches.dec()
         error = done.exception()
         if error is None:
             self._metrics.observe_batch(len(done.result().pixels), time.monotonic() - started)

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary, generate_latest
 
+from dcgan.service.limits import Limits
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 BATCHES = (1, 2, 4, 8, 16, 32, 48, 64)
@@ -17,7 +19,9 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = own = CollectorRegistry()
         self.requests = Counter("dcgan_requests", "Requests answered.", ["route", "method", "status"], registry=own)
-        self.in_progress = Gauge("dcgan_requests_in_progress", "Requests in progress.", registry=own)
+        self.in_progress = Gauge(
+            "dcgan_requests_in_progress", "Requests in progress that count towards max_requests.", registry=own
+        )
         self.seconds = Histogram("dcgan_request_seconds", "Time to answer.", ["route"], buckets=SECONDS, registry=own)
         self.queued_images = Gauge("dcgan_queued_images", "Digits waiting to be drawn.", registry=own)
         self.reloads = Counter("dcgan_reloads", "Reloads of the model.", ["outcome"], registry=own)
@@ -31,7 +35,21 @@ class Metrics:
             "dcgan_batch_images", "Digits drawn by one call of the model.", buckets=BATCHES, registry=own
         )
         self._batch_seconds = Summary("dcgan_batch_seconds", "Time of one call of the model.", registry=own)
+        self.batches = Gauge("dcgan_batches_in_progress", "Calls of the model in progress.", registry=own)
         self._last_batch = Gauge("dcgan_last_batch_timestamp_seconds", "When the last call ended.", registry=own)
+
+    def tell_capacity(self, limits: Limits, *, threads: int) -> None:
+        """Set the gauges that say how much is too much: at each, requests wait or are refused."""
+        for name, text, value in (
+            ("dcgan_requests_limit", "Requests in progress over which 429 answers: max_requests.", limits.max_requests),
+            (
+                "dcgan_queued_images_limit",
+                "Digits waiting over which 429 answers: max_queued_images.",
+                limits.max_queued_images,
+            ),
+            ("dcgan_batches_limit", "Calls of the model at a time: threads.", threads),
+        ):
+            Gauge(name, text, registry=self._registry).set(value)
 
     @contextmanager
     def drawing(self) -> Iterator[None]:

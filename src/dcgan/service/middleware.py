@@ -106,7 +106,6 @@ class Recorded:
                 num_bytes += len(message.get("body", b""))
             await send(message)
 
-        self._metrics.in_progress.inc()
         try:
             await self._app(scope, receive, counting)
         except Exception:
@@ -116,7 +115,6 @@ class Recorded:
             error = RequestError(500, f"internal error; the log tells more under request id {request_id}")
             await error.answer()(scope, receive, counting)
         finally:
-            self._metrics.in_progress.dec()
             seconds = time.perf_counter() - started
             route = _route_of(scope)
             method = scope["method"] if scope["method"] in METHODS else "other"
@@ -141,8 +139,8 @@ class Recorded:
 class Guarded:
     """Lets a request in if it has a key, if there is room, and if its body comes whole, in time and not too large."""
 
-    def __init__(self, app: ASGIApp, *, limits: Limits, keys: Collection[str]) -> None:
-        self._app, self._limits = app, limits
+    def __init__(self, app: ASGIApp, *, limits: Limits, keys: Collection[str], metrics: Metrics) -> None:
+        self._app, self._limits, self._metrics = app, limits, metrics
         self._keys = [_digest(key) for key in keys]
         self._in_progress = 0
         self._buffered = 0
@@ -167,11 +165,15 @@ class Guarded:
         except RequestError as error:
             await error.answer()(scope, receive, send)
             return
-        self._in_progress += counted
+        self._count(counted)
         try:
             await self._app(scope, replaying(body, receive), send)
         finally:
-            self._in_progress -= counted
+            self._count(-counted)
+
+    def _count(self, more: int) -> None:
+        self._in_progress += more
+        self._metrics.in_progress.set(self._in_progress)
 
     def _require_key(self, scope: Scope) -> None:
         if not self._keys or is_public(scope["path"]):

@@ -28,6 +28,7 @@ class ServedModel:
         self._reloading = asyncio.Lock()
         self.batcher = self._new_batcher(load())
         metrics.queued_images.set_function(lambda: self.batcher.queued)
+        metrics.tell_capacity(limits, threads=threads)
 
     @property
     def generator(self) -> Generator:
