@@ -58,11 +58,12 @@ test: $(READY)  ## the test suite, on two processes
 gpu-check: $(READY)  ## the tests that need a CUDA device; skipped without one
 	pytest -m gpu tests
 
-check: $(READY)  ## format, lint, types and architecture contracts
+check: $(READY)  ## format, lint, types, architecture contracts and the manifests of deploy/
 	ruff format --check .
 	ruff check .
 	mypy
 	lint-imports --no-logo
+	python deploy/check_manifests.py
 
 format: $(READY)  ## put the code into the house format
 	ruff format .

@@ -37,6 +37,14 @@ class Metrics:
         self._batch_seconds = Summary("dcgan_batch_seconds", "Time of one call of the model.", registry=own)
         self.batches = Gauge("dcgan_batches_in_progress", "Calls of the model in progress.", registry=own)
         self._last_batch = Gauge("dcgan_last_batch_timestamp_seconds", "When the last call ended.", registry=own)
+        self._begin_at_zero()
+
+    def _begin_at_zero(self) -> None:
+        """Tell of what has not happened yet: Prometheus sees no increase in a series that begins at 1."""
+        for outcome in ("done", "refused"):
+            self.reloads.labels(outcome)
+        for outcome in ("done", "failed"):
+            self._draw_seconds.labels(outcome)
 
     def tell_capacity(self, limits: Limits, *, threads: int) -> None:
         """Set the gauges that say how much is too much: at each, requests wait or are refused."""
