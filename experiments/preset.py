@@ -3,19 +3,17 @@
 if __name__ == "__main__":
     import dcgan.system.start  # noqa: F401 it has an effect
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 import yaml
-from ruamel.yaml import YAML
 
 from dcgan.config.params_file import changed, load_params
 from dcgan.config.workspace import PARAMS
+from dcgan.scale.params_patch import write_values
 from dcgan.system.errors import UsageError
 from dcgan.system.exit import run_stage
-from dcgan.system.files import write_atomically
 
 PRESETS = Path(__file__).with_name("presets.yaml")
 
@@ -31,20 +29,6 @@ def main(name: Annotated[str | None, typer.Argument(metavar="NAME", help="[defau
     changed(load_params(PARAMS), presets[name]["params"])  # refuses what does not fit before anything is written
     write_values(presets[name]["params"], PARAMS)
     print(f"{PARAMS} now holds the preset {name}: {presets[name]['expects']}")
-
-
-def write_values(values: Mapping[str, Any], path: Path) -> None:
-    """Set values by their dotted path, as `train.epochs`, in a YAML file whose comments and order stay."""
-    file_format = YAML()
-    file_format.width = 120
-    file_format.preserve_quotes = True
-    content = file_format.load(path)
-    for dotted, value in values.items():
-        section, name = dotted.split(".")
-        if not content.get(section):
-            content[section] = {}
-        content[section][name] = value
-    write_atomically(path, lambda file: file_format.dump(content, file))
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ COMMANDS = {
     "export-int8": Command("export_int8:export_int8", "Write a faster copy in 8-bit integers.", "train"),
     "evaluate": Command("evaluate:evaluate_model", "Measure any ONNX generator against real images.", "train"),
     "project": Command("project:project_images", "Find the latents that come nearest to pictures.", "train"),
+    "sweep": Command("sweep:sweep_parameters", "Search for better parameters.", "scale"),
     "new": Command("new:new_workspace", "Make a workspace in a new folder.", "train"),
     "doctor": Command("doctor:run_doctor", "Find what is damaged in this workspace.", "train"),
     "sync": Command("sync:sync_workspace", "Send MLflow what it lacks of this workspace.", "train"),

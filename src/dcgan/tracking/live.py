@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from dcgan.config import workspace
 from dcgan.config.schema import GanConfig, Params
@@ -20,10 +20,12 @@ from dcgan.tracking.record import Status, read_training
 from dcgan.tracking.store import open_store, prepare, tracking_uri
 from dcgan.tracking.sync import sync_run
 
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
 PATIENCE, STOP_PATIENCE, INTERVAL = 7.0, 5.0, 10.0
 """Seconds that a training waits for MLflow at its end, that one which is stopped waits (a stop has to be over in ten,
 imports and all), and between two syncs."""
-LATER = "the training goes on without it; `dcgan sync` or the stage `register` sends what is missing"
 
 
 @contextmanager
@@ -61,8 +63,11 @@ class LiveSync:
     neither longer than `STOP_PATIENCE`.
     """
 
+    later = "the training goes on without it; `dcgan sync` or the stage `register` sends what is missing"
+    """What a warning says of the consequences."""
+
     def __init__(self, folder: Path, *, experiment: str, patience: float = PATIENCE, interval: float = INTERVAL):
-        self._folder, self._experiment = folder, experiment
+        self.folder, self.experiment = folder, experiment
         self._patience, self._interval = patience, interval
         self._status: Status = "RUNNING"
         self._prepared, self._ending, self._ended = Event(), Event(), Event()
@@ -86,6 +91,10 @@ class LiveSync:
         if not self._ended.wait(patience):
             self._warn(f"MLflow is too slow: gave up after {patience:.0f} s")
 
+    def send(self, client: "MlflowClient", status: Status) -> None:
+        """Send what the store lacks of the record in the folder; a subclass may send another kind of record."""
+        sync_run(client, read_training(self.folder, status=status), experiment=self.experiment)
+
     def _run(self) -> None:
         with suppress(Exception):  # the sync meets it again, and tells
             prepare(tracking_uri(), wait_seconds=0)
@@ -102,7 +111,7 @@ class LiveSync:
         """Whether a sync failed, which is tried now."""
         try:
             with open_store() as client:
-                sync_run(client, read_training(self._folder, status=status), experiment=self._experiment)
+                self.send(client, status)
         except DcganError as error:
             self._warn(str(error))
             return True
@@ -113,5 +122,5 @@ class LiveSync:
         from tqdm import tqdm
 
         if not self._has_warned:
-            tqdm.write(f"warning: {problem}; {LATER}", file=sys.stderr)
+            tqdm.write(f"warning: {problem}; {self.later}", file=sys.stderr)
         self._has_warned = True

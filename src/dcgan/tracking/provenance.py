@@ -155,13 +155,17 @@ def machine_tags(*, device: str, threads: int) -> dict[str, str]:
 
 def _page_tags(params: Params, *, name: str, note: str) -> dict[str, str]:
     """The tags by which MLflow's pages show a run's name, description, data set, user and script."""
-    tags = {
+    return {
         "mlflow.runName": f"{params.data.name}-{name[:6]}",
         "mlflow.note.content": note,
-        "mlflow.source.name": Path(sys.argv[0]).name,
-        "mlflow.source.type": "LOCAL",
         DATASET_SHA256: validated_dataset().get("sha256", ""),
+        **caller_tags(),
     }
+
+
+def caller_tags() -> dict[str, str]:
+    """Who runs which script or command."""
+    tags = {"mlflow.source.name": Path(sys.argv[0]).name, "mlflow.source.type": "LOCAL"}
     with suppress(OSError, KeyError):  # a container's user may have no name
         tags["mlflow.user"] = getpass.getuser()
     return tags

@@ -1,0 +1,1 @@
+"""Beyond one process: sweeps and bulk generation on Ray."""
