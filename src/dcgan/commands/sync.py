@@ -2,6 +2,8 @@
 
 from dcgan.config.params_file import load_params
 from dcgan.config.workspace import GENERATOR, LOCK, ONNX_GENERATOR, PARAMS
+from dcgan.scale.sweep_folder import sweeps
+from dcgan.scale.sweep_sync import send_sweep
 from dcgan.system.errors import BadDataError
 from dcgan.system.locks import exclusive
 from dcgan.system.redaction import redacted
@@ -12,7 +14,7 @@ from dcgan.tracking.sync import sync_run
 
 
 def sync_workspace() -> None:
-    """Send the unfinished trainings and the model in the current folder, register it if it is exported, and print both.
+    """Send the unfinished trainings, the model and the sweeps in the current folder; an exported model is registered.
 
     Raises:
         UsageError: params.yaml is missing or not as it should be.
@@ -24,9 +26,11 @@ def sync_workspace() -> None:
     name = params.tracking.registered_model
     with exclusive(LOCK):
         records = [*unfinished_trainings(), *([read_model(params)] if GENERATOR.is_file() else [])]
-        if not records:
+        if not records and not any(sweeps()):
             raise BadDataError(f"{GENERATOR}: missing, so there is nothing to send; run `dvc repro train` first")
-        is_exported = ONNX_GENERATOR.is_file() and {"evaluation", "export"} <= records[-1].files.keys()
+        is_exported = (
+            GENERATOR.is_file() and ONNX_GENERATOR.is_file() and {"evaluation", "export"} <= records[-1].files.keys()
+        )
         with open_store() as client:
             for record in records:
                 run_id, sent = sync_run(client, record, experiment=params.tracking.experiment)
@@ -36,3 +40,5 @@ def sync_workspace() -> None:
                 candidate = read_candidate(params)
                 version, decision = register(client, candidate, name=name, run_id=run_id, step=record.last_step)
                 print(f"{name} version {version} is {decision.alias}: {decision.reason}")
+            for sweep in sweeps():
+                print(send_sweep(client, sweep))

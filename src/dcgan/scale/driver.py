@@ -14,7 +14,7 @@ from dcgan.scale.params_patch import write_values
 from dcgan.scale.results import TrialRecord, best_of, missing_repeats, read_trials, require_best
 from dcgan.scale.space import Space, load_space
 from dcgan.scale.sweep_folder import Options, Sweep, digests_of_inputs, has_begun, load_sweep, lock_of, new_sweep
-from dcgan.scale.sweep_sync import SweepSync, sync_sweep
+from dcgan.scale.sweep_sync import SweepSync, status_of, sync_sweep
 from dcgan.system.errors import DcganError, Interrupted, UsageError
 from dcgan.system.locks import exclusive
 from dcgan.system.signals import StopRequest, stop_on_signals
@@ -155,6 +155,6 @@ def _sync_once(sweep: Sweep) -> None:
 
     try:
         with open_store() as client:
-            sync_sweep(client, sweep, status="FINISHED" if best_of(read_trials(sweep)) else "FAILED")
+            sync_sweep(client, sweep, status=status_of(sweep))
     except DcganError as error:
         print(f"warning: {error}; {SweepSync.later}", file=sys.stderr)

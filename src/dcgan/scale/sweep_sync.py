@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 
 from dcgan.config.schema import flatten
 from dcgan.scale.results import TrialRecord, best_of, read_repeats, read_trials, spread_of
-from dcgan.scale.sweep_folder import Sweep
+from dcgan.scale.sweep_folder import Sweep, load_sweep, lock_of
+from dcgan.system.errors import BusyError
+from dcgan.system.locks import exclusive
+from dcgan.system.redaction import redacted
 from dcgan.tracking.jsonl import Point
 from dcgan.tracking.live import LiveSync
 from dcgan.tracking.provenance import TRAINING_ID, load_run, validated_dataset
@@ -51,13 +54,33 @@ def sync_sweep(client: "MlflowClient", sweep: Sweep, *, status: Status, known: s
     return parent_id
 
 
+def send_sweep(client: "MlflowClient", name: str) -> str:
+    """Send what MLflow lacks of a sweep that nobody works on; a line that says so, or who does."""
+    try:
+        with exclusive(lock_of(name)):
+            sweep = load_sweep(name)
+            parent_id = sync_sweep(client, sweep, status=status_of(sweep))
+    except BusyError as error:
+        return f"note: the sweep {name} is left alone: {error}"
+    return f"sent the sweep {name} to run {parent_id} at {redacted(client.tracking_uri)}"
+
+
+def status_of(sweep: Sweep) -> Status:
+    """How a sweep ended on which nobody works."""
+    trials = read_trials(sweep)
+    if sum(trial.outcome is not None for trial in trials) < sweep.options.trials:
+        return "KILLED"
+    return "FINISHED" if best_of(trials) else "FAILED"
+
+
 def parent_record(sweep: Sweep, trials: list[TrialRecord], repeats: list[TrialRecord], *, status: Status) -> RunRecord:
     """What the run of the sweep itself is to hold."""
     dataset = validated_dataset()
     is_same = dataset.get("sha256") in sweep.inputs.values()
     searched = {f"space/{name}": str(domain) for name, domain in sweep.space.domains.items()}
     asked = {f"sweep/{name}": str(value) for name, value in vars(sweep.options).items()}
-    common = {name: str(value) for name, value in flatten(sweep.params).items() if name not in sweep.space.domains}
+    shared = {"data.name": sweep.params.data.name, **flatten(sweep.params.gan)}
+    common = {name: str(value) for name, value in shared.items() if name not in sweep.space.domains}
     ended = [trial for trial in trials if trial.outcome]
     files = sorted(path for path in sweep.results.glob("*.*") if not path.name.startswith("."))
     return RunRecord(
