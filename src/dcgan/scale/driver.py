@@ -9,7 +9,6 @@ from typing import Any
 from dcgan.config.params_file import changed, load_params
 from dcgan.config.workspace import PARAMS
 from dcgan.scale.cluster import connected, has_gpu, on_each_machine, refuse_too_large, refuse_unreachable
-from dcgan.scale.outcome import Outcome
 from dcgan.scale.params_patch import write_values
 from dcgan.scale.results import TrialRecord, best_of, missing_repeats, read_trials, require_best
 from dcgan.scale.space import Space, load_space
@@ -118,21 +117,13 @@ def _work(sweep: Sweep, request: Request, ray: Any, stop: StopRequest) -> None:
         on_each_machine(ray, enter, str(Path.cwd()), sweep.name)
     with SweepSync(sweep):
         if _num_ended(read_trials(sweep)) < sweep.options.trials:
-            is_complete = search(sweep, stop_requested=stop)
-            _note_what_ray_has_ended(sweep, is_complete=is_complete)
+            search(sweep, stop=stop)
             save_results(sweep)
-            _refuse_interruption(sweep, stop, is_complete=is_complete)
+            _refuse_interruption(sweep, stop, is_complete=_num_ended(read_trials(sweep)) >= sweep.options.trials)
         best = require_best(sweep)
         if request.seeds:
             is_complete = repeat(sweep, best, count=request.seeds, ray=ray, stop_requested=stop)
             _refuse_interruption(sweep, stop, is_complete=is_complete)
-
-
-def _note_what_ray_has_ended(sweep: Sweep, *, is_complete: bool) -> None:
-    """Note the ends that a driver was killed before it could note."""
-    for trial in read_trials(sweep) if is_complete else ():
-        if trial.outcome is None:
-            Outcome(kind="stopped").save(sweep.trial_folder(trial.id))
 
 
 def _refuse_interruption(sweep: Sweep, stop: StopRequest, *, is_complete: bool) -> None:

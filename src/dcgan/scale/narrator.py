@@ -26,7 +26,7 @@ class Narrator(Callback):
         """Begin, or go on."""
         self._sweep: Sweep = load_sweep(self._name)
         self._is_first_step = True
-        self._progress = ProgressLines("sweep", end=self._sweep.options.trials, unit="trial")
+        self._progress = ProgressLines("sweep", end=self._sweep.options.trials, unit="trials ended:")
 
     def on_step_begin(self, iteration: int, trials: Sequence[Trial], **_info: Any) -> None:  # noqa: ARG002 Ray's
         """Drop the trials that Ray, killed before it saved, does not remember: it will propose others."""

@@ -3,7 +3,7 @@
 import os
 import signal
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from dcgan.scale.narrator import Narrator
 from dcgan.scale.sweep_folder import Sweep
 from dcgan.scale.trial import IMAGES, SCORE, run_trial
 from dcgan.system.errors import BadDataError
+from dcgan.system.signals import StopRequest
 from dcgan.tracking.provenance import validated_dataset
 
 if TYPE_CHECKING:
@@ -39,16 +40,15 @@ STOP_SECONDS = 10.0
 """That Ray Tune may take to save and end; it does so within a second or two."""
 
 
-def search(sweep: Sweep, *, stop_requested: Callable[[], bool]) -> bool:
-    """Run the trials that a sweep lacks; returns whether all have ended, and not the user has stopped it.
+def search(sweep: Sweep, *, stop: StopRequest) -> None:
+    """Run the trials that a sweep lacks; returns earlier if a stop is requested.
 
     Raises:
         BadDataError: Ray's record of the search is damaged.
     """
-    with warnings.catch_warnings(), _passed_on(stop_requested):
+    with warnings.catch_warnings(), _passed_on(stop):
         warnings.simplefilter("ignore")  # of Ray's and Optuna's own plans; repeated reports after a resume
-        results = _tuner(sweep).fit()
-    return bool(results.num_terminated + results.num_errors >= sweep.options.trials)
+        _tuner(sweep).fit()
 
 
 def _tuner(sweep: Sweep) -> tune.Tuner:
@@ -144,7 +144,7 @@ class LastingAsha(AsyncHyperBandScheduler):
 
 
 @contextmanager
-def _passed_on(stop_requested: Callable[[], bool]) -> Iterator[None]:
+def _passed_on(stop: StopRequest) -> Iterator[None]:
     """Within the block, Ray Tune saves and ends once a stop is requested: it listens to SIGUSR1.
 
     It cannot if the stop was sent to Ray's processes as well, as batch systems and `timeout` do; then this process
@@ -155,12 +155,12 @@ def _passed_on(stop_requested: Callable[[], bool]) -> Iterator[None]:
     def watch() -> None:
         waited = 0.0
         while not is_over.wait(SECONDS_BETWEEN_LOOKS):
-            if stop_requested():
+            if stop():
                 os.kill(os.getpid(), signal.SIGUSR1)
                 waited += SECONDS_BETWEEN_LOOKS
             if waited > STOP_SECONDS:
                 os.write(2, b"error: sweep: stopped and saved; run the same command again to go on\n")
-                os._exit(128 + signal.SIGTERM)
+                os._exit(128 + (stop.signal_number or signal.SIGTERM))
 
     watcher = Thread(target=watch, name="stop", daemon=True)
     watcher.start()
