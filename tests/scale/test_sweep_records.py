@@ -110,6 +110,13 @@ def test_the_result_lists_failures_and_is_a_patch(sweep):
     }
 
 
+def test_nothing_but_the_values_changes_in_params_yaml(sweep):
+    text = "# mine\ngates: {two_sample_accuracy: null}  # no gate\npenalties:\n  r1: 0.5 # half\n"
+    PARAMS.write_text(text)
+    apply_best({R1: 0.02})
+    assert PARAMS.read_text() == text.replace("0.5", "0.02")
+
+
 def test_values_that_do_not_fit_params_yaml_any_more_are_refused_and_nothing_is_written(sweep):
     PARAMS.write_text(PARAMS.read_text().replace("architecture: dcgan", "architecture: infogan"))
     before = PARAMS.read_text()
