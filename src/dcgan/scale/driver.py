@@ -74,7 +74,8 @@ def run_sweep(request: Request) -> Sweep:
             sweep.refuse_changes(params)
         if request.address:
             refuse_unreachable(request.address)
-        with connected(request.address) as ray, stop_on_signals() as stop:
+        with stop_on_signals() as early, connected(request.address) as ray, stop_on_signals() as stop:
+            stop.signal_number = early.signal_number  # Ray puts a handler of its own in between
             sweep = sweep or _begin(request, load_space(request.space, params), ray)
             refuse_too_large(ray, cpus=sweep.options.cpus_per_trial, gpus=sweep.options.gpus_per_trial)
             _work(sweep, request, ray, stop)

@@ -150,14 +150,15 @@ def _passed_on(stop: StopRequest) -> Iterator[None]:
     It cannot if the stop was sent to Ray's processes as well, as batch systems and `timeout` do; then this process
     ends where it is. What is needed to go on is on disk at any time.
     """
-    is_over = Event()
+    is_over, before = Event(), signal.getsignal(signal.SIGUSR1)
 
     def watch() -> None:
         waited = 0.0
         while not is_over.wait(SECONDS_BETWEEN_LOOKS):
             if stop():
-                os.kill(os.getpid(), signal.SIGUSR1)
                 waited += SECONDS_BETWEEN_LOOKS
+                if signal.getsignal(signal.SIGUSR1) is not before:  # else it would end this process at once
+                    os.kill(os.getpid(), signal.SIGUSR1)
             if waited > STOP_SECONDS:
                 os.write(2, b"error: sweep: stopped and saved; run the same command again to go on\n")
                 os._exit(128 + (stop.signal_number or signal.SIGTERM))
