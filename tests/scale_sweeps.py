@@ -18,8 +18,8 @@ SPACE = {
         "penalties.r1": {"low": 0.005, "high": 0.5, "log": True},
     }
 }
-LONG = {"epochs": 30, "checkpoint_every": 6, "evaluate_every": 60, "sample_every": 360}
-"""Of `train`: 360 steps, long enough to be killed in the middle."""
+LONG = {"epochs": 15, "checkpoint_every": 6, "evaluate_every": 60, "sample_every": 180}
+"""Of `train`: 180 steps, long enough to be killed in the middle."""
 
 
 def sweep_workspace(folder: Path, *, space: dict | None = None, **sections: dict) -> Path:

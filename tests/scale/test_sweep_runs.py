@@ -71,7 +71,7 @@ def test_a_sweep_that_is_stopped_says_how_to_go_on_and_does(tmp_path, straight, 
     process = sweeps.start(folder, "--trials", 1)
     first(folder)
     process.send_signal(number)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == exit_code, err
     assert "run the same command again to go on" in err
     assert "Traceback" not in err
@@ -85,7 +85,7 @@ def test_a_stop_that_reaches_all_of_ray_ends_the_sweep_too(tmp_path):
     process = sweeps.start(folder, "--trials", 1)
     first(folder)
     sweeps.kill_group(process, signal.SIGTERM)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 143
     assert "run the same command again to go on" in err
     assert sweeps.run(folder).returncode == 0
@@ -142,13 +142,18 @@ def test_a_dead_store_costs_a_warning_and_a_sync_brings_it_up_to_date(tmp_path):
 def test_two_machines_train_at_the_same_time(tmp_path):
     from ray.cluster_utils import Cluster
 
-    folder = sweeps.sweep_workspace(tmp_path, train=sweeps.LONG)
+    folder = sweeps.sweep_workspace(tmp_path, train=sweeps.LONG | {"epochs": 60})
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     try:
         cluster.add_node(num_cpus=1)
         process = sweeps.start(folder, "--trials", 2, "--address", cluster.address)
         both = sweeps.trials
-        sweeps.wait_for(lambda: len(both(folder)) == 2 and all(map(sweeps.has_checkpoint, both(folder))))
+
+        def has_both() -> bool:
+            assert process.poll() is None, process.communicate()
+            return len(both(folder)) == 2 and all(map(sweeps.has_checkpoint, both(folder)))
+
+        sweeps.wait_for(has_both)
         raylets = {psutil.Process(sweeps.worker_of(trial)).ppid() for trial in both(folder)}
         _, err = process.communicate(timeout=280)
     finally:
