@@ -2,11 +2,12 @@
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from dcgan.inference.generator import Generator
@@ -14,6 +15,7 @@ from dcgan.scale.shards.plan import ShardPlan
 from dcgan.scale.shards.required import required
 from dcgan.scale.shards.storage import Storage, open_storage
 from dcgan.scale.shards.workers import Made, Submit, make_shard
+from dcgan.system.cores import default_threads
 from dcgan.system.errors import BadDataError, DcganError, UnavailableError, UsageError
 from dcgan.system.files import sha256_of
 
@@ -22,7 +24,12 @@ if TYPE_CHECKING:
 
 EMBEDDED = "local"
 """The address that starts a cluster of this machine, which ends with the command."""
-CONNECT_S = 10.0
+CONNECT_S, REACH_S = 8.0, 20.0
+"""Until somebody has to listen at an address, and then Ray to be connected."""
+SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # it reports to its maker otherwise
+    "RAY_worker_niceness": "0",  # of an embedded cluster: as threads of this process would be
+}
 CANCEL_S = 5.0
 """For the tasks that are given up to end by themselves."""
 ATTEMPTS = 5
@@ -82,19 +89,20 @@ def connected(address: str, *, workers: int | None) -> Iterator[None]:
         UnavailableError: Ray is not installed, or the cluster cannot be reached.
         UsageError: the address is of a kind that needs another package.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it reports to its maker otherwise
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
     with required("--address", extra="scale"):
         import ray
     if address.startswith("ray://"):
         raise UsageError(f"address: {address} is of Ray's client; run this on a node of the cluster, with HOST:PORT")
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "address": address}
     try:
         if address == EMBEDDED:
-            ray.init(address="local", num_cpus=workers, include_dashboard=False, **options)
+            ray.init(**options, num_cpus=workers or default_threads(), include_dashboard=False)
         else:
             _require_listening(address)
-            ray.init(address=address, **options)
-    except (OSError, RuntimeError, ValueError) as error:
+            _within(REACH_S, lambda: ray.init(**options))
+    except (OSError, RuntimeError, ValueError, SystemExit) as error:
         reason = " ".join(str(error).split())[:200]
         raise UnavailableError(
             f"{address}: no Ray cluster can be reached there ({reason}); see `ray status`"
@@ -103,6 +111,28 @@ def connected(address: str, *, workers: int | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _within(seconds: float, connect: Callable[[], object]) -> None:
+    """Call `connect` on a thread that is left alone if it takes longer: within Ray no exception and no signal ends it.
+
+    Raises:
+        TimeoutError: it did.
+    """
+    outcome: Future[None] = Future()
+
+    def call() -> None:
+        try:
+            connect()
+            outcome.set_result(None)
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    Thread(target=call, daemon=True).start()
+    try:
+        outcome.result(seconds)
+    except TimeoutError:
+        raise TimeoutError(f"no answer in {seconds:.0f} s") from None
 
 
 def _require_listening(address: str) -> None:
