@@ -10,6 +10,7 @@
 A generator without labels leaves `label` and `.cls` out.
 """
 
+import io
 import struct
 import tarfile
 import zlib
@@ -37,12 +38,47 @@ def write_parquet(file: BinaryIO, plan: ShardPlan, index: int, blocks: Iterable[
         columns.append(pa.field("label", pa.int64(), nullable=False))
     schema = pa.schema(columns)
     options = {"compression": "zstd", "compression_level": 1, "use_dictionary": ["label"]}
-    with pq.ParquetWriter(file, schema, write_statistics=["label"], **options) as writer:
+    patient = _PatientFile(file)
+    with pq.ParquetWriter(patient, schema, write_statistics=["label"], **options) as writer:
         for block in blocks:
             buffers = [None, pa.py_buffer(block.pixels)]
             arrays = [pa.FixedSizeBinaryArray.from_buffers(pa.binary(784), len(block.pixels), buffers)]
             arrays += [] if block.labels is None else [pa.array(block.labels)]
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+            patient.raise_error()
+    patient.raise_error()
+
+
+class _PatientFile(io.RawIOBase):
+    """A file that keeps its error until it is asked.
+
+    Raised through pyarrow's C++, an error leaves Python's count of nested calls wrong: later ones fail anywhere.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._size = file, 0
+        self._error: OSError | None = None
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._size
+
+    def write(self, content: Any, /) -> int:
+        size = memoryview(content).nbytes
+        try:
+            if self._error is None:
+                self._file.write(content)
+        except OSError as error:
+            self._error = error
+        self._size += size
+        return size
+
+    def raise_error(self) -> None:
+        """Raise the error that was met, if one was."""
+        if self._error is not None:
+            raise self._error
 
 
 def write_npy(file: BinaryIO, plan: ShardPlan, index: int, blocks: Iterable[Block]) -> None:

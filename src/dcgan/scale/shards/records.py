@@ -111,7 +111,7 @@ def _plan_in(storage: Storage, name: str, content: bytes) -> ShardPlan:
     try:
         return ShardPlan.from_json(json.loads(content))
     except (ValueError, KeyError, TypeError):
-        raise BadDataError(f"{storage}/{name}: damaged; delete it, and all shards are made again") from None
+        raise _damaged(storage, name) from None
 
 
 def _record_in(storage: Storage, plan: ShardPlan, name: str) -> ShardRecord | None:
@@ -128,7 +128,12 @@ def _manifested(storage: Storage, plan: ShardPlan) -> dict[int, ShardRecord]:
     content = storage.read(MANIFEST)
     if content is None or _plan_in(storage, MANIFEST, content) != plan:
         return {}
-    shards = json.loads(content)["shards"]
-    return {
-        index: ShardRecord(index, entry["count"], entry["bytes"], entry["sha256"]) for index, entry in enumerate(shards)
-    }
+    try:
+        shards = [(entry["count"], entry["bytes"], entry["sha256"]) for entry in json.loads(content)["shards"]]
+    except (KeyError, TypeError):
+        raise _damaged(storage, MANIFEST) from None
+    return {index: ShardRecord(index, *values) for index, values in enumerate(shards)}
+
+
+def _damaged(storage: Storage, name: str) -> BadDataError:
+    return BadDataError(f"{storage}/{name}: damaged; delete it, and all shards are made again")

@@ -5,8 +5,7 @@ import io
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
-from importlib.util import find_spec
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
@@ -77,10 +76,6 @@ class DigestingFile(io.RawIOBase):
         """It is."""
         return True
 
-    def tell(self) -> int:
-        """How much was written."""
-        return self._num_bytes
-
     def write(self, content: Any, /) -> int:
         """Write all of it."""
         self._file.write(content)
@@ -119,6 +114,8 @@ class LocalFolder:
             return (self.path / name).read_bytes()
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise storage_error(error, self.path / name) from error
 
     def write(self, name: str, write: Callable[[BinaryIO], object]) -> Written:
         """As Storage has it: beside under a temporary name, read back, synced, renamed."""
@@ -145,21 +142,23 @@ class LocalFolder:
             (self.path / name).unlink()
         shutil.rmtree(self.path / name, ignore_errors=True)
 
-    @contextmanager
-    def locked(self, folder: str, name: str) -> Iterator[None]:
+    def locked(self, folder: str, name: str) -> AbstractContextManager[None]:
         """As Storage has it; without `filelock`, which production does not install, there are no locks."""
-        if find_spec("filelock") is None:
-            yield
-            return
+        try:
+            return self._locked(self.path / folder, name)
+        except ModuleNotFoundError:
+            return nullcontext()
+
+    def _locked(self, folder: Path, name: str) -> AbstractContextManager[None]:
         from dcgan.system.locks import exclusive, holder_of
 
-        with exclusive(self.path / folder / name):
-            split = name.partition("-")[2]
-            for each in self.sizes(folder):
-                if (
-                    each.endswith(".lock")
-                    and not each.endswith(split)
-                    and (pid := holder_of(self.path / folder / each))
-                ):
-                    raise BusyError(f"{self.path}: pid {pid} makes these shards; wait until it ends, or stop it")
-            yield
+        @contextmanager
+        def alone() -> Iterator[None]:
+            with exclusive(folder / name):
+                ending = name.partition("-")[2]
+                for other in folder.glob("*.lock"):
+                    if not other.name.endswith(ending) and (pid := holder_of(other)):
+                        raise BusyError(f"{other}: locked by pid {pid}; wait until it ends, or stop it")
+                yield
+
+        return alone()

@@ -1,0 +1,25 @@
+"""Shards of the tiny generator, made by the command as typed."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dvc_workspace import Ended
+from small_shards import SMALL
+
+
+@pytest.fixture(autouse=True)
+def no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RAY_ADDRESS", "JOB_COMPLETION_INDEX"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def shards(dcgan: Callable[..., Ended], model: Path) -> Callable[..., Ended]:
+    """Make a small set of shards in npy, unless other options are given."""
+
+    def run(folder: object, *options: object) -> Ended:
+        return dcgan("generate", "--shards", folder, "--model", model, *SMALL, "--format", "npy", *options)
+
+    return run
