@@ -5,6 +5,7 @@ none. So a shard is made in a temporary file, uploaded, and its size is asked fo
 """
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -33,7 +34,10 @@ class S3Folder:
         self._path = self.address.removeprefix("s3://")
         if not self._path.partition("/")[0]:
             raise UsageError(f"shards: {address}: has no bucket; give s3://bucket/prefix")
+        scheme, _, host = _endpoint().rpartition("://")
         self._fs = fs.S3FileSystem(
+            endpoint_override=host or None,
+            scheme=scheme or "https",
             connect_timeout=CONNECT_S,
             request_timeout=REQUEST_S,
             retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS),
@@ -104,6 +108,11 @@ class S3Folder:
             yield
         except OSError as error:
             raise _told(error, f"{self.address}/{name}".rstrip("/")) from error
+
+
+def _endpoint() -> str:
+    """The server that is not Amazon's, as http://host:port; empty: Amazon's."""
+    return (os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "").rstrip("/")
 
 
 def _told(error: OSError, address: str) -> DcganError:
