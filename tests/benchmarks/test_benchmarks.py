@@ -23,6 +23,15 @@ def test_a_benchmark_measures_the_configuration_in_params_yaml(stages, tmp_path,
     assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
 
 
+def test_the_benchmark_of_shards_compares_each_format_with_raw_onnx_runtime(stages, tmp_path, model):
+    options = ["--count", "1000", "--shard-size", "500", "--rounds", "1", "--model", model, "--out", tmp_path]
+    done = stages.run(f"{ROOT}/benchmarks/shards.py", tmp_path, *options)
+    assert done.returncode == 0, done.stderr
+    assert "| 1 | raw ONNX Runtime | " in done.stdout
+    assert "median share of raw ONNX Runtime: parquet " in done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["generator.onnx"]
+
+
 @pytest.mark.slow
 def test_the_benchmark_of_a_bare_node_runs_on_a_cpu(stages, tmp_path):
     out = tmp_path / "gpu.json"

@@ -24,6 +24,9 @@ from dcgan.scale.shards.drawing import Block
 from dcgan.scale.shards.plan import Format, ShardPlan
 from dcgan.scale.shards.required import required
 
+CACHED = 500
+"""Digits whose PNGs stay in the processor's cache until they are written."""
+
 Encoder = Callable[[BinaryIO, ShardPlan, int, Iterable[Block]], None]
 """Writes the blocks of the shard `index` of a plan into a file."""
 
@@ -97,13 +100,13 @@ def write_npy(file: BinaryIO, plan: ShardPlan, index: int, blocks: Iterable[Bloc
 def write_webdataset(file: BinaryIO, plan: ShardPlan, index: int, blocks: Iterable[Block]) -> None:  # noqa: ARG001
     """A POSIX tar archive, the members of each digit side by side."""
     size = 0
-    for block in blocks:
-        members = [tar_members(block.start, ".png", encode_pngs(block.pixels))]
-        if block.labels is not None:
-            members.append(tar_members(block.start, ".cls", [b"%d" % label for label in block.labels]))
-        content = np.concatenate(members, axis=1)
-        file.write(content.tobytes())
-        size += content.size
+    for start, pixels, labels in blocks:
+        for first in range(0, len(pixels), CACHED):
+            chosen = slice(first, first + CACHED)
+            members = [tar_members(start + first, ".png", encode_pngs(pixels[chosen]))]
+            if labels is not None:
+                members.append(tar_members(start + first, ".cls", [b"%d" % label for label in labels[chosen]]))
+            size += file.write(np.concatenate(members, axis=1).tobytes())
     end = 2 * tarfile.BLOCKSIZE
     file.write(bytes(end + -(size + end) % tarfile.RECORDSIZE))
 
