@@ -36,7 +36,7 @@ def generate(
     ] = None,
     model: ModelOption = None,
     count: Annotated[
-        int, typer.Option("--count", metavar="N", help="How many digits, 1 to 100,000; in shards to 10^12.")
+        int, typer.Option("--count", metavar="N", help="How many digits, 1 to 100,000; in shards to 10^10.")
     ] = 64,
     digits: Annotated[
         list[int] | None,
@@ -49,7 +49,9 @@ def generate(
     shard_format: Annotated[
         str, typer.Option("--format", metavar="F", help="Of shards: parquet, webdataset or npy.")
     ] = "parquet",
-    shard_size: Annotated[int, typer.Option(metavar="N", help="Digits in a shard.")] = 10_000,
+    shard_size: Annotated[
+        int | None, typer.Option(metavar="N", help="Digits in a shard. [default: 10,000; above 10^8 digits more]")
+    ] = None,
     device: Annotated[
         Literal["auto", "cpu", "cuda"], typer.Option(help="What draws shards; auto: CUDA where there is a GPU.")
     ] = "auto",

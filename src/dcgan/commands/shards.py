@@ -23,7 +23,7 @@ def generate_shards(
     seed: int,
     truncation: float,
     format_name: str,
-    shard_size: int,
+    shard_size: int | None,
     device: Any,
     workers: int | None,
     address: str | None,

@@ -17,10 +17,13 @@ from dcgan.system.errors import UsageError
 Format = Literal["parquet", "webdataset", "npy"]
 
 SUFFIXES: dict[Format, str] = {"parquet": ".parquet", "webdataset": ".tar", "npy": ".npy"}
-MAX_COUNT = 10**12
+MAX_COUNT = 10**10
 MAX_SHARD_SIZE = 1_000_000
+DEFAULT_SHARD_SIZE = 10_000
+MAX_DEFAULT_SHARDS = 10_000
+"""A folder of more files takes a tenth of a second and more to look through, which each write does."""
 MAX_SHARDS = 200_000
-"""What a worker's memory and a folder hold easily."""
+"""What memory holds easily."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,19 +92,21 @@ def new_plan(
     info: ModelInfo,
     *,
     count: int,
-    shard_size: int,
+    shard_size: int | None,
     format_name: str,
     seed: int,
     digits: Sequence[int] | None,
     truncation: float,
     device: str,
 ) -> ShardPlan:
-    """The plan of `count` digits by the model `info`.
+    """The plan of `count` digits by the model `info`; a shard size of None: what makes at most 10,000 shards.
 
     Raises:
         UsageError: an option is out of range, or digits are given for an unconditional model.
     """
     require_whole("count", count, 1, MAX_COUNT, expected=f"1 to {MAX_COUNT:,}")
+    if shard_size is None:
+        shard_size = DEFAULT_SHARD_SIZE * math.ceil(count / (DEFAULT_SHARD_SIZE * MAX_DEFAULT_SHARDS))
     require_whole("shard-size", shard_size, 1, MAX_SHARD_SIZE, expected=f"1 to {MAX_SHARD_SIZE:,}")
     require_whole("seed", seed, 0, 2**63 - 1, expected="0 to 2^63 - 1")
     require_truncation(truncation)
