@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from dcgan.system import progress
 from dvc_workspace import Ended
 from small_shards import SMALL
 
@@ -13,6 +14,12 @@ from small_shards import SMALL
 def no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RAY_ADDRESS", "JOB_COMPLETION_INDEX"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def no_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines of progress come after five seconds, which a first import of pyarrow may take on a busy machine."""
+    monkeypatch.setattr(progress, "FIRST_S", 1e9)
 
 
 @pytest.fixture
