@@ -8,6 +8,7 @@ from typing import Any
 
 from dcgan.inference.generator import Generator
 from dcgan.scale.shards.plan import ShardPlan, new_plan
+from dcgan.scale.shards.required import required
 from dcgan.scale.shards.run import Outcome, make_set
 from dcgan.scale.shards.storage import open_storage
 from dcgan.scale.shards.workers import ThreadWorkers, Workers
@@ -60,10 +61,13 @@ def _workers(generator: Generator, count: int | None, address: str | None, *, de
     if address is None:
         yield ThreadWorkers(generator, count or 1)
         return
-    from dcgan.scale.shards.on_ray import RayWorkers, connected
+    from dcgan.scale.cluster import connected
+    from dcgan.scale.shards.on_ray import RayWorkers
 
-    with connected(address, workers=count):
-        yield RayWorkers(generator, count, device=device)
+    with required("--address", extra="scale"):
+        import ray  # noqa: F401 told here by the extra that has it
+    with connected(address, num_cpus=count or default_threads()) as ray_module:
+        yield RayWorkers(ray_module, generator, count, device=device)
 
 
 def _told(plan: ShardPlan, outcome: Outcome) -> str:

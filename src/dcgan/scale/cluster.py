@@ -14,7 +14,8 @@ from dcgan.system.errors import DcganError, UnavailableError, UsageError
 from dcgan.system.redaction import redacted
 
 SETTINGS = {
-    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",  # it reports to its maker otherwise
+    "RAY_worker_niceness": "0",  # on this machine: as threads of this process would be
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -28,13 +29,17 @@ CONNECT_SECONDS, JOIN_SECONDS = 5.0, 20.0
 """How long to wait for a machine to answer, and for Ray on it: by itself Ray would wait for two minutes."""
 ANSWER_SECONDS = 120.0
 """For a machine of the cluster to start a worker and to import PyTorch."""
-OBJECT_STORE_BYTES = 128 * 2**20
-"""Shared memory of a Ray on this machine: hardly anything passes through it."""
+OBJECT_STORE_BYTES = 2**30
+"""Shared memory of a Ray on this machine, taken as it is used: a model passes through it."""
+THIS_MACHINE = "local"
+"""The address that starts Ray on this machine, for as long as the command lasts."""
 
 
 @contextmanager
-def connected(address: str | None) -> Iterator[Any]:
-    """Ray's module, connected to the cluster at `address`; without one, Ray runs on this machine while the block lasts.
+def connected(address: str, *, num_cpus: int | None = None) -> Iterator[Any]:
+    """Ray's module, connected to the cluster at `address`; for `local`, Ray runs on this machine while the block lasts.
+
+    There it has `num_cpus` workers; None: one for each core.
 
     Raises:
         UsageError: the address is not one of a cluster.
@@ -48,9 +53,9 @@ def connected(address: str | None) -> Iterator[Any]:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "CRITICAL", "configure_logging": True}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Ray's and Optuna's own plans
-        if address is None:
+        if address == THIS_MACHINE:
             ray.init(
-                address="local", num_cpus=usable_cores(), include_dashboard=False,
+                address=address, num_cpus=num_cpus or usable_cores(), include_dashboard=False,
                 object_store_memory=OBJECT_STORE_BYTES, **quiet,
             )  # fmt: skip
         else:

@@ -8,7 +8,7 @@ from typing import Any
 
 from dcgan.config.params_file import changed, load_params
 from dcgan.config.workspace import PARAMS
-from dcgan.scale.cluster import connected, has_gpu, on_each_machine, refuse_too_large, refuse_unreachable
+from dcgan.scale.cluster import THIS_MACHINE, connected, has_gpu, on_each_machine, refuse_too_large
 from dcgan.scale.params_patch import write_values
 from dcgan.scale.results import TrialRecord, best_of, missing_repeats, read_trials, require_best
 from dcgan.scale.space import Space, load_space
@@ -72,9 +72,8 @@ def run_sweep(request: Request) -> Sweep:
                 _sync_once(sweep)
                 return sweep
             sweep.refuse_changes(params)
-        if request.address:
-            refuse_unreachable(request.address)
-        with stop_on_signals() as early, connected(request.address) as ray, stop_on_signals() as stop:
+        address = request.address or THIS_MACHINE
+        with stop_on_signals() as early, connected(address) as ray, stop_on_signals() as stop:
             stop.signal_number = early.signal_number  # Ray puts a handler of its own in between
             sweep = sweep or _begin(request, load_space(request.space, params), ray)
             refuse_too_large(ray, cpus=sweep.options.cpus_per_trial, gpus=sweep.options.gpus_per_trial)

@@ -1,35 +1,23 @@
 """Shards made by the workers of a Ray cluster, a task each; Ray gives the tasks of a worker that died to another."""
 
-import os
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from dcgan.inference.generator import Generator
+from dcgan.scale.cluster import has_gpu
 from dcgan.scale.shards.plan import ShardPlan
-from dcgan.scale.shards.required import required
 from dcgan.scale.shards.storage import Storage, open_storage
 from dcgan.scale.shards.workers import Made, Submit, make_shard
-from dcgan.system.cores import default_threads
-from dcgan.system.errors import BadDataError, DcganError, UnavailableError, UsageError
+from dcgan.system.errors import BadDataError, DcganError, UnavailableError
 from dcgan.system.files import sha256_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-EMBEDDED = "local"
-"""The address that starts a cluster of this machine, which ends with the command."""
-CONNECT_S, REACH_S = 8.0, 20.0
-"""Until somebody has to listen at an address, and then Ray to be connected."""
-SETTINGS = {
-    "RAY_USAGE_STATS_ENABLED": "0",  # it reports to its maker otherwise
-    "RAY_worker_niceness": "0",  # of an embedded cluster: as threads of this process would be
-}
 CANCEL_S = 5.0
 """For the tasks that are given up to end by themselves."""
 ATTEMPTS = 5
@@ -41,12 +29,9 @@ GPU_SHARE = 0.25
 class RayWorkers:
     """The workers of a cluster, a core each, and a share of a GPU where they draw on one."""
 
-    def __init__(self, generator: Generator, count: int | None, *, device: str) -> None:
-        import ray
-
+    def __init__(self, ray: Any, generator: Generator, count: int | None, *, device: str) -> None:
         self._ray, self._generator, self._count = ray, generator, count
-        has_gpu = ray.cluster_resources().get("GPU", 0) > 0
-        self.device = "CUDA" if device == "cuda" or (device == "auto" and has_gpu) else "CPU"
+        self.device = "CUDA" if device == "cuda" or (device == "auto" and has_gpu(ray)) else "CPU"
 
     def window(self) -> int:
         """As Workers has it; two for each core, so that none waits for the next."""
@@ -79,67 +64,6 @@ class RayWorkers:
                 ray.cancel(ref)
             if unfinished:
                 ray.wait(unfinished, num_returns=len(unfinished), timeout=CANCEL_S)
-
-
-@contextmanager
-def connected(address: str, *, workers: int | None) -> Iterator[None]:
-    """Within the block, Ray is connected to the cluster at `address`, or to one of this machine for `local`.
-
-    Raises:
-        UnavailableError: Ray is not installed, or the cluster cannot be reached.
-        UsageError: the address is of a kind that needs another package.
-    """
-    for name, value in SETTINGS.items():
-        os.environ.setdefault(name, value)
-    with required("--address", extra="scale"):
-        import ray
-    if address.startswith("ray://"):
-        raise UsageError(f"address: {address} is of Ray's client; run this on a node of the cluster, with HOST:PORT")
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "address": address}
-    try:
-        if address == EMBEDDED:
-            ray.init(**options, num_cpus=workers or default_threads(), include_dashboard=False)
-        else:
-            _require_listening(address)
-            _within(REACH_S, lambda: ray.init(**options))
-    except (OSError, RuntimeError, ValueError, SystemExit) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UnavailableError(
-            f"{address}: no Ray cluster can be reached there ({reason}); see `ray status`"
-        ) from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-def _within(seconds: float, connect: Callable[[], object]) -> None:
-    """Call `connect` on a thread that is left alone if it takes longer: within Ray no exception and no signal ends it.
-
-    Raises:
-        TimeoutError: it did.
-    """
-    outcome: Future[None] = Future()
-
-    def call() -> None:
-        try:
-            connect()
-            outcome.set_result(None)
-        except BaseException as error:
-            outcome.set_exception(error)
-
-    Thread(target=call, daemon=True).start()
-    try:
-        outcome.result(seconds)
-    except TimeoutError:
-        raise TimeoutError(f"no answer in {seconds:.0f} s") from None
-
-
-def _require_listening(address: str) -> None:
-    """Raise OSError unless somebody listens at HOST:PORT: Ray itself tries for two minutes, and ends the process."""
-    host, colon, port = address.rpartition(":")
-    if colon and port.isdecimal():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
 
 
 def _content(generator: Generator) -> "NDArray[Any]":
