@@ -15,9 +15,9 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler
 
 from dcgan.config.schema import TrainConfig
-from dcgan.scale.narrator import Narrator
 from dcgan.scale.sweep_folder import Sweep
 from dcgan.scale.trial import IMAGES, SCORE, run_trial
+from dcgan.scale.trial_callback import TrialCallback
 from dcgan.system.errors import BadDataError
 from dcgan.system.signals import StopRequest
 from dcgan.tracking.provenance import validated_dataset
@@ -88,7 +88,7 @@ def _tuner(sweep: Sweep) -> tune.Tuner:
             name=RAY,
             storage_path=str(state.parent),
             failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
-            callbacks=[Narrator(sweep.name)],
+            callbacks=[TrialCallback(sweep.name)],
             verbose=0,
         ),
     )

@@ -1,11 +1,11 @@
 """The search space of a sweep: parameters by their dotted names, each with choices or a range, checked before use.
 
-base:                                      # of all trials, in place of params.yaml's values
-train.epochs: 3
+base:                                        # of all trials, in place of params.yaml's values
+  train.epochs: 3
 space:
-train.generator_learning_rate: {low: 5.0e-4, high: 1.0e-2, log: true}
-model.latent_dim: {low: 32, high: 128}   # whole numbers, both ends included
-model.conditional: [true, false]
+  train.generator_learning_rate: {low: 5.0e-4, high: 1.0e-2, log: true}
+  model.latent_dim: {low: 32, high: 128}     # whole numbers, both ends included
+  model.conditional: [true, false]
 """
 
 import difflib

@@ -15,7 +15,7 @@ from dcgan.system.files import write_json
 from dcgan.system.progress import ProgressLines
 
 
-class Narrator(Callback):
+class TrialCallback(Callback):
     """Numbers the trials and notes how they end; Ray keeps it with its state, so it holds nothing but a name."""
 
     def __init__(self, name: str) -> None:
