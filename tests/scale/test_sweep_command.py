@@ -18,7 +18,7 @@ def folder(tmp_path, monkeypatch):
     sweeps.sweep_workspace(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setattr("dcgan.scale.driver.connected", lambda _address: pytest.fail("Ray was started"))
+    monkeypatch.setattr("ray.init", lambda **_: pytest.fail("Ray was started"))
     return tmp_path
 
 
