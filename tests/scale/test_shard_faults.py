@@ -295,7 +295,7 @@ def here(model, monkeypatch):
         (["--shards", "generator.onnx"], 73, "generator.onnx"),
         (["--shards", "generator.onnx/set"], 73, "generator.onnx"),
         (["--shards", "set", "--address", "ray://127.0.0.1:1"], 64, "ray://127.0.0.1:1"),
-        (["--shards", "set", "--address", "127.0.0.1:1"], 69, "127.0.0.1:1: no Ray cluster can be reached"),
+        (["--shards", "set", "--address", "127.0.0.1:1"], 69, "Ray at 127.0.0.1:1 cannot be reached"),
         (["--shards", "set", "--device", "cuda"], 69, "CUDA was asked for"),
     ],
 )  # fmt: skip

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dcgan.commands.generate import generate
+from dcgan.commands.generate import generate_file
 from dcgan.service.images import MEDIA_TYPES
 from service_client import Service, inputs
 from tiny_onnx import build_model, write_model
@@ -17,7 +17,7 @@ def test_a_png_grid_is_the_default_and_the_bytes_of_dcgan_generate(service, tmp_
     answer = service.images(count=20, seed=3, digits=[1, 7], truncation=0.5)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
     out, model = tmp_path / "out.png", service.generator.info
-    generate(out=out, model=model.path, count=20, seed=3, digits=[1, 7], truncation=0.5)
+    generate_file(out, model.path, count=20, seed=3, digits=[1, 7], truncation=0.5)
     assert answer.content == out.read_bytes()
     assert answer.headers["x-model-sha256"] == model.sha256
 

@@ -64,8 +64,7 @@ def sweep_parameters(
         apply_best(values)
         print("params.yaml now holds these values; run `dvc repro`")
     else:
-        flag = "" if name == NAME else f" --name {name}"
-        print(f"run `dcgan sweep{flag} --apply` to write them into params.yaml")
+        print(f"run `dcgan sweep --name {name} --apply` to write them into params.yaml")
 
 
 def _refuse_bad(name: str, options: dict[str, Any], *, seeds: int) -> None:

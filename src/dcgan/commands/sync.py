@@ -3,7 +3,6 @@
 from dcgan.config.params_file import load_params
 from dcgan.config.workspace import GENERATOR, LOCK, ONNX_GENERATOR, PARAMS
 from dcgan.scale.sweep_folder import sweeps
-from dcgan.scale.sweep_sync import send_sweep
 from dcgan.system.errors import BadDataError
 from dcgan.system.locks import exclusive
 from dcgan.system.redaction import redacted
@@ -41,4 +40,6 @@ def sync_workspace() -> None:
                 version, decision = register(client, candidate, name=name, run_id=run_id, step=record.last_step)
                 print(f"{name} version {version} is {decision.alias}: {decision.reason}")
             for sweep in sweeps():
+                from dcgan.scale.sweep_sync import send_sweep  # imports PyTorch
+
                 print(send_sweep(client, sweep))
