@@ -3,19 +3,16 @@
 Quickly with DVC on stages that only note how they were started; slowly with the whole pipeline.
 """
 
-import inspect
 import json
 import os
 import shlex
 import subprocess
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dcgan.cli import COMMANDS
 from dcgan.commands.new import new_workspace
 from deploy_files import DEPLOY, directives, document, environment_of, image_of
 from dvc_workspace import write_pipeline
@@ -184,12 +181,7 @@ def test_an_array_draws_a_share_a_job(tmp_path):
 
 # What other commands than these must know
 
-HAS_SHARDS = "shards" in inspect.signature(import_module("dcgan.commands.generate").generate).parameters
-needs_shards = pytest.mark.skipif(not HAS_SHARDS, reason="dcgan generate draws no shards yet")
-needs_sweep = pytest.mark.skipif("sweep" not in COMMANDS, reason="there is no dcgan sweep yet")
 
-
-@needs_sweep
 def test_the_sweep_that_slurm_starts_is_a_command_that_exists(tmp_path):
     done = run(["dcgan", "sweep", "--trials", "32", "--address", "auto", "--help"], tmp_path)
     assert done.returncode == 0, done.stderr
@@ -206,7 +198,6 @@ def digits_in(folder: Path) -> int:
     return sum(ParquetFile(path).metadata.num_rows for path in folder.rglob("*.parquet"))
 
 
-@needs_shards
 def test_the_pods_of_the_indexed_job_draw_all_digits_together(tmp_path):
     (container,) = document("kubernetes/generate/job.yaml")["spec"]["template"]["spec"]["containers"]
     for index in range(document("kubernetes/generate/job.yaml")["spec"]["completions"]):
@@ -216,7 +207,6 @@ def test_the_pods_of_the_indexed_job_draw_all_digits_together(tmp_path):
     assert digits_in(tmp_path / "digits") == 80
 
 
-@needs_shards
 def test_the_jobs_of_slurms_array_draw_all_digits_together(tmp_path):
     script, bin_folder = DEPLOY / "slurm/generate.sbatch", install(tmp_path / "bin")
     for index in range(8):
