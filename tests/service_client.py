@@ -1,9 +1,11 @@
 """A client of the service's application, in this process; what the tests of the service share."""
 
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
+import pytest
 from starlette.testclient import TestClient
 
 from dcgan.inference.generator import Generator
@@ -34,6 +36,26 @@ class Service(TestClient):
 
     def infer(self, **request: Any) -> Any:
         return self.post("/v2/models/generator/infer", json=request)
+
+
+class HeldDrawing:
+    """The next calls of the model wait until they are released."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._begun, self._released, draw_batch = Event(), Event(), Generator.draw_batch
+
+        def draw_when_released(*batch: Any, **options: Any) -> Any:
+            self._begun.set()
+            assert self._released.wait(20)
+            return draw_batch(*batch, **options)
+
+        monkeypatch.setattr(Generator, "draw_batch", draw_when_released)
+
+    def await_begin(self) -> None:
+        assert self._begun.wait(20)
+
+    def release(self) -> None:
+        self._released.set()
 
 
 def tensor(name: str, datatype: str, values: Any, shape: list[int] | None = None) -> dict[str, Any]:

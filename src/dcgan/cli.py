@@ -1,8 +1,7 @@
 """`dcgan`: one table of commands, each in a module of `dcgan.commands` that is imported when the command is run."""
 
 import inspect
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from typing import Annotated, Any, NamedTuple
 
@@ -11,8 +10,8 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from dcgan import __version__
-from dcgan.system.errors import UnavailableError
 from dcgan.system.exit import new_app, run_app
+from dcgan.system.required import required
 from dcgan.system.signals import importing
 
 
@@ -56,26 +55,12 @@ class _Commands(TyperGroup):
 def _load(name: str) -> Any:
     """Typer's command of that name."""
     module, _, function = COMMANDS[name].function.partition(":")
-    with importing(), _telling_what_is_missing(name):
+    needs = partial(required, f"dcgan {name}", extra=COMMANDS[name].extra)
+    with importing(), needs():
         run = getattr(import_module(f"dcgan.commands.{module}"), function)
     one = new_app()
-    one.command(name, help=inspect.cleandoc(run.__doc__ or COMMANDS[name].help).partition("\n\n")[0])(
-        _telling_what_is_missing(name)(run)
-    )
+    one.command(name, help=inspect.cleandoc(run.__doc__ or COMMANDS[name].help).partition("\n\n")[0])(needs()(run))
     return get_command(one)
-
-
-@contextmanager
-def _telling_what_is_missing(name: str) -> Iterator[None]:
-    """Around a command: a package that is not installed ends it in one line."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] == "dcgan":
-            raise
-        extra = COMMANDS[name].extra
-        install = f"pip install '.[{extra}]'"
-        raise UnavailableError(f"dcgan {name} needs {error.name}; run `{install}` in the repository") from error
 
 
 def _show_version(*, wanted: bool) -> None:

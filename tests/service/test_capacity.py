@@ -2,15 +2,12 @@
 
 import json
 import re
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
-from dcgan.inference.generator import Generator
 from dcgan.service.limits import Limits
 from running_service import Running
-from service_client import LIMITS, Service
+from service_client import LIMITS, HeldDrawing, Service
 from support import ROOT
 
 IDLE = {"requests_in_progress": 0, "queued_images": 0, "batches_in_progress": 0}
@@ -44,19 +41,12 @@ def test_load_rises_and_falls_with_concurrent_requests(tmp_path, model):
 
 
 def test_what_is_drawn_waits_no_more_and_the_calls_of_the_model_are_counted(model, monkeypatch):
-    drawing, release, draw_batch = threading.Event(), threading.Event(), Generator.draw_batch
-
-    def draw_when_released(*batch: Any, **options: Any) -> Any:
-        drawing.set()
-        assert release.wait(20)
-        return draw_batch(*batch, **options)
-
-    monkeypatch.setattr(Generator, "draw_batch", draw_when_released)
+    held = HeldDrawing(monkeypatch)
     with Service(model, limits=LIMITS.model_copy(update={"max_batch": 4})) as service, ThreadPoolExecutor(1) as pool:
         answer = pool.submit(service.images, count=10)
-        assert drawing.wait(20)
+        held.await_begin()
         now = gauges(service.get("/metrics").text)
-        release.set()
+        held.release()
         assert answer.result().status_code == 200
         assert {"requests_in_progress": 1, "queued_images": 2, "batches_in_progress": 2}.items() <= now.items()
         assert IDLE.items() <= gauges(service.get("/metrics").text).items()

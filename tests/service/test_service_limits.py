@@ -3,16 +3,14 @@
 import asyncio
 import json
 import logging
-import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 from unittest.mock import Mock
 
 import pytest
 
 from dcgan.inference.generator import Generator
 from dcgan.system.errors import BadDataError
-from service_client import LIMITS, Service
+from service_client import LIMITS, HeldDrawing, Service
 from tiny_onnx import build_model, write_model
 
 
@@ -29,20 +27,13 @@ def test_more_than_the_service_can_buffer_is_429_and_leaves_nothing_behind(model
 
 
 def test_an_overload_is_seen_not_suffered_by_who_watches(model, monkeypatch):
-    drawing, release, draw_batch = threading.Event(), threading.Event(), Generator.draw_batch
-
-    def draw_when_released(*batch: Any, **options: Any) -> Any:
-        drawing.set()
-        assert release.wait(20)
-        return draw_batch(*batch, **options)
-
-    monkeypatch.setattr(Generator, "draw_batch", draw_when_released)
+    held = HeldDrawing(monkeypatch)
     with Service(model, limits=LIMITS.model_copy(update={"max_requests": 1})) as service:
         with ThreadPoolExecutor(1) as pool:
             first = pool.submit(service.images, count=1)
-            assert drawing.wait(20)
+            held.await_begin()
             answers = {path: service.get(path).status_code for path in ("/v2/health/live", "/metrics", "/", "/v2")}
-            release.set()
+            held.release()
         assert answers == {"/v2/health/live": 200, "/metrics": 200, "/": 200, "/v2": 429}
         assert (first.result().status_code, service.get("/v2").status_code) == (200, 200)
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from dcgan.inference.generator import Generator
 from dcgan.scale.shards.plan import ShardPlan, new_plan
-from dcgan.scale.shards.required import required
 from dcgan.scale.shards.run import Outcome, make_set
 from dcgan.scale.shards.storage import open_storage
 from dcgan.scale.shards.workers import ThreadWorkers, Workers
 from dcgan.system.cores import default_threads
+from dcgan.system.required import required
 
 
 def generate_shards(
@@ -64,10 +64,8 @@ def _workers(generator: Generator, count: int | None, address: str | None, *, de
     from dcgan.scale.cluster import connected
     from dcgan.scale.shards.on_ray import RayWorkers
 
-    with required("--address", extra="scale"):
-        import ray  # noqa: F401 told here by the extra that has it
-    with connected(address, num_cpus=count or default_threads()) as ray_module:
-        yield RayWorkers(ray_module, generator, count, device=device)
+    with required("--address", extra="scale"), connected(address, num_cpus=count or default_threads()) as ray:
+        yield RayWorkers(ray, generator, count, device=device)
 
 
 def _told(plan: ShardPlan, outcome: Outcome) -> str:

@@ -150,7 +150,8 @@ class Generator:
         require_whole("count", count, 1, MAX_COUNT, expected=f"1 to {MAX_COUNT:,}")
         require_whole("seed", seed, 0, 2**63 - 1, expected="0 to 2^63 - 1")
         require_truncation(truncation)
-        return draw_latents(self.info.contract, count, seed=seed) * np.float32(truncation)
+        rng = np.random.Generator(np.random.Philox(seed))
+        return draw_latents(self.info.contract, count, rng=rng) * np.float32(truncation)
 
     def labels_for(self, count: int, *, digits: int | Sequence[int] | None = None) -> Labels | None:
         """The digits [count] that `sample` asks for; None if the model is unconditional."""
@@ -175,8 +176,8 @@ class Generator:
         size = min(CHUNK, max(MIN_CHUNK, math.ceil(len(latents) / self._threads)))
         starts = range(0, len(latents), size)
         chunks = [self._feed(latents, labels, slice(start, start + size)) for start in starts]
-        if len(chunks) == 1:
-            return self._run(chunks[0])
+        if len(chunks) == 1 or self._threads == 1:
+            return np.concatenate([self._run(chunk) for chunk in chunks])
         with ThreadPoolExecutor(min(self._threads, len(chunks))) as pool:
             return np.concatenate(list(pool.map(self._run, chunks)))
 

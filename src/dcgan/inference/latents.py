@@ -11,9 +11,11 @@ MIN_SINE = 1e-3
 """Between directions closer than this, an arc is a line to within float32."""
 
 
-def draw_latents(contract: Contract, count: int, *, seed: int) -> Latents:
-    """Latents float32 [count, latent_dim] as the model was trained on them, drawn in one call."""
-    rng = np.random.Generator(np.random.Philox(seed))
+def draw_latents(contract: Contract, count: int, *, rng: np.random.Generator) -> Latents:
+    """The next latents float32 [count, latent_dim] as the model was trained on them.
+
+    Several calls give the rows that one call would give.
+    """
     shape = (count, contract.latent_dim)
     if contract.latent_distribution == "uniform":
         return 2 * rng.random(shape, dtype=np.float32) - 1

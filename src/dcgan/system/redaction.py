@@ -10,8 +10,9 @@ SHORTEST = 8
 """Characters of an environment variable's secret; a shorter one would take common words out of messages."""
 
 _SECRET_NAMES = re.compile(r"(^|_)((PG)?PASSWORDS?|PASSWD|PASS|(MYSQL_)?PWD|API_KEY|TOKEN|SECRET)(_|$)", re.IGNORECASE)
-_WHERE_OR_WHAT = re.compile(r"_(FILE|PATH|DIR|NAME|ID|URL|URI|ENDPOINT|TYPE)S?$", re.IGNORECASE)
-"""Ends of such names whose values tell where a secret is, or what it is called: TOKEN_FILE holds a path."""
+_WHERE_OR_WHAT = re.compile(r"^(?-i:PWD)$|_(FILE|PATH|DIR|NAME|ID|URL|URI|ENDPOINT|TYPE)S?$", re.IGNORECASE)
+"""Such names whose values are no secret: PWD holds the current folder, TOKEN_FILE a path, and others what a secret is
+called."""
 _OUR_KEYS = "DCGAN_API_KEYS"
 _LOGIN = re.compile(r"://([^:/@\s]*:(.+))@")
 _HOST_AND_PORT = re.compile(r"(localhost|[\w-]+(\.[\w-]+)+):\d{1,5}(/.*)?")
@@ -55,7 +56,7 @@ def _secrets_of_the_environment() -> Iterator[str]:
     for name, value in os.environ.items():
         if name == _OUR_KEYS:
             yield from re.split(r"[\s,]+", value)
-        elif name != "PWD" and _SECRET_NAMES.search(name) and not _WHERE_OR_WHAT.search(name):
+        elif _SECRET_NAMES.search(name) and not _WHERE_OR_WHAT.search(name):
             # A line of it is quoted where a value with several is no header.
             yield from (value, repr(value)[1:-1], *value.splitlines())
         elif (login := _LOGIN.search(value)) and not _HOST_AND_PORT.fullmatch(login[1]):

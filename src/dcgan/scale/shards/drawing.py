@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan.inference.contract import Contract
 from dcgan.inference.generator import Generator
+from dcgan.inference.latents import draw_latents
 from dcgan.scale.shards.plan import ShardPlan
 from dcgan.system.errors import Interrupted
 
@@ -33,14 +33,6 @@ def shard_rng(plan: ShardPlan, index: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(plan.seed, spawn_key=(index,))))
 
 
-def draw_latents(rng: np.random.Generator, contract: Contract, count: int) -> NDArray[np.float32]:
-    """The next latents float32 [count, latent_dim]; several calls give the rows that one call would give."""
-    shape = (count, contract.latent_dim)
-    if contract.latent_distribution == "uniform":
-        return 2 * rng.random(shape, dtype=np.float32) - 1
-    return rng.standard_normal(shape, dtype=np.float32)
-
-
 def draw_shard(
     generator: Generator, plan: ShardPlan, index: int, *, is_stopped: Callable[[], bool] = lambda: False
 ) -> Iterator[Block]:
@@ -59,7 +51,7 @@ def draw_shard(
             if is_stopped():
                 raise Interrupted(f"{plan.name(index)}: stopped")
             step = slice(first, min(first + STEP, len(block)))
-            latents = draw_latents(rng, generator.info.contract, step.stop - step.start)
+            latents = draw_latents(generator.info.contract, step.stop - step.start, rng=rng)
             latents *= np.float32(plan.truncation)
             pixels[step] = generator.draw(latents, None if labels is None else labels[step])
         yield Block(start, pixels, labels)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from dcgan.scale.shards.drawing import Block
 from dcgan.scale.shards.plan import Format, ShardPlan
-from dcgan.scale.shards.required import required
+from dcgan.system.required import required
 
 CACHED = 500
 """Digits whose PNGs stay in the processor's cache until they are written."""

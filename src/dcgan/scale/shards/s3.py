@@ -12,10 +12,10 @@ from pathlib import Path
 from tempfile import TemporaryFile, gettempdir
 from typing import BinaryIO
 
-from dcgan.scale.shards.required import required
 from dcgan.scale.shards.storage import DigestingFile, Written
 from dcgan.system.errors import CannotCreateError, DcganError, StorageError, UnavailableError, UsageError
 from dcgan.system.files import storage_error
+from dcgan.system.required import required
 
 PART = 8 * 2**20
 CONNECT_S, REQUEST_S, ATTEMPTS = 5, 60, 4

@@ -1,4 +1,4 @@
-"""Packages that only some uses of bulk generation need."""
+"""Packages that only some uses need."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from dcgan.system.errors import UnavailableError
 
 @contextmanager
 def required(purpose: str, *, extra: str) -> Iterator[None]:
-    """Around imports: a package that is not installed is named in one line with the extra that installs it.
+    """Around code that imports: a package that is not installed is named in one line, with the extra that installs it.
 
     Raises:
         UnavailableError: it is missing.
@@ -16,5 +16,7 @@ def required(purpose: str, *, extra: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "dcgan":
+            raise
         install = f"pip install '.[{extra}]'"
         raise UnavailableError(f"{purpose} needs {error.name}; run `{install}` in the repository") from error
