@@ -31,6 +31,15 @@ TINY = {
         "num_neighbour_queries": 50,
         "num_two_sample": 100,
     },
+    "gates": {
+        "fcd_over_floor": 3.5,
+        "witness_fcd_over_floor": 3.5,
+        "two_sample_accuracy": 0.97,
+        "label_accuracy": 0.98,
+        "precision_over_floor": 0.8,
+        "recall_over_floor": 0.8,
+        "min_class_share": 0.07,
+    },
     "tracking": {"experiment": "tiny", "registered_model": "tiny-generator"},
 }
 LONG = {

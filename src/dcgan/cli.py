@@ -34,6 +34,9 @@ COMMANDS = {
     "sweep": Command("sweep:sweep_parameters", "Search for better parameters.", "scale"),
     "new": Command("new:new_workspace", "Make a workspace in a new folder.", "train"),
     "doctor": Command("doctor:run_doctor", "Find what is damaged in this workspace.", "train"),
+    "versions": Command("versions:show_versions", "List the versions in MLflow's registry.", "train"),
+    "promote": Command("promote:promote_version", "Make a version champion.", "train"),
+    "rollback": Command("rollback:roll_back_champion", "Make the last champion champion again.", "train"),
     "sync": Command("sync:sync_workspace", "Send MLflow what it lacks of this workspace.", "train"),
 }
 

@@ -1,6 +1,7 @@
 """The stage `register` on a tiny model, against a real MLflow store, and what can be loaded and served from there."""
 
 import json
+import re
 import runpy
 import shutil
 import sys
@@ -17,8 +18,11 @@ from dcgan.inference.generator import Generator
 from dcgan.system.errors import BadDataError, BusyError, UnavailableError
 from dcgan.system.files import sha256_of
 from dcgan.system.locks import exclusive
+from dcgan.tracking.promotion import promote, roll_back
+from dcgan.tracking.store import open_store
 from support import ROOT
-from tiny_onnx import SHIFT, WEIGHT
+from tiny_onnx import SHIFT, WEIGHT, build_model, write_model
+from tiny_workspace import write_params
 
 NAME = "tiny-generator"
 CHAMPION = f"models:/{NAME}@champion"
@@ -132,8 +136,102 @@ def test_the_aliases_follow_the_gates_and_the_figures_of_the_present_champion():
         tracked.write_exported_model(weights, **figures)
         register()
         assert holders() == expected
-    assert versions()["4"].tags["failed_gates"] == "label_accuracy, min_class_share"
+    assert versions()["4"].tags["failed_gates"] == (
+        "label_accuracy is 0.5 (at least 0.98), min_class_share is 0 (at least 0.07)"
+    )
     assert "| label_accuracy | 0.5 | 0.98 | **no** |" in versions()["4"].description
+
+
+@pytest.mark.parametrize("on_failure", ["challenger", "fail"])
+def test_a_failed_gate_is_told_with_its_bound_and_fails_the_stage_if_the_parameters_ask_for_it(
+    tmp_path, capsys, on_failure
+):
+    write_params(tmp_path, gates={"on_failure": on_failure})
+    tracked.write_exported_model(label_accuracy=0.5, two_sample_accuracy=0.99)
+    told = f"{NAME} version 1 is challenger: fails 2 of 7 gates: two_sample_accuracy is 0.99 (at most 0.97), "
+    told += "label_accuracy is 0.5 (at least 0.98)"
+    if on_failure == "fail":
+        with pytest.raises(BadDataError) as failed:
+            register()
+        assert str(failed.value) == f"{told}; so the stage fails, as gates.on_failure in params.yaml asks for"
+        assert not workspace.REGISTRATION.exists()
+    else:
+        register()
+        assert capsys.readouterr().out.splitlines()[-1] == told
+        assert [gate["passed"] for gate in json.loads(workspace.REGISTRATION.read_text())["gates"]].count(False) == 2
+    assert holders() == {"challenger": "1"}, "one can look at it"
+    assert tracked.dcgan_sync()[-1] == told, "it fails no sync, which only sends what there is"
+
+
+def test_gates_that_fail_a_stage_let_good_models_pass_and_a_worse_one_stay_challenger(tmp_path):
+    write_params(tmp_path, gates={"on_failure": "fail"})
+    register()
+    tracked.write_exported_model(b"no better", fcd=0.12)
+    register()
+    assert holders() == {"champion": "1", "challenger": "2"}
+    assert workspace.REGISTRATION.exists()
+
+
+def test_a_champion_that_was_rolled_back_stays_challenger_until_its_figures_change_or_people_promote_it(capsys):
+    register()
+    tracked.write_exported_model(b"better", fcd=0.1)
+    register()
+    with open_store() as client:
+        assert roll_back(client, NAME, reason="sevens") == [f"{NAME} version 1 is champion again, and version 2 is not"]
+    for _ in range(2):
+        register()
+        told = "version 2 is challenger: was rolled back; `dcgan promote 2` makes it champion\n"
+        assert capsys.readouterr().out.endswith(told)
+    write_model(workspace.ONNX_GENERATOR, build_model(weights="better", more="exported anew"))
+    register()
+    told = "version 3 is challenger: was rolled back; `dcgan promote 3` makes it champion\n"
+    assert capsys.readouterr().out.endswith(told), "other bytes of the same weights are the same model"
+    assert holders() == {"champion": "1", "challenger": "3"}
+    assert "rolled back by" in versions()["2"].description
+    with open_store() as client:
+        promote(client, NAME, "3")
+        roll_back(client, NAME)
+    tracked.write_reports(fcd=0.09)
+    register()
+    assert holders() == {"champion": "3"}
+    assert not [tag for tag in versions()["3"].tags if tag.startswith("rolled_back")]
+    assert "rolled back" not in versions()["3"].description
+
+
+def test_what_people_did_with_a_version_stays_on_its_page(capsys):
+    tracked.write_exported_model(label_accuracy=0.5)
+    register()
+    with open_store() as client:
+        promote(client, NAME, "1", is_forced=True, reason="the only one")
+    register()
+    failed = "fails 1 of 7 gates: label_accuracy is 0.5 (at least 0.98)"
+    assert f"version 1 is champion: is the champion already, but now {failed}" in capsys.readouterr().out
+    assert re.match(r"> promoted by .* although it fails gates: .*; reason: the only one", versions()["1"].description)
+    assert holders() == {"champion": "1"}
+    tracked.write_exported_model(b"good", fcd=0.1)
+    register()
+    assert holders() == {"champion": "2"}
+    with open_store() as client:
+        assert roll_back(client, NAME)[-1] == f"{NAME} version 1 is champion again, and version 2 is not"
+
+
+def test_an_alias_that_somebody_moves_meanwhile_is_told_and_the_next_attempt_decides_anew(monkeypatch):
+    register()
+    workspace.REGISTRATION.unlink()  # as DVC does
+    tracked.write_exported_model(b"better", fcd=0.1)
+    genuine = tracked.client().__class__.set_model_version_tag
+
+    def tag_and_move(client, name, version, key, value):
+        genuine(client, name, version, key, value)
+        client.delete_registered_model_alias(name, "champion")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mlflow.MlflowClient.set_model_version_tag", tag_and_move)
+        with pytest.raises(BusyError, match="the alias champion moved from version 1 to none meanwhile"):
+            register()
+    assert not workspace.REGISTRATION.exists()
+    register()
+    assert holders() == {"champion": "2"}
 
 
 @pytest.mark.parametrize("send", [register, sync_workspace])
@@ -189,17 +287,18 @@ def test_an_alias_leads_to_the_model_that_has_it_now_byte_for_byte():
     register()
     loaded = load_generator(CHAMPION)
     assert str(loaded.info.path) == CHAMPION
-    assert loaded.info.sha256 == sha256_of(workspace.ONNX_GENERATOR)
+    assert (loaded.info.sha256, loaded.info.version) == (sha256_of(workspace.ONNX_GENERATOR), "1")
     assert np.array_equal(loaded.sample(20), Generator.load(workspace.ONNX_GENERATOR).sample(20))
     tracked.write_exported_model(b"better", fcd=0.05)
     register()
-    for address in (CHAMPION, f"models:/{NAME}/2"):
-        assert load_generator(address).info.metadata["weights"] == "better"
+    for address, number in ((CHAMPION, "2"), (f"models:/{NAME}/2", "2"), (f"models:/{NAME}/latest", None)):
+        info = load_generator(address).info
+        assert (info.metadata["weights"], info.version) == ("better", number)
 
 
 def test_what_the_registry_does_not_have_or_has_damaged_is_65_and_one_that_is_away_69(tmp_path, monkeypatch):
     register()
-    for address in ("models:/none@champion", f"models:/{NAME}/7", "models:/nonsense"):
+    for address in ("models:/none@champion", f"models:/{NAME}/7", "models:/nonsense", f"models:/{NAME}@nobody"):
         with pytest.raises(BadDataError, match=f"{address}: the registry at sqlite:.* has no such model"):
             load_generator(address)
     flip_bit(next((tmp_path / "mlruns").rglob("model.onnx")), 1000)

@@ -9,8 +9,7 @@ from dcgan.config.schema import GatesConfig
 from dcgan.system.advice import rerun
 from dcgan.system.errors import BadDataError
 
-_BY_HAND = "to promote it, set the alias champion by hand in the MLflow UI"
-_UPPER_LIMITS = {"fcd_over_floor", "witness_fcd_over_floor", "two_sample_accuracy"}
+_UPPER_LIMITS = {"collapse", "fcd_over_floor", "witness_fcd_over_floor", "two_sample_accuracy"}
 _NUMBERS = (
     "fcd", "fcd_floor", "precision", "precision_floor", "recall", "recall_floor",
     "witness_fcd_over_floor", "two_sample_accuracy",
@@ -26,6 +25,12 @@ class GateResult:
     value: float
     bound: float
     passed: bool
+
+    def __str__(self) -> str:
+        """As `fcd_over_floor is 4.94 (at most 2.2)`, with as many digits as tell the value from the bound."""
+        limit = "at most" if self.name in _UPPER_LIMITS else "at least"
+        digits = next((few for few in (4, 6, 10) if f"{self.value:.{few}g}" != f"{self.bound:.{few}g}"), 4)
+        return f"{self.name} is {self.value:.{digits}g} ({limit} {self.bound:.{digits}g})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,31 +138,48 @@ def apply_gates(config: GatesConfig, figures: EvaluationFigures) -> list[GateRes
     return results
 
 
+def failed_gates(gates: Sequence[GateResult]) -> str:
+    """The gates that are failed, with value and bound; empty if none is."""
+    return ", ".join(str(gate) for gate in gates if not gate.passed)
+
+
 def decide(
-    gates: Sequence[GateResult], figures: EvaluationFigures, champion: Champion | None, *, version: str
+    gates: Sequence[GateResult],
+    figures: EvaluationFigures,
+    champion: Champion | None,
+    *,
+    version: str,
+    was_rolled_back: bool = False,
 ) -> Decision:
     """Whether the model registered as `version` becomes champion: it passes every gate and beats the present one.
 
-    Its fcd has to be lower by more than the spread of the sampling seeds, of the two models' spreads the larger.
+    Its fcd has to be lower by more than the spread of the sampling seeds, of the two models' spreads the larger. One
+    that `was_rolled_back`, with these very figures, becomes champion by hand only.
     """
-    failed = [f"{gate.name} is {gate.value:.4g}, bound {gate.bound:.4g}" for gate in gates if not gate.passed]
-    summary = f"fails {len(failed)} of {len(gates)} gates: {', '.join(failed)}"
+    failed = failed_gates(gates)
+    summary = f"fails {sum(not gate.passed for gate in gates)} of {len(gates)} gates: {failed}"
     if champion is not None and champion.version == version:
         reason = f"is the champion already, but now {summary}" if failed else "is the champion already"
         return Decision(alias="champion", reason=reason)
     if failed:
         return Decision(alias="challenger", reason=summary)
+    if was_rolled_back:
+        return Decision(alias="challenger", reason=f"was rolled back; {_by_hand(version)}")
     if champion is None:
         return Decision(alias="champion", reason="the first model that passes every gate")
-    return _compare(figures, champion)
+    return _compare(figures, champion, version=version)
 
 
-def _compare(figures: EvaluationFigures, champion: Champion) -> Decision:
+def _by_hand(version: str) -> str:
+    return f"`dcgan promote {version}` makes it champion"
+
+
+def _compare(figures: EvaluationFigures, champion: Champion, *, version: str) -> Decision:
     """The decision between the present champion and another model that passes every gate."""
     rival = f"the champion, version {champion.version}"
     if champion.fcd is None or champion.reference != figures.reference:
         problem = f"{rival}, was measured on other data, with another classifier or on another number of samples"
-        return Decision(alias="challenger", reason=f"{problem}; fcd does not compare; {_BY_HAND}")
+        return Decision(alias="challenger", reason=f"{problem}; fcd does not compare; {_by_hand(version)}")
     if figures.fcd_spread is None:
         problem = "one sampling seed does not tell how much fcd varies"
         return Decision(alias="challenger", reason=f"{problem}; set evaluate.num_seeds to 2 or more")

@@ -1,6 +1,5 @@
 """MLflow's model registry: versions of the generator as ONNX, and the aliases `champion` and `challenger`."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,13 +8,32 @@ from dcgan.config.schema import Params
 from dcgan.config.workspace import EVALUATION, EXPORT, GENERATOR, ONNX_GENERATOR
 from dcgan.system.errors import BadDataError
 from dcgan.system.files import read_json, sha256_of
-from dcgan.tracking.gates import Champion, Decision, EvaluationFigures, GateResult, apply_gates, decide
+from dcgan.tracking.gates import (
+    Champion,
+    Decision,
+    EvaluationFigures,
+    GateResult,
+    apply_gates,
+    decide,
+    failed_gates,
+)
 from dcgan.tracking.onnx_model import load_onnx
+from dcgan.tracking.promotion import NOT_ROLLED_BACK, alias_lock, give_alias, note
 from dcgan.tracking.provenance import GENERATOR_SHA256
 from dcgan.tracking.upload import holds_file, upload_version
+from dcgan.tracking.versions import (
+    DECISION,
+    FAILED_GATES,
+    GATES,
+    ROLLED_BACK_AT,
+    champion_of,
+    find_versions,
+    number_or_none,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
     from onnx import ModelProto
 
 DESCRIPTION = (
@@ -69,25 +87,29 @@ def register(
 
     The run `run_id`, of its training, gets the ONNX file at `step`, its last. Returns the version's number, whose page
     is up to date then, and the decision.
+
+    Raises:
+        BusyError: somebody else moved the alias champion meanwhile; the version is there.
     """
     number = _find_version(client, candidate, name) or upload_version(
         client, candidate.model, name=name, tags=candidate.hashes, run_id=run_id, step=step
     )
-    model = client.get_registered_model(name)
-    if not model.description:
-        client.update_registered_model(name, DESCRIPTION)
-    holders = {alias: str(each) for alias, each in model.aliases.items()}
-    present = holders.get("champion")
-    if present and present != number and not holds_file(client, name, present):
-        present = None
-    champion = _champion_from(present, client.get_model_version(name, present).tags) if present else None
-    decision = decide(candidate.gates, candidate.figures, champion, version=number)
-    for key, value in _tags_of(candidate, decision).items():
-        client.set_model_version_tag(name, number, key, value)
-    client.update_model_version(name, number, _page_of(candidate, decision, run_id=run_id))
-    client.set_registered_model_alias(name, decision.alias, number)
-    if decision.alias == "champion" and holders.get("challenger") == number:
-        client.delete_registered_model_alias(name, "challenger")
+    with alias_lock():
+        model, versions = client.get_registered_model(name), find_versions(client, name)
+        if not model.description:
+            client.update_registered_model(name, DESCRIPTION)
+        before = champion_of(model)
+        champion = _champion_from(client, versions.get(before or ""), is_candidate=before == number)
+        was_rolled_back = any(_was_rolled_back(version, candidate) for version in versions.values())
+        decision = decide(candidate.gates, candidate.figures, champion, version=number, was_rolled_back=was_rolled_back)
+        is_champion = decision.alias == "champion"
+        forgotten = NOT_ROLLED_BACK if is_champion or not was_rolled_back else {}
+        tags, page = _tags_of(candidate, decision) | forgotten, _page_of(candidate, decision, run_id=run_id)
+        note(client, versions[number], tags, page=page)
+        if is_champion:
+            give_alias(client, name, number, before=before)
+        else:
+            client.set_registered_model_alias(name, decision.alias, number)
     return number, decision
 
 
@@ -99,32 +121,41 @@ def _find_version(client: "MlflowClient", candidate: Candidate, name: str) -> st
     return next((number for number in numbers if holds_file(client, name, number)), None)
 
 
-def _tags_of(candidate: Candidate, decision: Decision) -> dict[str, str]:
+def _was_rolled_back(version: "ModelVersion", candidate: Candidate) -> bool:
+    """Whether people rolled this version back, which has the candidate's weights, and its figures are the same yet."""
+    known = {GENERATOR_SHA256: candidate.hashes[GENERATOR_SHA256], **_figures_of(candidate)}
+    return ROLLED_BACK_AT in version.tags and version.tags.items() >= known.items()
+
+
+def _tags_of(candidate: Candidate, decision: Decision) -> dict[str, str | None]:
     """What lists of versions show; always the same keys, so that a second registration leaves no outdated one."""
-    figures, failed = candidate.figures, [gate.name for gate in candidate.gates if not gate.passed]
+    failed = failed_gates(candidate.gates)
     return {
-        **{name: repr(getattr(figures, name)) for name in ("fcd", "fcd_floor", "fcd_spread")},
-        **dict(zip(REFERENCE, figures.reference, strict=True)),
-        "gates": "failed" if failed else "passed",
-        "failed_gates": ", ".join(failed) or "none",
-        "decision": f"{decision.alias}: {decision.reason}",
+        **_figures_of(candidate),
+        GATES: "failed" if failed else "passed",
+        FAILED_GATES: failed or "none",
+        DECISION: f"{decision.alias}: {decision.reason}",
     }
 
 
-def _champion_from(number: str, tags: Mapping[str, str]) -> Champion:
-    """The present champion, from the tags that `_tags_of` gave its version."""
-    dataset, classifier, num_samples = (tags.get(name) for name in REFERENCE)
-    fcd, spread = (_number_or_none(tags.get(key)) for key in ("fcd", "fcd_spread"))
-    return Champion(version=number, fcd=fcd, fcd_spread=spread, reference=(dataset, classifier, num_samples))
+def _figures_of(candidate: Candidate) -> dict[str, str]:
+    """The figures that decide, as tags."""
+    figures = candidate.figures
+    return {
+        **{name: repr(getattr(figures, name)) for name in ("fcd", "fcd_floor", "fcd_spread")},
+        **dict(zip(REFERENCE, figures.reference, strict=True)),
+    }
 
 
-def _number_or_none(text: str | None) -> float | None:
-    """The number that a tag holds; None where it holds none, or people have written something else there."""
-    try:
-        number = float(text or "None")
-    except ValueError:
+def _champion_from(client: "MlflowClient", version: "ModelVersion | None", *, is_candidate: bool) -> Champion | None:
+    """The present champion, from the tags that `_tags_of` gave it; None if there is none, or if its file is gone."""
+    if version is None or not (is_candidate or holds_file(client, version.name, str(version.version))):
         return None
-    return number if math.isfinite(number) else None
+    dataset, classifier, num_samples = (version.tags.get(name) for name in REFERENCE)
+    fcd, spread = (number_or_none(version.tags.get(key)) for key in ("fcd", "fcd_spread"))
+    return Champion(
+        version=str(version.version), fcd=fcd, fcd_spread=spread, reference=(dataset, classifier, num_samples)
+    )
 
 
 def _page_of(candidate: Candidate, decision: Decision, *, run_id: str) -> str:
@@ -133,7 +164,7 @@ def _page_of(candidate: Candidate, decision: Decision, *, run_id: str) -> str:
     ratio = f"{figures.fcd / figures.fcd_floor:.2f} × its real-against-real floor {figures.fcd_floor:.4f}"
     plain = ((key, value) for key, value in candidate.export.items() if isinstance(value, str | int | float))
     lines = [
-        f"**{decision.alias}**: {decision.reason}.\n",
+        f"When it was registered: **{decision.alias}**, {decision.reason}.\n",
         f"fcd **{figures.fcd:.4f}**, {ratio}, on {figures.num_samples:,} samples. Trained by run `{run_id}`.\n",
         "| gate | value | bound | passed |\n|---|---|---|---|",
         *(f"| {each.name} | {each.value:.4g} | {each.bound:.4g} | {words[each.passed]} |" for each in candidate.gates),
