@@ -33,7 +33,8 @@ class Running:
                 stderr=err,
                 env=os.environ | environment,
             )
-        self.port = int(self.told(r"at http://\S+:(\d+)").group(1))
+        # With a model from the registry, MLflow is imported first.
+        self.port = int(self.told(r"at http://\S+:(\d+)", seconds=120).group(1))
         self.url = f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:

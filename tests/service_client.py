@@ -1,5 +1,6 @@
 """A client of the service's application, in this process; what the tests of the service share."""
 
+from collections.abc import Callable
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -21,9 +22,18 @@ LIMITS = Limits(max_body_bytes=50_000, max_images=100)
 class Service(TestClient):
     """A client of an application, with the application's parts."""
 
-    def __init__(self, path: Path, *, limits: Limits = LIMITS, **options: Any) -> None:
+    def __init__(
+        self,
+        path: Path | None = None,
+        *,
+        load: Callable[[], Generator] | None = None,
+        limits: Limits = LIMITS,
+        **options: Any,
+    ) -> None:
+        """Of the model in the file `path`, or of what `load` loads."""
         self.metrics = Metrics()
-        self.served = ServedModel(lambda: Generator.load(path, providers="cpu"), limits, self.metrics, threads=2)
+        load = load or (lambda: Generator.load(str(path), providers="cpu"))
+        self.served = ServedModel(load, limits, self.metrics, threads=2)
         app = build_app(self.served, limits=limits, metrics=self.metrics, **options)
         super().__init__(app, raise_server_exceptions=False)
 

@@ -39,13 +39,25 @@ def load_generator(source: str) -> "Generator":
 
     if not source.startswith(REGISTRY):
         return Generator.load(source)
-    from dcgan.tracking.download import download_model
+    from dcgan.tracking.download import at_version, download_model, find_version
 
+    version = find_version(source)  # first, since an alias may move while its model is fetched
     with TemporaryDirectory() as folder:
-        path = download_model(source, Path(folder))
+        path = download_model(source if version is None else at_version(source, version), Path(folder))
         try:
             generator = Generator.load(path)
         except BadDataError as error:  # the file that it names is gone by the time anyone reads of it
             raise BadDataError(str(error).replace(str(path), source)) from error
-    generator.info = dataclasses.replace(generator.info, path=Path(source))
+    generator.info = dataclasses.replace(generator.info, path=Path(source), version=version)
     return generator
+
+
+def version_at(source: str) -> str | None:
+    """The version that an address in MLflow's registry leads to now.
+
+    Raises:
+        DcganError: as `load_generator`.
+    """
+    from dcgan.tracking.download import find_version
+
+    return find_version(source)

@@ -26,6 +26,8 @@ class ModelInfo:
     """All that the file says about itself; ARCHITECTURE's ONNX contract lists the keys."""
     providers: tuple[str, ...]
     """What runs it, as ONNX Runtime reports it, first choice first."""
+    version: str | None = None
+    """Its number in the registry that it was loaded from; None for a file."""
 
     @property
     def has_checksum(self) -> bool:

@@ -22,7 +22,7 @@ from dcgan.service.errors import RequestError
 from dcgan.service.limits import Limits
 from dcgan.service.metrics import CONTENT_TYPE, Metrics
 from dcgan.service.middleware import Guarded, Recorded, Trimmed
-from dcgan.service.model import ServedModel
+from dcgan.service.model import ServedModel, identity_headers
 from dcgan.service.unread import Bounded
 from dcgan.service.v2_routes import add_v2
 from dcgan.system.errors import UsageError
@@ -104,6 +104,7 @@ def _add_images(app: FastAPI, model: ServedModel, limits: Limits) -> None:
 
     async def answer(request: images.ImagesRequest | images.InterpolationRequest, accept: str) -> Response:
         batcher = model.batcher
+        info = batcher.generator.info
         latents, labels = request.inputs(batcher.generator, most=limits.max_images)
         media_type, encode = images.encoder_for(accept)
         drawn = await batcher.draw(latents, labels)
@@ -112,10 +113,10 @@ def _add_images(app: FastAPI, model: ServedModel, limits: Limits) -> None:
             labels=labels,
             seed=request.seed,
             truncation=request.truncation,
-            model_sha256=batcher.generator.info.sha256,
+            model_sha256=info.sha256,
         )
         encoded = encode(samples) if encode is encode_npy else await asyncio.to_thread(encode, samples)
-        return Response(encoded, media_type=media_type, headers={"x-model-sha256": samples.model_sha256})
+        return Response(encoded, media_type=media_type, headers=identity_headers(info))
 
     @app.post("/v1/images", responses=described, response_class=Response, tags=["digits"])  # type: ignore[arg-type]
     async def _images(

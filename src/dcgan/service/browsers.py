@@ -13,7 +13,7 @@ ORIGIN = re.compile(r"\*|https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?")
 DEFAULT_PORT = re.compile(r"http://.*:80|https://.*:443")
 """Browsers leave it out."""
 TAKEN_HEADERS = ("Authorization", "Content-Type", "X-API-Key", "X-Request-Id", JSON_SIZE)
-SHOWN_HEADERS = ("X-Model-Sha256", "X-Request-Id", "Retry-After", JSON_SIZE)
+SHOWN_HEADERS = ("X-Model-Sha256", "X-Model-Version", "X-Request-Id", "Retry-After", JSON_SIZE)
 MAX_AGE_SECONDS = 600
 """For a browser to remember what it may ask."""
 

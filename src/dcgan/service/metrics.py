@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary, generate_latest
 
+from dcgan.inference.model_info import ModelInfo
 from dcgan.service.limits import Limits
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -37,6 +38,12 @@ class Metrics:
         self._batch_seconds = Summary("dcgan_batch_seconds", "Time of one call of the model.", registry=own)
         self.batches = Gauge("dcgan_batches_in_progress", "Calls of the model in progress.", registry=own)
         self._last_batch = Gauge("dcgan_last_batch_timestamp_seconds", "When the last call ended.", registry=own)
+        self._model = Gauge(
+            "dcgan_model_info",
+            "Always 1; the labels name the model that draws: version in the registry, SHA-256 of the file.",
+            ["version", "sha256"],
+            registry=own,
+        )
         self._begin_at_zero()
 
     def _begin_at_zero(self) -> None:
@@ -58,6 +65,11 @@ class Metrics:
             ("dcgan_batches_limit", "Calls of the model at a time: threads.", threads),
         ):
             Gauge(name, text, registry=self._registry).set(value)
+
+    def tell_model(self, info: ModelInfo) -> None:
+        """Name the model that draws from now on, and no other."""
+        self._model.clear()
+        self._model.labels(info.version or "", info.sha256).set(1)
 
     @contextmanager
     def drawing(self) -> Iterator[None]:

@@ -19,7 +19,7 @@ from dcgan.service.app import build_app
 from dcgan.service.connection import Connections
 from dcgan.service.limits import Limits
 from dcgan.service.metrics import Metrics
-from dcgan.service.model import ServedModel
+from dcgan.service.model import ServedModel, Watch
 from dcgan.system.cores import default_threads
 from dcgan.system.redaction import redacted
 
@@ -39,8 +39,11 @@ def serve(
     origins: Collection[str] = (),
     root_path: str = "",
     threads: int | None = None,
+    watch: Watch | None = None,
 ) -> None:
     """Serve a generator until SIGTERM or Ctrl-C, which let requests in progress end; SIGHUP loads the model anew.
+
+    With `watch`, it also does where that tells another version.
 
     Port 0 is any free one, which the log tells; `threads` batches are drawn at a time, None: as `default_threads` says.
 
@@ -79,15 +82,22 @@ def serve(
         gc.freeze()  # what is loaded now stays; collections need not look at it
         address = url_of(host, listeners[0].getsockname()[1]) + root_path
         logger.info("%s served on %s at %s", model.generator.info.path, model.generator.info.device, address)
-        _Server(config, app, model, connections).run(sockets=listeners)
+        _Server(config, app, model, connections, watch).run(sockets=listeners)
 
 
 class _Server(uvicorn.Server):
     """Ends with exit code 0 once it has drained, and reloads the model on SIGHUP."""
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI, model: ServedModel, connections: Connections) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        app: FastAPI,
+        model: ServedModel,
+        connections: Connections,
+        watch: Watch | None,
+    ) -> None:
         super().__init__(config)
-        self._app, self._model, self._connections = app, model, connections
+        self._app, self._model, self._connections, self._watch = app, model, connections, watch
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -95,6 +105,8 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         loop = asyncio.get_running_loop()
         self._tasks["watch"] = loop.create_task(self._connections.watch())
+        if self._watch:
+            self._tasks["follow"] = loop.create_task(self._model.follow(self._watch))
         if hasattr(signal, "SIGHUP"):
             loop.add_signal_handler(signal.SIGHUP, self._start_reload)
 

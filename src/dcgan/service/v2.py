@@ -8,13 +8,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from dcgan import __version__
-from dcgan.inference.contract import Contract
 from dcgan.inference.model_info import ModelInfo
 from dcgan.service.limits import Limits
 from dcgan.service.metrics import Metrics
 
-NAME, VERSION = "generator", "1"
+NAME = "generator"
 """Of the only model."""
+FIRST_VERSION = "1"
+"""Of a model that comes from a file."""
+ANY_VERSION = ""
+"""What a request asks for that names none."""
 PLATFORM = "onnxruntime_onnx"
 DATATYPES = {"float32": "FP32", "int64": "INT64", "uint8": "UINT8"}
 EXTENSIONS = ["binary_tensor_data", "model_configuration", "statistics"]
@@ -25,11 +28,17 @@ def server_metadata() -> dict[str, Any]:
     return {"name": "dcgan-mnist", "version": __version__, "extensions": EXTENSIONS}
 
 
-def model_metadata(contract: Contract) -> dict[str, Any]:
+def version_of(info: ModelInfo) -> str:
+    """The only version that is served: its number in the registry, if it comes from one."""
+    return info.version or FIRST_VERSION
+
+
+def model_metadata(info: ModelInfo) -> dict[str, Any]:
     """What `GET /v2/models/{name}` answers."""
+    contract = info.contract
     return {
         "name": NAME,
-        "versions": [VERSION],
+        "versions": [version_of(info)],
         "platform": PLATFORM,
         "inputs": [_tensor_metadata(each, kind) for each, kind in contract.inputs.items()],
         "outputs": [_tensor_metadata(each, kind) for each, kind in contract.outputs.items()],
@@ -58,12 +67,12 @@ def model_config(info: ModelInfo, limits: Limits) -> dict[str, Any]:
     }
 
 
-def repository_index() -> list[dict[str, str]]:
+def repository_index(info: ModelInfo) -> list[dict[str, str]]:
     """What `POST /v2/repository/index` answers."""
-    return [{"name": NAME, "version": VERSION, "state": "READY", "reason": ""}]
+    return [{"name": NAME, "version": version_of(info), "state": "READY", "reason": ""}]
 
 
-def model_statistics(metrics: Metrics) -> dict[str, Any]:
+def model_statistics(info: ModelInfo, metrics: Metrics) -> dict[str, Any]:
     """What `GET /v2/models/{name}/stats` answers: all that was drawn since the start, whichever protocol asked for it.
 
     What is not measured, as Triton's copies of inputs and outputs, has been measured 0 times.
@@ -86,7 +95,7 @@ def model_statistics(metrics: Metrics) -> dict[str, Any]:
     unmeasured = {key: {"count": 0, "ns": 0} for key in ("compute_input", "compute_output", "cache_hit", "cache_miss")}
     stats = {
         "name": NAME,
-        "version": VERSION,
+        "version": version_of(info),
         "last_inference": round(1000 * value("dcgan_last_batch_timestamp_seconds")),
         "inference_count": int(value("dcgan_batch_images_sum")),
         "execution_count": int(value("dcgan_batch_images_count")),

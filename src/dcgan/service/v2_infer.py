@@ -14,7 +14,7 @@ from dcgan.inference.latents import Latents
 from dcgan.service.errors import RequestError
 from dcgan.service.images import require_at_most
 from dcgan.service.message import Message
-from dcgan.service.v2 import DATATYPES, NAME, VERSION
+from dcgan.service.v2 import DATATYPES, NAME
 
 OUTPUTS = ("images", "pixels")
 NOT_OFFERED = ("shared_memory_region", "classification")
@@ -92,7 +92,9 @@ def wanted_outputs(request: InferRequest) -> dict[str, bool]:
     return {output.name: _is_true(output.parameters, "binary_data", otherwise=every) for output in outputs}
 
 
-def infer_response(request: InferRequest, drawn: Drawn, wanted: Mapping[str, bool]) -> tuple[bytes, int]:
+def infer_response(
+    request: InferRequest, drawn: Drawn, wanted: Mapping[str, bool], *, version: str
+) -> tuple[bytes, int]:
     """What `POST /v2/models/{name}/infer` answers, and how much of it is JSON; data is flat.
 
     Raises:
@@ -111,7 +113,7 @@ def infer_response(request: InferRequest, drawn: Drawn, wanted: Mapping[str, boo
         else:
             outputs.append(output | {"data": array.ravel().tolist()})
     identity = {} if request.id is None else {"id": request.id}
-    answer = {"model_name": NAME, "model_version": VERSION, **identity, "outputs": outputs}
+    answer = {"model_name": NAME, "model_version": version, **identity, "outputs": outputs}
     content = json.dumps(answer, separators=(",", ":"), allow_nan=False).encode()
     return b"".join([content, *tensors]), len(content)
 
