@@ -1,4 +1,4 @@
-"""Stage `evaluate`: samples of the averaged generator against real images, the discriminator, and all figures."""
+"""Stage `evaluate`: samples of the averaged generator against real images, the discriminator, and what tells of it."""
 
 if __name__ == "__main__":
     import dcgan.system.start  # noqa: F401 it has an effect
@@ -14,16 +14,17 @@ from dcgan.evaluation.quality import measure_quality
 from dcgan.evaluation.report import headline_metrics, summary_line
 from dcgan.evaluation.samples import sampler_of
 from dcgan.figures.evaluation import save_evaluation
+from dcgan.figures.report.inputs import ReportInputs
+from dcgan.figures.report.writing import write_report
 from dcgan.figures.training import save_training
 from dcgan.gan.networks import build_discriminator, build_generator
 from dcgan.system.exit import run_stage
 from dcgan.system.files import require_writable, sha256_of, write_json
 from dcgan.system.tensors_file import load_arrays
-from dcgan.tracking.history import read_history
 
 
 def main() -> None:
-    """Write reports/evaluation.json, its headlines reports/metrics.json, and the figures in reports/evaluation/."""
+    """Write reports/evaluation.json and its headlines, reports/evaluation/, reports/report.html and the model card."""
     params = load_params(workspace.PARAMS)
     device, config = prepare_device(params.train), params.evaluate
     dataset = load_dataset(workspace.DATASET, report_path=workspace.VALIDATION)
@@ -32,13 +33,12 @@ def main() -> None:
     generator = restored(build_generator(params.model), workspace.GENERATOR, device=device)
     untrained = build_discriminator(params.model, spectral_norm=params.penalties.spectral_norm)
     discriminator = restored(untrained, workspace.DISCRIMINATOR, device=device)
-    history = read_history(workspace.HISTORY)
-    require_writable(workspace.REPORTS)
+    inputs = ReportInputs.load(params)
+    require_writable(workspace.REPORTS, workspace.MODELS)
 
+    networks = {"classifier": classifier, "witness": witness}
     sampler = sampler_of(generator, params.model)
-    quality = measure_quality(
-        sampler, dataset, config, classifier=classifier, witness=witness, classifier_config=params.classifier
-    )
+    quality = measure_quality(sampler, dataset, config, **networks, classifier_config=params.classifier)
     discrimination = evaluate_discriminator(discriminator, params.gan, quality.samples, dataset, seed=config.seed)
     report = {
         "generator_sha256": sha256_of(workspace.GENERATOR),
@@ -49,10 +49,11 @@ def main() -> None:
         "collapse": load_arrays(workspace.GENERATOR, made_by="train").metadata.get("collapse"),
     }
     save_evaluation(workspace.EVALUATION_FIGURES, quality, discrimination, training=dataset.train)
-    save_training(workspace.EVALUATION_FIGURES, history)
+    save_training(workspace.EVALUATION_FIGURES, inputs.history)
+    write_report(inputs, report)
     write_json(workspace.EVALUATION, report)
     write_json(workspace.METRICS, headline_metrics(report))
-    print(summary_line(report))
+    print(f"{summary_line(report)}; see {workspace.REPORT}")
 
 
 if __name__ == "__main__":

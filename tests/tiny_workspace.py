@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 import yaml
 
@@ -66,9 +67,15 @@ def write_dataset(folder: Path, *, per_class: int = 20) -> None:
     """Write a made-up data set of 10 x `per_class` images in each split, as if `validate` had let it through."""
     arrays = tiny_arrays(per_class=per_class)
     sha256 = save_dataset(folder / "data/dataset.safetensors", arrays, name="digits")
-    splits = {split: {"images": len(arrays[f"{split}_labels"])} for split in ("train", "test")}
-    report = {"dataset": "digits", "success": True, "dataset_sha256": sha256, "splits": splits, "expectations": []}
-    write_json(folder / "reports/validation.json", report)
+    splits = {split: _summary(arrays[f"{split}_images"], arrays[f"{split}_labels"]) for split in ("train", "test")}
+    expectations = [{"description": "labels are 0 to 9", "success": True}]
+    report = {"dataset": "digits", "success": True, "dataset_sha256": sha256, "splits": splits}
+    write_json(folder / "reports/validation.json", report | {"expectations": expectations})
+
+
+def _summary(images: np.ndarray, labels: np.ndarray) -> dict:
+    counts = np.bincount(labels, minlength=10).tolist()
+    return {"images": len(labels), "mean": images.mean() / 255, "std": images.std() / 255, "class_counts": counts}
 
 
 def new_workspace(folder: Path, **sections: dict) -> Path:

@@ -30,9 +30,9 @@ TABLES = {"calibration", "confusion", "pixels", "quick_fcd", "roc", "training"}
 
 @pytest.fixture(scope="module")
 def trained(stages, tmp_path_factory) -> Path:
-    """A workspace in which everything up to `export` has run."""
+    """A workspace in which everything up to `evaluate` has run."""
     workspace = new_workspace(tmp_path_factory.mktemp("trained"), train=TRAINING)
-    for stage in ("train_classifier", "train_witness", "train", "evaluate", "export"):
+    for stage in ("train_classifier", "train_witness", "train", "export", "evaluate"):
         if stage == "evaluate":
             history = workspace / files.HISTORY
             history.parent.mkdir(parents=True, exist_ok=True)

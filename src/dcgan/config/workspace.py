@@ -14,6 +14,7 @@ TRAINING_INPUTS = (DATASET, CLASSIFIER)
 GENERATOR = MODELS / "generator.safetensors"
 DISCRIMINATOR = MODELS / "discriminator.safetensors"
 ONNX_GENERATOR = MODELS / "generator.onnx"
+MODEL_CARD = MODELS / "MODEL_CARD.md"
 
 REPORTS = Path("reports")
 VALIDATION = REPORTS / "validation.json"
@@ -24,6 +25,7 @@ EVALUATION = REPORTS / "evaluation.json"
 EVALUATION_FIGURES = REPORTS / "evaluation"
 METRICS = REPORTS / "metrics.json"
 EXPORT = REPORTS / "export.json"
+REPORT = REPORTS / "report.html"
 REGISTRATION = REPORTS / "registration.json"
 
 # Known to git's ignore list, not to DVC: unfinished trainings, and what differs from run to run.

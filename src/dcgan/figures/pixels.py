@@ -47,7 +47,7 @@ def save_pixel_statistics(folder: Path, statistics: Mapping[str, Statistics]) ->
         fontsize=10,
     )
     cells = axes.table(
-        [[_shown(value, *STATISTICS[name][1]) for value in values] for name, values in rows.items()],
+        [[shown(value, *STATISTICS[name][1]) for value in values] for name, values in rows.items()],
         rowLabels=[words for words, _ in STATISTICS.values()],
         colLabels=list(COLUMNS.values()),
         rowLoc="left",
@@ -73,5 +73,6 @@ def stands_out(samples: float | None, test: float | None, train: float | None, *
     return scale * abs(samples - test) > LIMIT * max(scale * abs(train - test), LEAST_DIFFERENCE)
 
 
-def _shown(value: float | None, scale: float, unit: str) -> str:
+def shown(value: float | None, scale: float, unit: str) -> str:
+    """A statistic with its unit, as one of STATISTICS has it."""
     return "–" if value is None else f"{scale * value:.2f}{unit}"
