@@ -87,6 +87,28 @@ def test_git_has_the_metrics_and_the_table_of_experiments_shows_them(workspace):
         assert float(shown["fcd"]) == pytest.approx(figures["fcd"], rel=1e-3)
 
 
+def test_experiments_of_dvc_are_runs_of_the_workspaces_store_under_their_names(workspace):
+    """Their folders are copies that DVC deletes."""
+    from mlflow import MlflowClient
+
+    fewer = ("-S", "train.max_steps=5", "train")
+    run(workspace, "dvc", "exp", "run", "--temp", "--name", "coral", "-S", "train.seed=1", *fewer)
+    run(workspace, "dvc", "exp", "run", "--queue", "--name", "fern", "-S", "loss.name=hinge", *fewer)
+    run(workspace, "dvc", "exp", "run", "--run-all", "--jobs", "1")
+    client = MlflowClient(f"sqlite:///{workspace}/mlflow.db")
+    experiment = client.get_experiment_by_name("tiny")
+    assert experiment.artifact_location == (workspace / "mlruns/tiny").as_uri()
+    found = {each.data.tags.get("DVC_EXP_NAME"): each for each in client.search_runs([experiment.experiment_id])}
+    assert found.keys() == {None, "coral", "fern"}
+    head = run(workspace, "git", "rev-parse", "HEAD").strip()
+    for name, words in {"coral": "digits dcgan ", "fern": "digits dcgan hinge "}.items():
+        assert found[name].info.run_name.startswith(f"{name}: {words}")
+        assert found[name].info.status == "FINISHED"
+        assert found[name].data.tags["DVC_EXP_BASELINE_REV"] == head
+    assert run(workspace, "git", "status", "--porcelain") == ""
+    assert set(run(workspace, "dvc", "exp", "list", "--name-only").split()) == {"coral", "fern"}
+
+
 def test_deleted_models_come_back_from_the_run_cache_without_training(workspace):
     before = {path.name: path.read_bytes() for path in (workspace / "models").iterdir()}
     shutil.rmtree(workspace / "models")

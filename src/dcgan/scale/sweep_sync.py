@@ -1,6 +1,5 @@
 """Synchronisation of a sweep with MLflow: a parent run, and below it a child for every trial and every repeat."""
 
-import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from dcgan.scale.sweep_folder import Sweep, load_sweep, lock_of
 from dcgan.system.errors import BusyError
 from dcgan.system.locks import exclusive
 from dcgan.system.redaction import redacted
+from dcgan.tracking.contents import shown_parameters, shown_tags
 from dcgan.tracking.jsonl import Point
 from dcgan.tracking.live import LiveSync
 from dcgan.tracking.provenance import TRAINING_ID, load_run, validated_dataset
@@ -19,9 +19,7 @@ from dcgan.tracking.sync import sync_run
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-PARENT, NAME, NOTE = "mlflow.parentRunId", "mlflow.runName", "mlflow.note.content"
-NOTE_SHA256 = "sweep.description_sha256"
-"""The tag with the digest of the description that we wrote: one that people wrote in its place is kept."""
+PARENT, NAME = "mlflow.parentRunId", "mlflow.runName"
 PATIENCE = 60.0
 """Seconds that a sweep waits for MLflow at its end; the runs of all its trials may have to be sent then."""
 CHILD_STATUS: dict[str, Status] = {"finished": "FINISHED", "stopped": "FINISHED", "failed": "FAILED"}
@@ -42,8 +40,6 @@ def sync_sweep(client: "MlflowClient", sweep: Sweep, *, status: Status, known: s
     repeats = read_repeats(sweep, best)
     experiment = sweep.params.tracking.experiment
     parent_id, _ = sync_run(client, parent_record(sweep, trials, repeats, status=status), experiment=experiment)
-    if best and status != "RUNNING":
-        _send_note(client, parent_id, description(best, repeats))
     children = {f"trial {each.number}": each for each in trials} | {f"seed {each.number}": each for each in repeats}
     for name, child in children.items():
         if name not in known and load_run(child.training):
@@ -81,10 +77,12 @@ def parent_record(sweep: Sweep, trials: list[TrialRecord], repeats: list[TrialRe
     asked = {f"sweep/{name}": str(value) for name, value in vars(sweep.options).items()}
     shared = {"data.name": sweep.params.data.name, **flatten(sweep.params.gan)}
     common = {name: str(value) for name, value in shared.items() if name not in sweep.space.domains}
+    common = shown_parameters(common)
     ended = [trial for trial in trials if trial.outcome]
     files = sorted(path for path in sweep.results.glob("*.*") if not path.name.startswith("."))
+    best = best_of(trials)
     return RunRecord(
-        tags=sweep.tags | {TRAINING_ID: sweep.id, NAME: f"sweep {sweep.name}"},
+        tags=shown_tags(sweep.tags) | {TRAINING_ID: sweep.id, NAME: f"sweep {sweep.name}"},
         params=searched | asked | common,
         dataset=dataset if is_same else {},
         status=status,
@@ -95,6 +93,7 @@ def parent_record(sweep: Sweep, trials: list[TrialRecord], repeats: list[TrialRe
         ],
         grids=[],
         figures=figures_of(trials, repeats),
+        result=description(best, repeats) if best and status != "RUNNING" else "",
         files={"sweep": files} if files and status != "RUNNING" else {},
     )
 
@@ -129,19 +128,11 @@ def child_record(child: TrialRecord, *, name: str, sweep: Sweep, parent_id: str,
     tags = {**record.tags, PARENT: parent_id, NAME: f"{sweep.name}: {name}", "sweep.name": sweep.name, **end}
     tags["mlflow.source.name"] = sweep.tags["mlflow.source.name"]  # else Ray's worker
     figures = {} if child.result is None or child.outcome is None else {"fcd_over_floor": child.result}
-    return replace(record, tags={key: value for key, value in tags.items() if value}, figures=figures)
-
-
-def _send_note(client: "MlflowClient", run_id: str, note: str) -> None:
-    """Describe the run, unless people have written something else."""
-    tags = client.get_run(run_id).data.tags
-    if NOTE not in tags or _sha256(tags[NOTE]) == tags.get(NOTE_SHA256):
-        client.set_tag(run_id, NOTE, note)
-        client.set_tag(run_id, NOTE_SHA256, _sha256(note))
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    params = {
+        **record.params,
+        **{name: str(value) for name, value in child.values.items()},
+    }  # the searched ones in each
+    return replace(record, tags={key: value for key, value in tags.items() if value}, params=params, figures=figures)
 
 
 class SweepSync(LiveSync):

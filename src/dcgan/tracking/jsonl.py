@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Self, TextIO
@@ -46,7 +46,14 @@ class JsonlTracker:
     grids of later steps than the one that training resumes from are dropped first: they will come again.
     """
 
-    def __init__(self, folder: Path, *, resume_from_step: int, publish_to: Path | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        resume_from_step: int,
+        publish_to: Path | None = None,
+        sample_machine: Callable[[], Mapping[str, float]] = dict,
+    ) -> None:
         """Take up the record in `folder`.
 
         Args:
@@ -54,7 +61,9 @@ class JsonlTracker:
             resume_from_step: of the checkpoint that training starts from; 0 starts afresh.
             publish_to: shows the same at all times; whatever other record it holds is replaced. For folders that DVC
                 empties before the training.
+            sample_machine: tells what the machine does; it is asked at every row.
         """
+        self._sample_machine = sample_machine
         self._folders = [folder] if publish_to is None else [folder, publish_to]
         self._files: dict[Path, list[TextIO]] = {}
         self._events = read_events(folder) if resume_from_step else {}
@@ -79,8 +88,9 @@ class JsonlTracker:
         self.log_timings({}, step=step)
 
     def log_timings(self, metrics: Mapping[str, float], *, step: int) -> None:
-        """Append one row, with the present time, to the timings; raises as `log_metrics`."""
-        self._append(TIMINGS, {"step": step, TIME: time.time_ns() // 1_000_000, **metrics})
+        """Append one row, with the present time and the machine's load, to the timings; raises as `log_metrics`."""
+        now = time.time_ns() // 1_000_000
+        self._append(TIMINGS, {"step": step, TIME: now, **metrics, **self._sample_machine()})
 
     def log_samples(self, pixels: NDArray[np.uint8], *, step: int) -> None:
         """Write one grid, uint8 [height, width], as a PNG of twice that size."""

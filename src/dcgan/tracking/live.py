@@ -14,6 +14,7 @@ from dcgan.gan.parallel import rank
 from dcgan.gan.tracker import TeeTracker, Tracker
 from dcgan.system.errors import DcganError, Interrupted
 from dcgan.tracking.jsonl import JsonlTracker
+from dcgan.tracking.machine import MachineMonitor
 from dcgan.tracking.progress import ProgressBar
 from dcgan.tracking.provenance import describe_training
 from dcgan.tracking.record import Status, read_training
@@ -49,7 +50,8 @@ def track_training(folder: Path, *, params: Params, config: GanConfig, step: int
         yield TeeTracker()
         return
     describe_training(folder, params=params, config=config)
-    files = JsonlTracker(folder, resume_from_step=step, publish_to=workspace.REPORTS)
+    monitor = MachineMonitor()
+    files = JsonlTracker(folder, resume_from_step=step, publish_to=workspace.REPORTS, sample_machine=monitor.sample)
     mlflow = LiveSync(folder, experiment=params.tracking.experiment)
     with mlflow, files, ProgressBar("train", start=step, end=end) as bar:
         yield TeeTracker(files, bar)

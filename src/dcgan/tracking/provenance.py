@@ -21,6 +21,7 @@ from dcgan.config import workspace
 from dcgan.config.schema import GanConfig, Params, flatten
 from dcgan.system.errors import BadDataError
 from dcgan.system.files import read_json, sha256_of, write_json
+from dcgan.tracking.naming import BASELINE, EXPERIMENT, run_name
 
 RUN = "run.json"
 TRAINING_ID, GENERATOR_SHA256 = "training_id", "generator_sha256"
@@ -53,7 +54,8 @@ def describe_training(folder: Path, *, params: Params, config: GanConfig) -> Non
     before = load_run(folder)
     tags = {
         TRAINING_ID: before["tags"][TRAINING_ID] if before else uuid.uuid4().hex,
-        **_page_tags(params, name=folder.name, note=config.summary),
+        **_page_tags(params, note=config.summary),
+        **{name: os.environ[name] for name in (EXPERIMENT, BASELINE) if name in os.environ},
         **source_tags(REPOSITORY),
         **input_tags(workspace.TRAINING_INPUTS),
         **version_tags(),
@@ -88,7 +90,7 @@ def run_of_model(params: Params, sha256: str) -> Run:
         return run
     note = "Restored from DVC's cache: it was trained earlier, or on another machine."
     inputs = input_tags(path for path in workspace.TRAINING_INPUTS if path.is_file())
-    tags = {GENERATOR_SHA256: sha256, **_page_tags(params, name=sha256, note=note), **inputs}
+    tags = {GENERATOR_SHA256: sha256, **_page_tags(params, note=note), **inputs}
     return {"tags": tags, "params": _as_text(params)}
 
 
@@ -153,10 +155,10 @@ def machine_tags(*, device: str, threads: int) -> dict[str, str]:
     }
 
 
-def _page_tags(params: Params, *, name: str, note: str) -> dict[str, str]:
+def _page_tags(params: Params, *, note: str) -> dict[str, str]:
     """The tags by which MLflow's pages show a run's name, description, data set, user and script."""
     return {
-        "mlflow.runName": f"{params.data.name}-{name[:6]}",
+        "mlflow.runName": run_name(params, repository=REPOSITORY),
         "mlflow.note.content": note,
         DATASET_SHA256: validated_dataset().get("sha256", ""),
         **caller_tags(),

@@ -7,16 +7,18 @@ from typing import Any, Literal
 
 from dcgan.config import workspace
 from dcgan.config.schema import Params
-from dcgan.evaluation.numbers import numbers_in
 from dcgan.system.errors import BadDataError
 from dcgan.system.files import read_json, sha256_of
 from dcgan.tracking import provenance
+from dcgan.tracking.contents import figures_table, headline_figures, shown_parameters, shown_tags
+from dcgan.tracking.description import describe
 from dcgan.tracking.jsonl import Point, grids_in, read_events, read_points
 from dcgan.tracking.provenance import GENERATOR_SHA256, RUN, TRAINING_ID, Run, load_run
 
 Status = Literal["RUNNING", "FINISHED", "KILLED", "FAILED"]
 REPORTS = {"evaluation": (workspace.EVALUATION, "evaluate"), "export": (workspace.EXPORT, "export")}
-"""The reports on a model and the stages that write them, by the beginning of their metrics' keys."""
+"""The reports on a model and the stages that write them, by their folder in the run."""
+ALL_FIGURES = "evaluation/all_figures.csv"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +34,12 @@ class RunRecord:
     grids: Sequence[Path]
     figures: Mapping[str, float] = field(default_factory=dict)
     """Metrics of the finished model."""
+    result: str = ""
+    """What came of it, Markdown, in which `RUN_ID` stands for the run's id in the store."""
     files: Mapping[str, Sequence[Path]] = field(default_factory=dict)
     """Artifacts by their folder in the run."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """Further artifacts, by their path in the run."""
 
     @property
     def last_step(self) -> int:
@@ -68,24 +74,32 @@ def read_model(params: Params) -> RunRecord:
     if not workspace.GENERATOR.is_file():
         raise BadDataError(f"{workspace.GENERATOR}: missing; run `dvc repro train` first")
     sha256 = sha256_of(workspace.GENERATOR)
-    record = _read_record(workspace.REPORTS, provenance.run_of_model(params, sha256), "FINISHED")
-    if record.points and record.tags.get(provenance.HISTORY_SHA256) not in {None, sha256_of(workspace.HISTORY)}:
+    run = provenance.run_of_model(params, sha256)
+    record = _read_record(workspace.REPORTS, run, "FINISHED")
+    if record.points and run["tags"].get(provenance.HISTORY_SHA256) not in {None, sha256_of(workspace.HISTORY)}:
         record = replace(record, points=[], grids=[])  # another training has begun since
     reports = {kind: report for kind in REPORTS if (report := _read_report(kind, of=sha256))}
     files = {kind: [REPORTS[kind][0]] for kind in reports}
     if "evaluation" in files:
         files["evaluation"] += sorted(workspace.EVALUATION_FIGURES.glob("*.*"))
-    if record.dataset:
-        files["training"] = [workspace.VALIDATION]
-    figures = {key: value for kind in reports for key, value in numbers_in(reports[kind], prefix=kind).items()}
-    return replace(record, figures=figures, files=files)
+    about = [workspace.VALIDATION] if record.dataset else []
+    about += [workspace.REPORTS / RUN] if TRAINING_ID in record.tags else []
+    evaluation = reports.get("evaluation", {})
+    return replace(
+        record,
+        figures=headline_figures(evaluation),
+        result=describe(evaluation) if evaluation else "",
+        files=files | ({"training": about} if about else {}),
+        texts={ALL_FIGURES: figures_table(evaluation)} if evaluation else {},
+    )
 
 
 def _read_record(folder: Path, run: Run, status: Status) -> RunRecord:
     dataset = provenance.validated_dataset()
+    tags = {**run["tags"], **{f"event.{name}": text for name, text in read_events(folder).items()}}
     return RunRecord(
-        tags={**run["tags"], **{f"event.{name}": text for name, text in read_events(folder).items()}},
-        params=run["params"],
+        tags=shown_tags(tags),
+        params=shown_parameters(run["params"]),
         dataset=dataset if dataset.get("sha256") == run["tags"].get(provenance.DATASET_SHA256) else {},
         status=status,
         points=read_points(folder, with_timings=TRAINING_ID in run["tags"]),  # else they are another training's

@@ -5,16 +5,17 @@ of it, which a request that was given up and carried out later would bring.
 """
 
 import hashlib
+import itertools
 import json
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from dcgan.config.workspace import DATASET
 from dcgan.system.files import sha256_of
+from dcgan.tracking.description import NOTE, RUN_ID, is_ours, marked, summary_of
 from dcgan.tracking.jsonl import step_of
 from dcgan.tracking.provenance import GENERATOR_SHA256, TRAINING_ID
 from dcgan.tracking.record import RunRecord
@@ -26,8 +27,12 @@ if TYPE_CHECKING:
 
 DIGEST_LENGTH = 36
 """Characters of a data set's digest: MLflow's own limit."""
-
-WRITTEN_BY_PEOPLE = {"mlflow.runName", "mlflow.note.content"}
+QUOTE = "'"
+NAME = "mlflow.runName"
+ARTIFACTS = "artifacts"
+"""The tag with the digest of each folder's files, as `evaluation=1a2b3c4d5e6f`."""
+SAMPLES, FINAL_SAMPLES = "samples", "final_samples"
+"""The keys of grids of samples: at every step, and the last one, which is at step 0 in every run, for comparisons."""
 
 
 def sync_run(client: "MlflowClient", record: RunRecord, *, experiment: str) -> tuple[str, Counter[str]]:
@@ -43,8 +48,8 @@ def sync_run(client: "MlflowClient", record: RunRecord, *, experiment: str) -> t
         client.update_run(run_id, status="RUNNING")
     _send_description(client, run, record)
     sent["points"] = _send_metrics(client, run, record)
-    sent["grids"] = _send_grids(client, run, record.grids)
-    sent["artifacts"] = sum(_send_files(client, run, folder, files) for folder, files in record.files.items())
+    sent["grids"] = _send_grids(client, run, record)
+    sent["artifacts"] = _send_files(client, run, record)
     if record.status != run.info.status and (is_running or record.status == "FINISHED"):  # else it says how it ended
         client.set_terminated(run_id, record.status)
     return run_id, sent
@@ -57,7 +62,15 @@ def _find_or_create_run(client: "MlflowClient", experiment_id: str, record: RunR
         condition, oldest_first = f"tags.{tag} = '{value}'", ["attributes.start_time ASC"]
         if found := client.search_runs([experiment_id], condition, order_by=oldest_first, max_results=1):
             return found[0]
-    return client.create_run(experiment_id, tags=names, run_name=record.tags["mlflow.runName"])
+    return client.create_run(experiment_id, tags=names, run_name=_free_name(client, experiment_id, record.tags[NAME]))
+
+
+def _free_name(client: "MlflowClient", experiment_id: str, name: str) -> str:
+    """The name, or `name (2)` and so on if the experiment has it."""
+    condition = f"attributes.run_name LIKE '{name.replace(QUOTE, '_')}%'"
+    taken = {run.info.run_name for run in client.search_runs([experiment_id], condition)}
+    names = (f"{name} ({number})" if number > 1 else name for number in itertools.count(1))
+    return next(each for each in names if each not in taken)
 
 
 def _send_description(client: "MlflowClient", run: "Run", record: RunRecord) -> None:
@@ -69,8 +82,10 @@ def _send_description(client: "MlflowClient", run: "Run", record: RunRecord) -> 
 
     has_tags, has_params, is_restored = run.data.tags, run.data.params, TRAINING_ID not in record.tags
     is_known = has_tags.get(TRAINING_ID) == record.tags.get(TRAINING_ID)
-    kept = has_tags.keys() & (record.tags.keys() if is_restored else WRITTEN_BY_PEOPLE if is_known else ())
-    wanted = {key: value for key, value in record.tags.items() if key not in kept}
+    kept = has_tags.keys() & (record.tags.keys() if is_restored else {NAME} if is_known else ())
+    wanted = {key: value for key, value in record.tags.items() if key not in kept | {NOTE}}
+    if note := _note(record, has_tags.get(NOTE), run_id=run.info.run_id):
+        wanted[NOTE] = note
     tags = [RunTag(key, value) for key, value in wanted.items() if has_tags.get(key) != value]
     params = [Param(key, value) for key, value in record.params.items() if key not in has_params]
     if tags or params:
@@ -80,6 +95,17 @@ def _send_description(client: "MlflowClient", run: "Run", record: RunRecord) -> 
         source = json.dumps({"uri": DATASET.as_posix()})
         dataset = Dataset(name, sha256[:DIGEST_LENGTH], "local", source, profile=json.dumps(record.dataset))
         client.log_inputs(run.info.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
+
+
+def _note(record: RunRecord, present: str | None, *, run_id: str) -> str:
+    """The run's description: the present one if people wrote it, or if the record has no result that it could lack."""
+    summary = record.tags.get(NOTE, "")
+    if present is not None:
+        if not record.result or not (is_ours(present) or present == summary):
+            return present
+        if TRAINING_ID not in record.tags:  # of a restored model, whose record knows less
+            summary = summary_of(present)
+    return marked(summary, record.result.replace(RUN_ID, run_id))
 
 
 def _send_metrics(client: "MlflowClient", run: "Run", record: RunRecord) -> int:
@@ -101,30 +127,40 @@ def _send_metrics(client: "MlflowClient", run: "Run", record: RunRecord) -> int:
     return len(new)
 
 
-def _send_grids(client: "MlflowClient", run: "Run", grids: Iterable[Path]) -> int:
-    """Send the grids of steps at which the run has none, for the image slider."""
+def _send_grids(client: "MlflowClient", run: "Run", record: RunRecord) -> int:
+    """Send the grids of steps at which the run has none, for the image slider; at the end, the last one once more."""
     from PIL import Image
 
     names = _artifacts(client, run, "images")
-    known = {int(step[1]) for name in names if (step := re.search(r"samples[+%]step[+%](\d+)", name))}
-    new = [path for path in grids if step_of(path) not in known]
-    for path in new:
+    known = {int(step[1]) for name in names if (step := re.match(rf"{SAMPLES}[+%]step[+%](\d+)", name))}
+    new = [(path, SAMPLES, step_of(path)) for path in record.grids if step_of(path) not in known]
+    if record.status == "FINISHED" and not any(name.startswith(FINAL_SAMPLES) for name in names):
+        new += [(path, FINAL_SAMPLES, 0) for path in record.grids[-1:]]
+    for path, key, at in new:
         with Image.open(path) as image:
-            client.log_image(run.info.run_id, image, key="samples", step=step_of(path))
+            client.log_image(run.info.run_id, image, key=key, step=at)
     return len(new)
 
 
-def _send_files(client: "MlflowClient", run: "Run", folder: str, files: Sequence[Path]) -> int:
-    """Store files in a folder of the run's artifacts, unless they are there, with these contents as a tag says."""
-    tag, contents = f"artifacts.{folder}", "".join(f"{path.name} {sha256_of(path)}\n" for path in files)
-    digest = hashlib.sha256(contents.encode()).hexdigest()
-    names = {path.name for path in files}
-    if run.data.tags.get(tag) == digest and names <= _artifacts(client, run, folder):
-        return 0
-    for path in files:
-        client.log_artifact(run.info.run_id, str(path), folder)
-    client.set_tag(run.info.run_id, tag, digest)
-    return len(files)
+def _send_files(client: "MlflowClient", run: "Run", record: RunRecord) -> int:
+    """Store files in the run's artifacts, by folder, unless they are there, with these contents as a tag says."""
+    known = dict(re.findall(r"(\w+)=(\w+)", run.data.tags.get(ARTIFACTS, "")))
+    sent = 0
+    for folder, files in record.files.items():
+        texts = {path: text for path, text in record.texts.items() if path.startswith(f"{folder}/")}
+        contents = "".join(f"{path.name} {sha256_of(path)}\n" for path in files) + "".join(texts.values())
+        digest = hashlib.sha256(contents.encode()).hexdigest()[:12]
+        names = {path.name for path in files} | {PurePosixPath(path).name for path in texts}
+        if known.get(folder) == digest and names <= _artifacts(client, run, folder):
+            continue
+        for path in files:
+            client.log_artifact(run.info.run_id, str(path), folder)
+        for name, text in texts.items():
+            client.log_text(run.info.run_id, text, name)
+        known[folder] = digest
+        client.set_tag(run.info.run_id, ARTIFACTS, " ".join(f"{key}={value}" for key, value in known.items()))
+        sent += len(names)
+    return sent
 
 
 def _artifacts(client: "MlflowClient", run: "Run", folder: str) -> set[str]:
