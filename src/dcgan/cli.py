@@ -73,6 +73,8 @@ def _show_version(*, wanted: bool) -> None:
 
 
 app = new_app()
+WIDTH = 120
+"""Most columns that help takes, in a terminal that has them; Typer itself stops at 80."""
 
 
 Version = Annotated[
@@ -86,9 +88,16 @@ Version = Annotated[
 ]
 
 
-@app.callback(cls=_Commands)
-def _options(*, _version: Version = False) -> None:
+@app.callback(
+    cls=_Commands,
+    invoke_without_command=True,
+    context_settings={"max_content_width": WIDTH},
+    epilog="`dcgan COMMAND --help` shows the options of a command.",
+)
+def _options(ctx: typer.Context, *, _version: Version = False) -> None:
     """Draw handwritten digits with a trained generator, and look after its workspace."""
+    if ctx.invoked_subcommand is None:
+        print(ctx.get_help())
 
 
 def main() -> None:

@@ -43,10 +43,14 @@ def test_help_names_every_command_in_whole_lines(dcgan: Dcgan, monkeypatch: pyte
     monkeypatch.setenv("COLUMNS", "80")
     told = dcgan("--help")
     assert told.exit_code == 0
-    lines = told.out.partition("Commands:\n")[2].splitlines()
+    lines = told.out.partition("Commands:\n")[2].partition("\n\n")[0].splitlines()
     assert [line.split()[0] for line in lines] == list(cli.COMMANDS), "one line each"
     assert max(map(len, lines)) <= 80
     assert not [line for line in lines if "..." in line]
+
+
+def test_without_a_command_the_help_is_shown(dcgan: Dcgan) -> None:
+    assert dcgan() == dcgan("--help")
 
 
 @pytest.mark.parametrize("command", cli.COMMANDS)
@@ -55,6 +59,18 @@ def test_every_command_has_help(dcgan: Dcgan, command: str) -> None:
     assert (told.exit_code, told.err) == (0, "")
     assert "--help" in told.out
     assert "Raises" not in told.out
+    assert "<int" not in told.out
+    assert "<str" not in told.out, "Python's types say nothing of what is meant"
+
+
+@pytest.mark.parametrize(("columns", "widest"), [(80, 80), (120, 120), (200, 120)])
+def test_help_takes_the_columns_of_the_terminal_as_far_as_people_read(
+    dcgan: Dcgan, monkeypatch: pytest.MonkeyPatch, columns: int, widest: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for command in ("generate", "serve"):
+        longest = max(map(len, dcgan(command, "--help").out.splitlines()))
+        assert widest - 20 < longest <= widest
 
 
 def test_an_unknown_command_is_64(dcgan: Dcgan) -> None:

@@ -34,7 +34,7 @@ def evaluate_model(
     ] = workspace.WITNESS,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Also write all figures, as JSON.")] = None,
 ) -> None:
-    """Measure an ONNX generator against real images, print the metrics, and write the report to `out`.
+    """Measure an ONNX generator against real images, print the metrics, and with --out write all figures.
 
     The current folder is a workspace: params.yaml, the data set and its validation report are read from it.
 

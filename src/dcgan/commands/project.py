@@ -23,6 +23,7 @@ from dcgan.figures.projection import save_projections
 from dcgan.gan.inversion import Projection, project
 from dcgan.gan.networks import Generator, build_generator
 from dcgan.gan.sampling import image_grid
+from dcgan.inference.arguments import require_whole
 from dcgan.system.errors import UsageError
 from dcgan.system.files import require_writable, write_atomically, write_json
 from dcgan.tracking.progress import ProgressBar
@@ -46,22 +47,25 @@ def project_images(
     convert: Annotated[
         bool, typer.Option("--convert", help="Take pictures in colour and of any size: make them grey and scale them.")
     ] = False,
-    steps: Annotated[int, typer.Option("--steps", min=1, help="Of the search.")] = 300,
-    restarts: Annotated[int, typer.Option("--restarts", min=1, help="Starts of the search for each digit.")] = 4,
-    seed: Annotated[int, typer.Option("--seed", min=0, max=2**63 - 1, metavar="S", help="Of the starts.")] = 0,
+    steps: Annotated[int, typer.Option("--steps", min=1, metavar="N", help="Steps of the search.")] = 300,
+    restarts: Annotated[
+        int, typer.Option("--restarts", min=1, metavar="N", help="Starts of the search for each digit.")
+    ] = 4,
+    seed: Annotated[int, typer.Option("--seed", metavar="S", help="Seed of the starts.")] = 0,
 ) -> None:
-    """Project pictures and write the results into the folder `out`.
+    """Find the latents whose images come nearest to pictures, and write them into the folder --out.
 
     Writes latents.npz, projections.png (targets, starts, results), curves.png, for exactly two pictures
     interpolation.png from one result to the other, and last projections.json (PSNR in dB and digits).
 
     Raises:
-        UsageError: `weights` is an ONNX file, or the labels do not go with the pictures or the generator.
+        UsageError: `weights` is an ONNX file, the seed is out of range, or the labels do not go with pictures or generator.
         BadDataError: a picture is missing, or not 28x28 in grey and not to be converted, or the weights are damaged.
         CannotCreateError, StorageError: nothing can be written in the folder; found before the search.
     """
     if weights.suffix == ".onnx":
         raise UsageError(f"{weights}: an ONNX file has no gradients; give the weights, *.safetensors")
+    require_whole("seed", seed, 0, 2**63 - 1, expected="0 to 2^63 - 1")
     params = load_params(workspace.PARAMS, needs_files=False)
     device, model = prepare_device(params.train), params.model
     paths = pictures_in(sources)

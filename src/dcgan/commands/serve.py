@@ -25,11 +25,16 @@ def serve(
         ),
     ] = None,
     host: Annotated[
-        str, typer.Option("--host", help="Address to listen on; 0.0.0.0: all of IPv4, `::`: all of IPv4 and IPv6.")
+        str,
+        typer.Option(
+            "--host", metavar="ADDRESS", help="Address to listen on; 0.0.0.0: all of IPv4, `::`: all of IPv4 and IPv6."
+        ),
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", envvar="PORT", help="Port to listen on; 0: any free one.")] = 8000,
+    port: Annotated[
+        int, typer.Option("--port", metavar="N", envvar="PORT", help="Port to listen on; 0: any free one.")
+    ] = 8000,
     threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="Batches drawn at once. [default: one a core]")
+        int | None, typer.Option("--threads", metavar="N", min=1, help="Batches drawn at once. [default: one a core]")
     ] = None,
     watch: Annotated[
         float | None,

@@ -35,7 +35,7 @@ def sweep_parameters(
         float | None,
         typer.Option("--gpus-per-trial", metavar="X", help="GPUs of a training. [default: 0.25 if there is one]"),
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", metavar="S", help="Of the sampler. [default: 0]")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", metavar="S", help="Seed of the sampler. [default: 0]")] = None,
     seeds: Annotated[int, typer.Option("--seeds", metavar="N", help="Train the best with N other seeds.")] = 0,
     apply: Annotated[bool, typer.Option("--apply", help="Write the best values into params.yaml.")] = False,
 ) -> None:

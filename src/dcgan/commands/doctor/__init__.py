@@ -19,7 +19,7 @@ def run_doctor(
         bool, typer.Option("--repair", help="Delete or write anew what is damaged; say what is left to run.")
     ] = False,
 ) -> None:
-    """Print a line for each finding in the current folder; with `repair`, first repair what can be without loss.
+    """Print a line for each finding in the current folder; with --repair, first repair what can be without loss.
 
     Raises:
         BadDataError: something is damaged, and still is.
