@@ -41,16 +41,26 @@ $(READY): requirements/dev.txt requirements/build.txt pyproject.toml
 	@test -e .git || dvc config --local core.no_scm true
 	@touch $@
 
+# What the pipeline leaves, and the last lines of `demo` and `repro`, also where nothing had to run.
+RESULTS := reports/evaluation/samples.png models/generator.onnx
+
 demo: $(READY)  ## the whole pipeline on digits that ship with scikit-learn, offline, in minutes, in demo/run/
 	@test -d demo/run || dcgan new demo/run --params demo/params.yaml
 	@cp dvc.yaml demo/run/
 	cd demo/run && dvc repro
 	@cd demo/run && if [ -d .git ]; then git add --all && { git diff --cached --quiet || git -c user.name=dcgan \
 	  -c user.email=dcgan@localhost commit --quiet --message "make demo"; }; fi
-	@echo "digits: demo/run/reports/evaluation/samples.png; runs: cd demo/run && mlflow ui"
+	@echo
+	@echo 'results in demo/run: $(RESULTS)'
+	@echo 'look: `source .venv/bin/activate && cd demo/run`, then `mlflow ui` (runs), `dcgan generate --out digits.png`, `dcgan serve`'
+	@echo 'next: `make repro` trains on MNIST'
 
 repro: $(READY)  ## the whole pipeline on the data set of params.yaml; unchanged stages do not run
 	dvc repro
+	@echo
+	@echo 'results: $(RESULTS)'
+	@echo 'look: `make ui` (runs); `source .venv/bin/activate`, then `dcgan generate --out digits.png`, `dcgan serve`'
+	@echo 'next: `dvc exp run -S train.epochs=2` tries other parameters; docs/usage.md tells more'
 
 test: $(READY)  ## the test suite, on two processes
 	OMP_NUM_THREADS=1 pytest -m "not slow" --numprocesses 2 --dist loadfile --no-loadscope-reorder

@@ -14,6 +14,7 @@ def main() -> None:
     data = load_params(PARAMS).data
     if data.name == "digits":
         write_digits(RAW)
+        print(f"{RAW}: scikit-learn's handwritten digits, scaled to 28x28")
     else:
         download_files(data.name, RAW, mirrors=data.mirrors)
 

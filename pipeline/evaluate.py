@@ -53,7 +53,8 @@ def main() -> None:
     write_report(inputs, report)
     write_json(workspace.EVALUATION, report)
     write_json(workspace.METRICS, headline_metrics(report))
-    print(f"{summary_line(report)}; see {workspace.REPORT}")
+    print(summary_line(report))
+    print(f"report: {workspace.REPORT}; samples: {workspace.EVALUATION_FIGURES}/samples.png; all metrics: {workspace.EVALUATION}")
 
 
 if __name__ == "__main__":

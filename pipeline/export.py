@@ -27,7 +27,7 @@ def main() -> None:
     write_json(EXPORT, {"opset": opset, "generator_sha256": sha256_of(GENERATOR), **report})
 
     difference = report["parity"]["max_difference"]
-    print(f"{ONNX_GENERATOR}: {len(content):,} bytes, at most {difference:.1e} from PyTorch's images")
+    print(f"{ONNX_GENERATOR}: {len(content):,} bytes; its images differ from PyTorch's by at most {difference:.1e}")
 
 
 def origin_of(params: Params) -> dict[str, str]:

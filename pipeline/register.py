@@ -6,7 +6,8 @@ if __name__ == "__main__":
 import dataclasses
 
 from dcgan.config.params_file import load_params
-from dcgan.config.workspace import LOCK, PARAMS, REGISTRATION
+from dcgan.config.workspace import LOCK, PARAMS, REGISTRATION, RESULTS
+from dcgan.system.advice import print_next_steps
 from dcgan.system.errors import BadDataError
 from dcgan.system.exit import run_stage
 from dcgan.system.files import write_json
@@ -15,7 +16,7 @@ from dcgan.tracking.gates import failed_gates
 from dcgan.tracking.provenance import GENERATOR_SHA256
 from dcgan.tracking.record import read_model
 from dcgan.tracking.registry import read_candidate, register
-from dcgan.tracking.store import open_store
+from dcgan.tracking.store import open_store, tracking_uri
 from dcgan.tracking.sync import sync_run
 
 
@@ -41,6 +42,7 @@ def main() -> None:
     report = {"model": name, GENERATOR_SHA256: candidate.hashes[GENERATOR_SHA256], "gates": gates}
     write_json(REGISTRATION, report)
     print(told)
+    print_next_steps(RESULTS, store=tracking_uri())
 
 
 if __name__ == "__main__":

@@ -36,8 +36,7 @@ def main() -> None:
     batches = Batches(data.train, batch_size=config.train.batch_size, seed=config.train.seed, device=device)
     end = total_steps(config.train, steps_per_epoch=batches.steps_per_epoch)
     require_writable(workspace.MODELS, workspace.REPORTS, workspace.CHECKPOINTS)
-    lock = exclusive(workspace.LOCK)
-    with process_group(device, lock, batch_size=batches.batch_size), stop_on_signals() as stop:
+    with process_group(device, exclusive(workspace.LOCK), batch_size=batches.batch_size), stop_on_signals() as stop:
         fingerprint = fingerprint_of("train", config, workspace.TRAINING_INPUTS, rooms=ROOMS, device=device)
         folder = SharedCheckpoints(workspace.CHECKPOINTS, fingerprint)
         state = folder.restore(build_state(config, device=device))
@@ -54,6 +53,7 @@ def main() -> None:
             save_weights(workspace.MODELS, metadata={"collapse": collapse} if collapse else {}, **networks)
             note_weights(folder.path)
         folder.remove()
+    print(f"{workspace.GENERATOR}: of step {state.step:,}; {workspace.SAMPLES} shows its samples during training")
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def main() -> None:
         print_failures(findings)
         count = f"{len(failures)} of {len(findings)} expectations"
         raise BadDataError(f"{RAW}: {count} of {name} failed; see {VALIDATION} and {DATA_DOCS}/index.html")
-    print(f"{DATASET}: {len(table):,} images, all {len(findings)} expectations hold")
+    print(f"{DATASET}: {len(table):,} images, all {len(findings)} expectations hold; see {DATA_DOCS}/index.html")
 
 
 if __name__ == "__main__":

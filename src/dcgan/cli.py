@@ -92,7 +92,7 @@ Version = Annotated[
     cls=_Commands,
     invoke_without_command=True,
     context_settings={"max_content_width": WIDTH},
-    epilog="`dcgan COMMAND --help` shows the options of a command.",
+    epilog="The options of a command: dcgan COMMAND --help",
 )
 def _options(ctx: typer.Context, *, _version: Version = False) -> None:
     """Draw handwritten digits with a trained generator, and look after its workspace."""

@@ -24,7 +24,7 @@ NESTED = f"{FOLDER}/deeper/labels.gz"
 CONTENTS = {f"{FOLDER}/images.gz": "raw images", NESTED: "raw labels", DATASET: "images" * 10, MODEL: "weights" * 10}
 CONTENTS[REPORT] = json.dumps({"dataset_sha256": hashlib.sha256(CONTENTS[DATASET].encode()).hexdigest()})
 STAGES = {"download": [FOLDER], "validate": [DATASET, REPORT], "train": [MODEL]}
-HEALTHY = "no findings: what dvc.lock lists, DVC's copies of it, checkpoints and locks are whole\n"
+HEALTHY = "nothing is damaged: what dvc.lock lists, DVC's cache, checkpoints and locks are as they should be\n"
 RWLOCK, HERE, STRAY = ".dvc/tmp/rwlock", Path(), f".dvc/cache/files/md5/{'00/':0<33}"
 Doctor = Callable[..., Ended]
 

@@ -56,7 +56,7 @@ def test_a_folder_of_pictures_leaves_latents_figures_and_pictures_in_place_of_ea
     rows = json.loads((found / "projections.json").read_text())["projections"]
     assert [row["image"] for row in rows] == [f"pictures/{number}.png" for number in range(3)]
     assert all(row["psnr"] > 20 for row in rows)
-    assert f"median PSNR {np.median([row['psnr'] for row in rows]):.1f} dB of 3" in done.stdout
+    assert f"3 found, median PSNR {np.median([row['psnr'] for row in rows]):.1f} dB" in done.stdout
     with np.load(found / "latents.npz") as arrays:
         assert arrays["latents"].shape == (3, 16)
         assert arrays["labels"].tolist() == [row["digit"] for row in rows]
@@ -114,6 +114,7 @@ def test_a_picture_in_greys_is_read_whatever_its_mode(tmp_path):
         (["--image", "pictures", "--model", "nothing.safetensors"], 65, "nothing.safetensors: missing"),
         (["--image", "pictures", "--digit", 1, "--digit", 2], 64, "2 given for 3 pictures"),
         (["--image", "pictures", "--digit", 11], 64, "11"),
+        (["--image", "pictures", "--seed", -1], 64, "seed: -1 is out of range; expected 0 to 2^63 - 1"),
     ],
 )
 def test_mistakes_are_told_in_one_line_and_leave_nothing(run, workspace, arguments, exit_code, message):

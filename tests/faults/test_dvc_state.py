@@ -19,7 +19,7 @@ from dvc_workspace import (
 )
 
 OUT, FOLDER = "models/generator.onnx", "reports/samples"
-HEALTHY = "no findings: "
+HEALTHY = "nothing is damaged: "
 CONTENTS = {name: f"content of {name}" for name in (OUT, f"{FOLDER}/one.png", f"{FOLDER}/deeper/two.png")}
 slow = pytest.mark.slow
 

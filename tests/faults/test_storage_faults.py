@@ -131,4 +131,4 @@ def test_outputs_that_cannot_be_written_are_refused_before_the_first_step(stages
             place.chmod(0o755)
     assert ended.returncode == 73, ended.stderr
     assert f"error: {folder}/" in ended.stderr
-    assert "check the folder and its rights" in ended.stderr
+    assert "check the folder and its permissions" in ended.stderr

@@ -8,7 +8,7 @@ import pytest
 
 from dvc_workspace import CONFIG, Ended, commands_in, damage_object, enter_copy, in_shell, record, type_in
 
-HEALTHY = "no findings: "
+HEALTHY = "nothing is damaged: "
 MODEL = "models/generator.safetensors"
 BROKEN = "<<<<<<< HEAD\n"
 GIT = "git -c user.name=a -c user.email=a@localhost"

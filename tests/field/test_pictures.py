@@ -40,8 +40,8 @@ TOOLS = {
     "dark on light": (Image.fromarray(255 - DIGIT), "inverted"),
     "dark on light in RGB": (Image.fromarray(255 - DIGIT).convert("RGB"), "inverted"),
     "dark on light in 16 bits": (Image.fromarray((255 - DIGIT).astype(np.uint16) * 257), "scaled to 8; dark ink"),
-    "black on nothing": (with_alpha(0, DIGIT), "what is opaque taken as ink"),
-    "white on nothing": (with_alpha(255, DIGIT), "what is opaque taken as ink"),
+    "black on nothing": (with_alpha(0, DIGIT), "opaque pixels taken as ink"),
+    "white on nothing": (with_alpha(255, DIGIT), "opaque pixels taken as ink"),
 }
 
 

@@ -119,8 +119,8 @@ def test_a_lack_of_memory_is_known_and_told_with_what_to_lower(name):
     error = OUT_OF_MEMORY[name]
     assert is_out_of_memory(error)
     told = describe_out_of_memory(error, sizes=("train.batch_size", "model.latent_dim"))
-    device = "the GPU's memory" if name.startswith("cu") else "memory"
-    assert told.startswith(f"{device} does not suffice")
+    device = "GPU memory" if name.startswith("cu") else "memory"
+    assert told.startswith(f"not enough {device}")
     assert told.endswith("; lower train.batch_size or model.latent_dim")
 
 
@@ -148,8 +148,11 @@ graph.gan_step = step
 @pytest.mark.parametrize(
     ("attempt", "told"),
     [
-        ("torch.empty(2**50)", "error: memory does not suffice (4,194,304.0 GiB at once); lower train.batch_size or "),
-        ('raise torch.OutOfMemoryError("CUDA out of memory")', "error: the GPU's memory does not suffice; lower "),
+        (
+            "torch.empty(2**50)",
+            "error: not enough memory (4,194,304.0 GiB were asked for at once); lower train.batch_size or ",
+        ),
+        ('raise torch.OutOfMemoryError("CUDA out of memory")', "error: not enough GPU memory; lower "),
     ],
 )
 def test_a_training_whose_memory_runs_out_ends_in_one_line(stages, tmp_path, attempt, told):
@@ -166,4 +169,4 @@ def test_a_command_within_a_limit_of_memory_ends_in_one_line(tmp_path):
     script += "def main():\n    resource.setrlimit(resource.RLIMIT_AS, (2**28, 2**28)); bytearray(2**29)\n"
     script += "run_stage(main, sizes=('evaluate.num_samples',))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (64, "error: memory does not suffice; lower evaluate.num_samples\n")
+    assert (done.returncode, done.stderr) == (64, "error: not enough memory; lower evaluate.num_samples\n")

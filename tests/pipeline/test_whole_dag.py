@@ -5,12 +5,15 @@ import os
 import shutil
 import subprocess
 import sys
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
 
 from dcgan.commands.new import new_workspace
 from dcgan.config import workspace as files
+from printed_commands import printed_in, works
+from support import ROOT
 from tiny_workspace import stage_environment, write_params
 
 pytestmark = pytest.mark.timeout(600)
@@ -26,7 +29,8 @@ OUTPUTS = [
 
 def run(folder: Path, *command: str) -> str:
     environment = stage_environment(folder)
-    del environment["DVC_ROOT"]  # DVC sets it itself
+    for name in {"DVC_ROOT", "MAKELEVEL"} & environment.keys():  # DVC sets it itself; `make test` is not under test
+        del environment[name]
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -47,7 +51,9 @@ def new_tiny_workspace(folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory) -> Path:
     folder = new_tiny_workspace(tmp_path_factory.mktemp("dag") / "first")
-    assert stages_run(run(folder, "dvc", "repro")) == STAGES
+    output = run(folder, "dvc", "repro")
+    assert stages_run(output) == STAGES
+    (folder.parent / "output").write_text(output)
     run(folder, "git", "add", "--all")
     run(folder, "git", "-c", "user.name=a", "-c", "user.email=a@localhost", "commit", "--quiet", "--message", "run")
     return folder
@@ -58,6 +64,63 @@ def test_every_output_is_there_and_nothing_is_left_to_do(workspace):
     assert "up to date" in run(workspace, "dvc", "status")
     assert stages_run(run(workspace, "dvc", "repro")) == []
     assert run(workspace, "git", "status", "--porcelain") == ""
+
+
+def test_every_stage_tells_what_it_made_and_the_last_one_how_to_look_at_it(workspace):
+    told = (workspace.parent / "output").read_text().splitlines()
+    begins = [told.index(f"Running stage '{stage}':") for stage in STAGES]
+    for stage, begin in zip(STAGES, begins, strict=True):
+        lines = list(takewhile(lambda line: "lock file" not in line, told[begin + 2 :]))
+        assert 1 <= len(lines) <= 3, (stage, lines)
+    results, look = (next(line for line in told if line.startswith(f"{word}: ")) for word in ("results", "look"))
+    assert results.split()[1:] == [str(path) for path in files.RESULTS]
+    assert all((workspace / path).is_file() for path in files.RESULTS)
+    assert printed_in(look) == ["mlflow ui", "dcgan generate --out digits.png", "dcgan serve"]
+
+
+@pytest.fixture(scope="module")
+def checkout(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which `make demo` finds that workspace as demo/run, and nothing to set up."""
+    folder = tmp_path_factory.mktemp("checkout")
+    (folder / "demo").mkdir()
+    (folder / "demo/run").symlink_to(workspace)
+    (folder / ".venv").symlink_to(sys.prefix)
+    for name in ("Makefile", "dvc.yaml"):
+        shutil.copy(ROOT / name, folder)
+    return folder
+
+
+def make(folder: Path, target: str) -> list[str]:
+    """The lines that make prints after all others of a target."""
+    output = run(folder, "make", "READY=ready", "--old-file=ready", target)
+    return output.rpartition("\n\n")[2].splitlines()
+
+
+def test_what_make_prints_in_the_end_is_there_and_works_as_printed(checkout):
+    results, look, following = make(checkout, "demo")
+    assert results.startswith("results in demo/run: ")
+    assert all((checkout / "demo/run" / path).is_file() for path in results.split()[3:])
+    activate, *commands = printed_in(look)
+    assert commands == ["mlflow ui", "dcgan generate --out digits.png", "dcgan serve"]
+    assert [command for command in commands if not works(command, checkout, after=activate)] == []
+    assert (checkout / "demo/run/digits.png").is_file()
+    assert printed_in(following) == ["make repro"]
+
+
+def test_make_repro_ends_alike_in_the_checkout_itself(workspace):
+    shutil.copy(ROOT / "Makefile", workspace)
+    results, look, _ = make(workspace, "repro")
+    (workspace / "Makefile").unlink()
+    assert [Path(path) for path in results.split()[1:]] == [*files.RESULTS]
+    assert printed_in(look) == [
+        "make ui", "source .venv/bin/activate", "dcgan generate --out digits.png", "dcgan serve"
+    ]  # fmt: skip
+
+
+def test_under_make_the_last_stage_leaves_these_lines_to_make(workspace):
+    output = run(workspace, "env", "MAKELEVEL=1", "dvc", "repro", "--force", "--single-item", "register")
+    assert "is champion" in output or "is challenger" in output
+    assert "results:" not in output
 
 
 def test_one_mlflow_run_holds_what_all_stages_found(workspace):

@@ -256,7 +256,7 @@ def test_a_failure_of_the_disk_that_nobody_told_is_seen(shards, folder, monkeypa
     monkeypatch.setattr("dcgan.scale.shards.storage.sha256_of", lambda _: "0" * 64)
     told = shards(folder)
     assert (told.exit_code, told.err.count("\n")) == (74, 1)
-    assert "is read back otherwise than it was written" in told.err
+    assert "reads back differently from what was written" in told.err
     assert list(folder.glob("*")) == [folder / ".shards"]
 
 
@@ -284,7 +284,7 @@ def here(model, monkeypatch):
         (["--shards", "set", "--device", "tpu"], 64, "--device"),
         (["--shards", "set", "--only", "2/2"], 64, "--only: 2/2"),
         (["--shards", "set", "--only", "3"], 64, "--only: 3"),
-        (["--shards", "set", "--jobs", "3"], 64, "JOB_COMPLETION_INDEX is not set"),
+        (["--shards", "set", "--jobs", "3"], 64, "JOB_COMPLETION_INDEX, which a Kubernetes Indexed Job sets, is missing"),
         (["--shards", "set", "--jobs", "3", "--only", "0/3"], 64, "exclude each other"),
         (["--shards", "gs://bucket/set"], 64, "gs://bucket/set"),
         (["--shards", "s3:///set"], 64, "has no bucket"),

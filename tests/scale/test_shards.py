@@ -108,7 +108,7 @@ def test_workers_parts_and_order_change_no_byte(shards, tmp_path, monkeypatch, f
     assert shards(tmp_path / "three", "--format", form, "--workers", 3).exit_code == 0
     told = shards(tmp_path / "parts", "--format", form, "--only", "1/2")
     assert "2 of 5" in told.out
-    assert "3 are missing" in told.out
+    assert "still missing: 3" in told.out
     assert not (tmp_path / "parts/manifest.json").exists()
     monkeypatch.setenv("JOB_COMPLETION_INDEX", "0")
     assert shards(tmp_path / "parts", "--format", form, "--jobs", 2).exit_code == 0

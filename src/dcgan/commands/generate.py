@@ -137,11 +137,15 @@ def chosen_part(only: str | None, jobs: int | None) -> tuple[int, int]:
         if only is not None:
             raise UsageError("--only and --jobs exclude each other")
         if (index := os.environ.get(JOB_INDEX)) is None:
-            raise UsageError(f"--jobs: {JOB_INDEX} is not set, as it is in an Indexed Job; give --only I/{jobs}")
+            raise UsageError(
+                f"--jobs: {JOB_INDEX}, which a Kubernetes Indexed Job sets, is missing; give --only I/{jobs}"
+            )
         only = f"{index}/{jobs}"
     index, _, num_parts = (only or "0/1").partition("/")
     if not (index.isdecimal() and num_parts.isdecimal() and int(index) < int(num_parts)):
-        raise UsageError(f"{'--jobs' if jobs else '--only'}: {only} is no part; expected I/N, I from 0 to N - 1")
+        raise UsageError(
+            f"{'--jobs' if jobs else '--only'}: {only} is not a part; expected I/N, with I from 0 to N - 1"
+        )
     return int(index), int(num_parts)
 
 

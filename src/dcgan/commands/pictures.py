@@ -84,7 +84,7 @@ def _grey(picture: Image.Image, *, convert: bool) -> tuple[Pixels, list[str]]:
     if picture.mode in DEEP_MODES:
         return _eight_bits(np.asarray(picture).astype(np.int64))
     if picture.mode == "F":
-        raise _UnknownRangeError("holds fractions, whose range is unknown; save it with 8 bits")
+        raise _UnknownRangeError("has floating-point pixels, whose range is unknown; save it with 8 bits")
     *colours, alpha = np.moveaxis(np.asarray(picture.convert("RGBA")).astype(np.int16), 2, 0)
     visible, grey = alpha > 0, np.asarray(picture.convert("RGB").convert("L"))
     has_colours = bool((np.ptp(np.stack(colours), axis=0)[visible] > ROUNDING).any())
@@ -94,10 +94,10 @@ def _grey(picture: Image.Image, *, convert: bool) -> tuple[Pixels, list[str]]:
     if (alpha == 255).all():
         return grey, changes
     if visible.any() and np.ptp(grey[visible]) <= ROUNDING:
-        return alpha.astype(np.uint8), [*changes, "what is opaque taken as ink"]
+        return alpha.astype(np.uint8), [*changes, "opaque pixels taken as ink"]
     if not convert:
         raise ValueError("is partly transparent")
-    return np.round(grey * (alpha / 255)).astype(np.uint8), [*changes, "laid on black"]
+    return np.round(grey * (alpha / 255)).astype(np.uint8), [*changes, "transparency made black"]
 
 
 def _eight_bits(values: NDArray[np.int64]) -> tuple[Pixels, list[str]]:

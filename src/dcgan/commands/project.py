@@ -59,7 +59,7 @@ def project_images(
     interpolation.png from one result to the other, and last projections.json (PSNR in dB and digits).
 
     Raises:
-        UsageError: `weights` is an ONNX file, the seed is out of range, or the labels do not go with pictures or generator.
+        UsageError: `weights` is an ONNX file, the seed is out of range, or the labels do not fit.
         BadDataError: a picture is missing, or not 28x28 in grey and not to be converted, or the weights are damaged.
         CannotCreateError, StorageError: nothing can be written in the folder; found before the search.
     """
@@ -86,7 +86,8 @@ def project_images(
     if len(found) == 2:
         save_grid(out / "interpolation.png", interpolation(found[0], found[1], generator, model), scale=3)
     save_report(out, paths, found)
-    print(f"{out}: median PSNR {np.median([each.psnr for each in found]):.1f} dB of {len(found)}")
+    median = np.median([each.psnr for each in found])
+    print(f"{out}/projections.png: {len(found)} found, median PSNR {median:.1f} dB; latents in {out}/latents.npz")
 
 
 def labels_for(paths: Sequence[Path], labels: Sequence[int] | None, model: ModelConfig) -> list[int | None]:

@@ -73,5 +73,5 @@ def _told(plan: ShardPlan, outcome: Outcome) -> str:
     speed = f"{outcome.num_made:,} made now at {outcome.digits_per_second:,.0f} digits/s"
     nodes = f" on {outcome.num_nodes} machines" if outcome.num_nodes > 1 else ""
     now = speed + nodes if outcome.num_made else "nothing to do"
-    rest = "" if outcome.is_complete else f"; {plan.num_shards - outcome.num_there:,} are missing"
+    rest = "" if outcome.is_complete else f"; still missing: {plan.num_shards - outcome.num_there:,}"
     return f"{outcome.num_there:,} of {plan.num_shards:,} {plan.format} shards are there, {now}{rest}"

@@ -53,7 +53,8 @@ def _free_threads() -> int:
     busy = round(min(_busy_cores() for _ in range(LOOKS)))
     free = min(wanted, max(1, torch.get_num_threads() - busy))
     if free < wanted:
-        print(f"note: cores that other processes keep busy: {busy}; threads that compute: {free} (train.threads)")
+        computing = "1 thread computes" if free == 1 else f"{free} threads compute"
+        print(f"note: other processes keep cores busy ({busy}), so {computing} here; train.threads sets another number")
     return free
 
 

@@ -93,8 +93,8 @@ def compute_parity(content: bytes, generator: nn.Module, *, latents: Tensor, lab
         difference = float(np.abs(images - expected).max())
         if not difference <= PARITY_LIMIT:  # false for NaN too
             raise BadDataError(
-                f"the ONNX model differs from PyTorch by {difference:.2g} in batches of {batch}; at most "
-                f"{PARITY_LIMIT:g} is let through; try another export.opset"
+                f"the ONNX model differs from PyTorch by {difference:.2g} in batches of {batch}, but at most "
+                f"{PARITY_LIMIT:g} is allowed; try another export.opset"
             )
         if np.abs(pixels - np.clip((images[:, 0] + 1) * 127.5, 0, 255)).max() > 0.51:
             raise BadDataError(f"the ONNX model's pixels are not its images scaled to 0..255 in batches of {batch}")

@@ -59,9 +59,9 @@ def _roll_back(
     tracker.rewind(state.step)
     figures = {"train/rollbacks": float(state.rollbacks), "train/diverged_at": float(diverged.step)}
     tracker.log_metrics(figures, step=state.step)
-    rates = f"{0.5**state.rollbacks} of the rates"
+    rates = f"{0.5**state.rollbacks} of the learning rates"
     tracker.log_event(
         f"rollback-{state.rollbacks}",
-        f"{cause}; went back from step {diverged.step} to {state.step}, on with {rates}",
+        f"{cause}; went back from step {diverged.step} to {state.step} and continues with {rates}",
     )
     return state

@@ -83,7 +83,9 @@ def train(
             replays = {"train/graph_replays": float(step.replays)} if isinstance(step, GraphedStep) else {}
             tracker.log_timings({"train/images_per_second": speed} | replays, step=state.step)
             if collapse := monitor.new_collapse(step=state.step, steps_per_epoch=epoch):
-                tracker.log_event("collapse", f"at step {state.step}: {collapse}; a model that ends so fails the gate")
+                tracker.log_event(
+                    "collapse", f"at step {state.step}: {collapse}; a model that ends like this fails a gate"
+                )
             window = Window(state.device)
 
         # Sample

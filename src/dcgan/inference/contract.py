@@ -52,7 +52,7 @@ def read_contract(metadata: Mapping[str, str], *, inputs: Sequence[Any], outputs
     """
     for key in METADATA:
         if key not in metadata:
-            raise ValueError(f"its metadata lacks {key}, so it is no whole generator of this project")
+            raise ValueError(f"its metadata lacks {key}, so it is not a complete generator of this project")
     contract = Contract(
         latent_dim=_whole_number(metadata, "latent_dim", least=1, most=MAX_LATENT_DIM),
         latent_distribution=_distribution(metadata),

@@ -83,7 +83,7 @@ def _read(path: Path) -> bytes:
     except FileNotFoundError:
         raise BadDataError(f"{path}: missing; {way_out(path, is_missing=True)}") from None
     except OSError as error:
-        raise BadDataError(f"{path}: cannot be read ({error.strerror}); check the path and its rights") from error
+        raise BadDataError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from error
     if not content:
         raise BadDataError(f"{path}: empty; {way_out(path)}")
     return content

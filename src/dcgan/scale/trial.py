@@ -94,7 +94,7 @@ def train_to_its_end(sweep: Sweep, params: Params, folder: Path, *, report: Repo
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                outcome = Outcome(kind="failed", message=f"memory does not suffice: {error}")
+                outcome = Outcome(kind="failed", message=f"not enough memory: {error}")
             outcome.save(folder)
         elif outcome.kind != "failed":  # Ray's record of it is older
             _report_again(training_in(folder), params.train, report)

@@ -121,7 +121,7 @@ def _patient(stream: TextIO) -> TextIO:
 def _told(error: OSError) -> str:
     """What the operating system refused, and what to do."""
     if error.filename:
-        return f"{error.filename}: {error.strerror}; check the file and its rights"
+        return f"{error.filename}: {error.strerror}; check the file and its permissions"
     try:
         Path.cwd()
     except FileNotFoundError:

@@ -129,7 +129,7 @@ def storage_error(error: OSError, path: Path) -> DcganError:
         return StorageError(f"{path}: no space left on the device; free some and run again")
     if error.errno in _NO_ENTRY:
         reason = error.strerror or str(error)
-        return CannotCreateError(f"{path}: cannot be written ({reason}); check the folder and its rights")
+        return CannotCreateError(f"{path}: cannot be written ({reason}); check the folder and its permissions")
     if error.errno in _NOT_OFFERED:
         return StorageError(f"{path}: its file system cannot do this ({error.strerror}); work on a local disk")
     return StorageError(f"{path}: writing failed ({error.strerror or error}); check the disk")

@@ -23,10 +23,10 @@ def is_out_of_memory(error: Exception) -> bool:
 def describe_out_of_memory(error: Exception, *, sizes: Sequence[str]) -> str:
     """Which memory, how much was asked for at once, and the parameters to lower."""
     text = str(error)
-    device = "the GPU's memory" if re.search("CUDA|CUBLAS", text) else "memory"
+    memory = "GPU memory" if re.search("CUDA|CUBLAS", text) else "memory"
     asked = _AMOUNT.search(text)
-    amount = f" ({_readable(asked[1], asked[2])} at once)" if asked else ""
-    return f"{device} does not suffice{amount}; lower {' or '.join(sizes) or 'the sizes that were asked for'}"
+    amount = f" ({_readable(asked[1], asked[2])} were asked for at once)" if asked else ""
+    return f"not enough {memory}{amount}; lower {' or '.join(sizes) or 'the sizes that were asked for'}"
 
 
 def _readable(number: str, unit: str) -> str:

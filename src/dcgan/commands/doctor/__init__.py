@@ -39,9 +39,9 @@ def run_doctor(
     for finding in findings:
         print(finding)
     if damaged := sum(finding.is_damage for finding in findings):
-        raise BadDataError(f"{damaged} found damaged; above is what to run")
+        raise BadDataError(f"damaged files: {damaged}; run the commands above")
     if not findings:
-        print("no findings: what dvc.lock lists, DVC's copies of it, checkpoints and locks are whole")
+        print("nothing is damaged: what dvc.lock lists, DVC's cache, checkpoints and locks are as they should be")
 
 
 def _open_repo() -> Any:

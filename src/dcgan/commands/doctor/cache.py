@@ -49,7 +49,7 @@ def examine_outs(repo: Any) -> Iterator[Finding]:
     unseen = sorted(path for path in changed - _status(repo).changed if path.is_file())
     for path in unseen:
         then = "dvc repro" if path in uncached else shlex.join(["dvc", "checkout", str(path)])
-        problem = "its content changed, but not its time, by which DVC goes"
+        problem = "its content changed, but not its modification time, so that DVC does not see it"
         yield Finding(path=path, problem=problem, command=removing(path, then=then), delete=(path,))
     if lost := _uncached_outs(repo, status):
         problem = f"outputs that are whole but not in DVC's cache: {_listed(lost)}; DVC would make them again"

@@ -40,7 +40,7 @@ def examine_main_lock(repo: Any) -> Iterator[Finding]:
     """Whether the file of a lock by flock is in the way of `core.hardlink_lock`, which then waits for ever."""
     path = Path(os.path.relpath(repo.tmp_dir)) / "lock"
     if repo.config["core"].get("hardlink_lock") and path.is_file() and path.stat().st_nlink == 1:
-        problem = "left from before core.hardlink_lock, with which DVC takes it for held"
+        problem = "left from before core.hardlink_lock was set; DVC now takes it for a lock that somebody holds"
         yield Finding(path=path, problem=problem, command=removing(path), delete=(path,))
 
 
@@ -102,7 +102,7 @@ def examine_rwlock(repo: Any) -> Iterator[Finding]:
     path = Path(os.path.relpath(repo.tmp_dir)) / "rwlock"
     try:
         others = [pid for pid, is_at_work in _holders(path) if not is_at_work]
-        problem = f"left by a killed DVC: pid {others[0]}, which it names, is another program's now" if others else ""
+        problem = f"left by a killed DVC: its pid {others[0]} belongs to another program now" if others else ""
     except BadDataError as error:
         problem = str(error)
     if problem:

@@ -127,7 +127,7 @@ class LocalFolder:
             file.flush()
             seen.append(digesting.written)
             if sha256_of(Path(file.name)) != seen[0].sha256:
-                raise StorageError(f"{self.path / name}: is read back otherwise than it was written; check the disk")
+                raise StorageError(f"{self.path / name}: reads back differently from what was written; check the disk")
 
         write_atomically(self.path / name, write_and_check)
         return seen[0]

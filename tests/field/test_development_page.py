@@ -1,0 +1,131 @@
+"""docs/development.md as a reader follows it: its changes are applied to a copy, its commands and scripts are run."""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from dcgan.data.files.idx import write_idx
+from dcgan.inference.generator import Generator
+from support import ROOT
+from tiny_data import NAMES, tiny_arrays
+from tiny_workspace import new_workspace, stage_environment, write_params
+
+PAGE = (ROOT / "docs/development.md").read_text()
+SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
+COPIED = ("src", "pipeline", "tests", "experiments", "demo", "params.yaml", "dvc.yaml", "pyproject.toml")
+
+
+def blocks(section: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", SECTIONS[section], re.MULTILINE | re.DOTALL)
+
+
+CHANGES = [name for name in SECTIONS if blocks(name, "diff")]
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """The repository's sources, and nothing that was built."""
+    unwanted = shutil.ignore_patterns("__pycache__", "*.egg-info", "run")
+    for name in COPIED:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, tmp_path / "copy" / name, ignore=unwanted)
+        else:
+            shutil.copy(ROOT / name, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def follow(section: str, copy: Path) -> None:
+    """Make the changes of a section: new files, and differences, each of which fits one place."""
+    for block in blocks(section, "python"):
+        name, _, content = block.partition("\n")
+        path = copy / name.removeprefix("# ")
+        assert not path.exists(), name
+        path.write_text(content)
+    for block in blocks(section, "diff"):
+        name, _, changes = block.partition("\n")
+        path = copy / name.removeprefix("+++ ")
+        text = path.read_text()
+        for hunk in changes.split("@@\n"):
+            before, after = (side(hunk, marks) for marks in (" -", " +"))
+            assert f"\n{text}".count(f"\n{before}") == 1, f"{name} does not have this once:\n{before}"
+            text = f"\n{text}".replace(f"\n{before}", f"\n{after}")[1:]
+        path.write_text(text)
+
+
+def side(hunk: str, marks: str) -> str:
+    """The lines of a difference that begin with one of the marks, without it."""
+    return "".join(f"{line[1:]}\n" for line in hunk.splitlines() if (line or " ")[0] in marks)
+
+
+def commands() -> list[list[str]]:
+    lines = [line for section in CHANGES for block in blocks(section, "bash") for line in block.splitlines()]
+    return [shlex.split(line) for line in lines]
+
+
+def parameters() -> dict[str, dict[str, str]]:
+    """Those that the page's commands change, by section of params.yaml."""
+    sections: dict[str, dict[str, str]] = {}
+    for path, value in (word.split("=") for command in commands() for word in command if re.match(r"\w+\.\w+=", word)):
+        part, _, name = path.partition(".")
+        sections.setdefault(part, {})[name] = value
+    return sections
+
+
+def run(command: Sequence[object], *, sources: Path, folder: Path, **variables: str) -> str:
+    """Run Python with the package in `sources`."""
+    environment = stage_environment(folder) | {"PYTHONPATH": str(sources / "src"), "OMP_NUM_THREADS": "1"} | variables
+    words = [sys.executable, *map(str, command)]
+    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_changes_of_the_page_pass_the_tests_that_it_names_and_train(copy, tmp_path):
+    for section in CHANGES:
+        follow(section, copy)
+    run(["-m", "ruff", "format", "src", "pipeline"], sources=copy, folder=copy)
+    run(["-m", "ruff", "check", "src", "pipeline"], sources=copy, folder=copy)
+    named = [word for command in commands() if command[0] == "pytest" for word in command[1:]]
+    run(["-m", "pytest", "-q", "-p", "no:cacheprovider", *named], sources=copy, folder=copy)
+
+    workspace = tmp_path / "workspace"
+    workspace.mkdir()
+    changes = parameters()
+    assert changes == {"loss": {"name": "relativistic_average"}, "model": {"architecture": "dcgan_resized"}}
+    small = {"generator_channels": 4, "discriminator_channels": 4}
+    train = {"max_steps": 10, "threads": 1}
+    write_params(workspace, data={"name": "bars"}, train=train, loss=changes["loss"], model=changes["model"] | small)
+    for key, array in tiny_arrays(per_class=20).items():
+        write_idx(tmp_path / "bars" / NAMES[key], array)
+    stages = ["download", "validate", "train_classifier", "train_witness", "train", "evaluate", "export", "poster"]
+    for stage in stages:
+        run([copy / f"pipeline/{stage}.py"], sources=copy, folder=workspace, MNIST_MIRROR=str(tmp_path / "bars"))
+
+    *_, last = (workspace / "reports/training/history.jsonl").read_text().splitlines()
+    assert json.loads(last)["step"] == 10
+    report = json.loads((workspace / "reports/evaluation.json").read_text())
+    assert report["dataset"] == "bars"
+    assert report["border_floor"] == 0 <= report["border"] <= 1
+    assert (workspace / "reports/poster.png").is_file()
+
+
+def test_training_from_python(tmp_path):
+    scripts = "\n".join(blocks("Training from Python", "python"))
+    told = run(["-c", scripts], sources=ROOT, folder=new_workspace(tmp_path))
+    assert (tmp_path / "samples.png").is_file()
+    assert "discriminator/loss" in told
+    assert "max_difference" in told
+    assert Generator.load(tmp_path / "models/generator.onnx").info.metadata["dataset"] == "digits"
+
+
+def test_a_change_that_fits_nowhere_is_seen(copy):
+    (copy / "dvc.yaml").write_text("stages: {}\n")
+    with pytest.raises(AssertionError, match=r"dvc\.yaml does not have this once:\nplots:"):
+        follow("A stage", copy)
