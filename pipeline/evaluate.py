@@ -54,7 +54,7 @@ def main() -> None:
     write_json(workspace.EVALUATION, report)
     write_json(workspace.METRICS, headline_metrics(report))
     print(summary_line(report))
-    print(f"report: {workspace.REPORT}; samples: {workspace.EVALUATION_FIGURES}/samples.png; all metrics: {workspace.EVALUATION}")
+    print(f"report: {workspace.REPORT}; pictures: {workspace.EVALUATION_FIGURES}/; all metrics: {workspace.EVALUATION}")
 
 
 if __name__ == "__main__":

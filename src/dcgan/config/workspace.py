@@ -28,7 +28,7 @@ EXPORT = REPORTS / "export.json"
 REPORT = REPORTS / "report.html"
 REGISTRATION = REPORTS / "registration.json"
 
-RESULTS = (EVALUATION_FIGURES / "samples.png", ONNX_GENERATOR)
+RESULTS = (REPORT, EVALUATION_FIGURES / "samples.png", ONNX_GENERATOR)
 """What people look for when the pipeline has ended."""
 
 # Known to git's ignore list, not to DVC: unfinished trainings, and what differs from run to run.
