@@ -42,7 +42,7 @@ $(READY): requirements/dev.txt requirements/build.txt pyproject.toml
 	@touch $@
 
 # What the pipeline leaves, and the last lines of `demo` and `repro`, also where nothing had to run.
-RESULTS := reports/evaluation/samples.png models/generator.onnx
+RESULTS := reports/report.html reports/evaluation/samples.png models/generator.onnx
 
 demo: $(READY)  ## the whole pipeline on digits that ship with scikit-learn, offline, in minutes, in demo/run/
 	@test -d demo/run || dcgan new demo/run --params demo/params.yaml

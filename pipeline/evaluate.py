@@ -53,8 +53,7 @@ def main() -> None:
     write_report(inputs, report)
     write_json(workspace.EVALUATION, report)
     write_json(workspace.METRICS, headline_metrics(report))
-    print(summary_line(report))
-    print(f"report: {workspace.REPORT}; pictures: {workspace.EVALUATION_FIGURES}/; all metrics: {workspace.EVALUATION}")
+    print(f"{summary_line(report)}\nreport: {workspace.REPORT}; all metrics: {workspace.EVALUATION}")
 
 
 if __name__ == "__main__":
