@@ -2,6 +2,9 @@
 
 import itertools
 import re
+import sys
+import time
+from importlib import import_module
 
 import pytest
 import torch
@@ -9,7 +12,8 @@ import torch
 from dcgan.config.schema import ClassifierConfig
 from dcgan.evaluation.two_sample import two_sample_test
 from dcgan.system import progress
-from dcgan.system.progress import ProgressLines
+from dcgan.system.exit import run_stage
+from dcgan.system.progress import ProgressLines, heartbeat
 from dcgan.tracking.progress import ProgressBar
 from support import CPU
 
@@ -71,7 +75,9 @@ def test_short_work_says_nothing_on_its_way(clock, capsys):
     assert lines_of(capsys) == []
 
 
-@pytest.mark.parametrize(("seconds", "shown"), [(5, "5 s left"), (90, "2 min left"), (7200, "2 h 0 min left")])
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(5, "5 s left"), (40, "40 s left"), (90, "2 min left"), (7200, "2 h 0 min left")]
+)
 def test_time_left_is_in_a_unit_for_people(clock, capsys, seconds, shown):
     lines = ProgressLines("train", end=2 * 10**6)
     clock.now += seconds
@@ -84,4 +90,52 @@ def test_an_evaluation_tells_how_far_its_networks_are(monkeypatch, capsys):
     monkeypatch.setattr(progress, "FIRST_S", 0)
     images = [torch.randint(256, (4, 28, 28), dtype=torch.uint8) for _ in range(4)]
     two_sample_test(tuple(images[:2]), tuple(images[2:]), ClassifierConfig(epochs=2, batch_size=8), device=CPU)
-    assert re.match(r"evaluate: the test's network: step 1 of 2, \d+ (s|min) left", lines_of(capsys)[0])
+    assert lines_of(capsys)[0] == "evaluate: the test's network: step 1 of 2"
+
+
+def test_the_first_line_estimates_nothing_from_a_few_steps_which_are_the_slowest(clock, capsys):
+    lines = ProgressLines("train", end=100)
+    for step in (1, 3):
+        clock.now += 30
+        lines.advance_to(step)
+    assert lines_of(capsys) == ["train: step 1 of 100", "train: step 3 of 100, 24 min left"]
+
+
+@pytest.fixture
+def soon(monkeypatch) -> None:
+    """A twentieth of a second of silence counts as long."""
+    monkeypatch.setattr(progress, "HEARTBEAT_S", 0.05)
+
+
+def test_work_that_is_silent_for_long_is_told_to_go_on(soon, capsys):
+    with heartbeat("register"):
+        time.sleep(0.3)
+    told = lines_of(capsys)
+    assert 1 <= len(told) <= 6
+    assert set(told) == {"register: still at work after 0 s"}
+    time.sleep(0.1)
+    assert lines_of(capsys) == [], "it has ended"
+
+
+def test_a_bar_that_moves_is_a_sign_of_life(monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with ProgressBar("train", end=40) as bar:
+        before = progress.last_sign()
+        bar.advance_to(1)
+        assert progress.last_sign() > before
+
+
+def test_of_several_processes_the_first_one_speaks(soon, monkeypatch, capsys):
+    monkeypatch.setenv("RANK", "1")
+    with heartbeat("train"):
+        time.sleep(0.2)
+    assert lines_of(capsys) == []
+
+
+def test_a_stage_and_a_command_that_wait_say_so(soon, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["pipeline/register.py"])
+    with pytest.raises(SystemExit):
+        run_stage(lambda: time.sleep(0.2))
+    assert lines_of(capsys)[0].startswith("register: still at work")
+    for module, command in (("sync", "sync_workspace"), ("doctor", "run_doctor"), ("evaluate", "evaluate_model")):
+        assert hasattr(getattr(import_module(f"dcgan.commands.{module}"), command), "__wrapped__")

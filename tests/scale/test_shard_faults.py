@@ -284,7 +284,7 @@ def here(model, monkeypatch):
         (["--shards", "set", "--device", "tpu"], 64, "--device"),
         (["--shards", "set", "--only", "2/2"], 64, "--only: 2/2"),
         (["--shards", "set", "--only", "3"], 64, "--only: 3"),
-        (["--shards", "set", "--jobs", "3"], 64, "JOB_COMPLETION_INDEX, which a Kubernetes Indexed Job sets, is missing"),
+        (["--shards", "set", "--jobs", "3"], 64, "JOB_COMPLETION_INDEX, which a Kubernetes"),
         (["--shards", "set", "--jobs", "3", "--only", "0/3"], 64, "exclude each other"),
         (["--shards", "gs://bucket/set"], 64, "gs://bucket/set"),
         (["--shards", "s3:///set"], 64, "has no bucket"),

@@ -21,8 +21,10 @@ from dcgan.evaluation.samples import Sampler
 from dcgan.inference.generator import Generator
 from dcgan.system.errors import BadDataError, CannotCreateError
 from dcgan.system.files import require_writable, sha256_of, write_json
+from dcgan.system.progress import heartbeat
 
 
+@heartbeat("evaluate")
 def evaluate_model(
     *,
     model_path: ModelOption = None,

@@ -5,6 +5,7 @@ from dcgan.config.workspace import GENERATOR, LOCK, ONNX_GENERATOR, PARAMS
 from dcgan.scale.sweep_folder import sweeps
 from dcgan.system.errors import BadDataError
 from dcgan.system.locks import exclusive
+from dcgan.system.progress import heartbeat
 from dcgan.system.redaction import redacted
 from dcgan.tracking.record import read_model, unfinished_trainings
 from dcgan.tracking.registry import read_candidate, register
@@ -12,6 +13,7 @@ from dcgan.tracking.store import open_store
 from dcgan.tracking.sync import sync_run
 
 
+@heartbeat("sync")
 def sync_workspace() -> None:
     """Send the unfinished trainings, the model and the sweeps in the current folder; an exported model is registered.
 

@@ -1,8 +1,9 @@
 """What a person sees of an evaluation: progress, the headline metrics, and one line for the terminal."""
 
-import sys
 from collections.abc import Mapping
 from typing import Any
+
+from dcgan.system.progress import tell
 
 HEADLINES = (
     "fcd", "fcd_floor", "precision", "recall", "label_accuracy", "witness_fcd", "witness_fcd_floor",
@@ -14,7 +15,7 @@ PIXEL_HEADLINES = ("haze", "longest_side_20", "center_spread")
 
 def print_progress(part: str) -> None:
     """Name the part of an evaluation that begins, on stderr."""
-    print(f"evaluate: {part}", file=sys.stderr, flush=True)
+    tell(f"evaluate: {part}")
 
 
 def headline_metrics(report: Mapping[str, Any]) -> dict[str, float]:

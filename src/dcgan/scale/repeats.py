@@ -11,6 +11,7 @@ from dcgan.scale.sweep_folder import TRIAL, Sweep
 from dcgan.scale.trial import run_repeat
 from dcgan.system.errors import DcganError
 from dcgan.system.files import write_json
+from dcgan.system.progress import ProgressLines
 
 MAX_RETRIES = 3
 SECONDS_BETWEEN_LOOKS = 0.5
@@ -29,7 +30,9 @@ def repeat(sweep: Sweep, best: TrialRecord, *, count: int, ray: Any, stop_reques
         folder = sweep.repeat_folder(seed)
         write_json(folder / TRIAL, {"number": seed, "values": {**best.values, SEED: seed}})
         running[task.remote(seed, best.values)] = seed
+    progress, num_repeats = ProgressLines("sweep", end=len(running), unit="seeds ended:"), len(running)
     while running and not stop_requested():
+        progress.advance_to(num_repeats - len(running))
         for done in ray.wait(list(running), timeout=SECONDS_BETWEEN_LOOKS)[0]:
             seed = running.pop(done)
             try:

@@ -15,6 +15,7 @@ from typer.main import get_command
 
 from dcgan.system.errors import DcganError, StorageError, UsageError
 from dcgan.system.memory import describe_out_of_memory, is_out_of_memory
+from dcgan.system.progress import heartbeat
 from dcgan.system.redaction import redacted
 from dcgan.system.signals import stand_by
 
@@ -27,14 +28,15 @@ def new_app() -> typer.Typer:
 def run_stage(stage: Callable[..., None], *, sizes: Sequence[str] = ()) -> None:
     """Run one pipeline stage or script, whose parameters are its arguments and options, and end the process.
 
-    Its results are files: it succeeds also where what it prints cannot be written, as into a log on a full disk.
+    Its results are files: it succeeds also where what it prints cannot be written, as into a log on a full disk. Where
+    it is silent for long, a line says that it goes on.
 
     Args:
         stage: the function.
         sizes: the parameters that decide how much memory it takes.
     """
     app = new_app()
-    app.command(help=stage.__doc__)(stage)
+    app.command(help=stage.__doc__)(heartbeat(Path(sys.argv[0]).stem)(stage))
     run_app(app, must_print=False, sizes=sizes)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from dcgan.system.progress import ProgressLines
+from dcgan.system.progress import ProgressLines, note_sign
 
 SHOWN = {
     "discriminator/loss": "D {:.3f}",
@@ -43,6 +43,7 @@ class ProgressBar:
         if self._lines:
             self._lines.advance_to(step, end, note=self._note())
             return
+        note_sign()
         self._bar.total = end or self._bar.total
         self._bar.update(step - self._bar.n)
 

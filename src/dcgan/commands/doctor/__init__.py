@@ -11,8 +11,10 @@ from dcgan.commands.doctor.finding import Finding
 from dcgan.commands.doctor.locks import examine_dvc_lock, examine_main_lock, examine_rwlock, running
 from dcgan.commands.doctor.unfinished import examine_checkpoints, examine_dataset
 from dcgan.system.errors import BadDataError, BusyError, UsageError
+from dcgan.system.progress import heartbeat
 
 
+@heartbeat("doctor")
 def run_doctor(
     *,
     repair: Annotated[
