@@ -116,7 +116,7 @@ class CheckpointFolder:
                 differences = ", ".join(f"{name} ({was}, now {now})" for name, (was, now) in values.items())
                 yield (
                     f"note: {folder} holds an unfinished training that differs in {differences or 'nothing known'}"
-                    "; it is left alone, and this one starts at step 0; delete the folder if it is not wanted"
+                    "; it is left alone, and this one starts at step 0; put these back to go on with it, or delete it"
                 )
 
 
