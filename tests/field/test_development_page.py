@@ -19,6 +19,19 @@ from tiny_workspace import new_workspace, stage_environment, write_params
 
 PAGE = (ROOT / "docs/development.md").read_text()
 SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
+STAGES = """
+import runpy, sys
+_, copy, *stages = sys.argv
+sys.path.insert(0, f"{copy}/pipeline")
+for stage in stages:
+    sys.argv = [stage]
+    try:
+        runpy.run_path(f"{copy}/pipeline/{stage}.py", run_name="__main__")
+    except SystemExit as end:
+        if end.code:
+            raise
+"""
+"""Runs stages one after the other in one process, which imports PyTorch once."""
 COPIED = ("src", "pipeline", "tests", "experiments", "demo", "params.yaml", "dvc.yaml", "pyproject.toml")
 
 
@@ -78,6 +91,15 @@ def parameters() -> dict[str, dict[str, str]]:
     return sections
 
 
+def pytest_arguments() -> list[list[str]]:
+    """Those of the page's calls of pytest, put together to one call with -k and one without."""
+    calls = [command[1:] for command in commands() if command[0] == "pytest"]
+    chosen = [call for call in calls if "-k" in call]
+    words = " or ".join(call[-1] for call in chosen)
+    files = [name for call in chosen for name in call[: call.index("-k")]]
+    return [[*files, "-k", words], [name for call in calls if "-k" not in call for name in call]]
+
+
 def run(command: Sequence[object], *, sources: Path, folder: Path, **variables: str) -> str:
     """Run Python with the package in `sources`."""
     environment = stage_environment(folder) | {"PYTHONPATH": str(sources / "src"), "OMP_NUM_THREADS": "1"} | variables
@@ -92,8 +114,8 @@ def test_the_changes_of_the_page_pass_the_tests_that_it_names_and_train(copy, tm
         follow(section, copy)
     run(["-m", "ruff", "format", "src", "pipeline"], sources=copy, folder=copy)
     run(["-m", "ruff", "check", "src", "pipeline"], sources=copy, folder=copy)
-    named = [word for command in commands() if command[0] == "pytest" for word in command[1:]]
-    run(["-m", "pytest", "-q", "-p", "no:cacheprovider", *named], sources=copy, folder=copy)
+    for arguments in pytest_arguments():
+        run(["-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments], sources=copy, folder=copy)
 
     workspace = tmp_path / "workspace"
     workspace.mkdir()
@@ -105,8 +127,7 @@ def test_the_changes_of_the_page_pass_the_tests_that_it_names_and_train(copy, tm
     for key, array in tiny_arrays(per_class=20).items():
         write_idx(tmp_path / "bars" / NAMES[key], array)
     stages = ["download", "validate", "train_classifier", "train_witness", "train", "evaluate", "export", "poster"]
-    for stage in stages:
-        run([copy / f"pipeline/{stage}.py"], sources=copy, folder=workspace, MNIST_MIRROR=str(tmp_path / "bars"))
+    run(["-c", STAGES, copy, *stages], sources=copy, folder=workspace, MNIST_MIRROR=str(tmp_path / "bars"))
 
     *_, last = (workspace / "reports/training/history.jsonl").read_text().splitlines()
     assert json.loads(last)["step"] == 10
