@@ -116,7 +116,8 @@ class CheckpointFolder:
                 differences = ", ".join(f"{name} ({was}, now {now})" for name, (was, now) in values.items())
                 yield (
                     f"note: {folder} holds an unfinished training that differs in {differences or 'nothing known'}"
-                    "; it is left alone, and this one starts at step 0; put these back to go on with it, or delete it"
+                    "; it is left alone, and this one starts at step 0; put these values back to go on with that one,"
+                    " or delete the folder if it is not wanted"
                 )
 
 
