@@ -12,7 +12,10 @@ from dcgan.commands.model_source import load_generator
 from dcgan.config import workspace
 from dcgan.system.errors import UnavailableError
 from dcgan.system.files import sha256_of
+from dcgan.tracking.promotion import promote, roll_back
 from dcgan.tracking.record import read_training
+from dcgan.tracking.store import open_store
+from dcgan.tracking.versions import list_versions
 from tiny_workspace import stage_environment
 from tracking_server import TrackingServer
 
@@ -77,6 +80,18 @@ def test_a_run_its_model_and_the_champion_are_complete_once_and_survive_a_deleti
     tracked.dcgan_sync()
     tracked.assert_holds(tracked.model())
     assert load_generator(champion).info.sha256 == sha256_of(workspace.ONNX_GENERATOR)
+    assert load_generator(champion).info.version == "1"
+    tracked.write_exported_model(b"better", fcd=0.05)
+    assert tracked.dcgan_sync()[-1].startswith("tiny-generator version 2 is champion: fcd 0.05 is below")
+    with open_store() as client:
+        assert roll_back(client, "tiny-generator", reason="sevens")[-1].startswith(
+            "tiny-generator version 1 is champion"
+        )
+    assert tracked.dcgan_sync()[-1].startswith("tiny-generator version 2 is challenger: was rolled back")
+    with open_store() as client:
+        assert [each.aliases for each in list_versions(client, "tiny-generator")] == [("challenger",), ("champion",)]
+        promote(client, "tiny-generator", "2")
+    assert load_generator(champion).info.version == "2"
     server.end()
     with pytest.raises(UnavailableError, match="start it, or set MLFLOW_TRACKING_URI"):
         tracked.dcgan_sync()

@@ -8,11 +8,12 @@ from dcgan.system.errors import BadDataError
 from dcgan.system.redaction import redacted
 from dcgan.tracking.failures import is_missing
 from dcgan.tracking.store import open_store, registry_uri
-from dcgan.tracking.versions import LIST, REGISTER
 
 if TYPE_CHECKING:
     from mlflow.exceptions import MlflowException
 
+REGISTER = "`dcgan sync`, in the workspace where it was exported, registers it"
+LIST = "`dcgan versions` lists those that there are"
 ALIASED = re.compile(r"models:/([^/@]+)@([^/@]+)")
 NUMBERED = re.compile(r"models:/[^/@]+/(\d+)")
 

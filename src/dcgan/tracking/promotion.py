@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 
 from dcgan.system.errors import BadDataError, BusyError
 from dcgan.system.locks import exclusive
+from dcgan.tracking.download import LIST
 from dcgan.tracking.store import registry_uri, sqlite_file
 from dcgan.tracking.upload import holds_file
 from dcgan.tracking.versions import (
     FAILED_GATES,
     FORCED,
     GATES,
-    LIST,
     PROMOTED_AT,
     PROMOTED_BY,
     PROMOTION_REASON,

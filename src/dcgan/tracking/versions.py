@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dcgan.system.errors import BadDataError
 from dcgan.system.redaction import redacted
+from dcgan.tracking.download import REGISTER
 from dcgan.tracking.failures import is_missing
 from dcgan.tracking.provenance import GENERATOR_SHA256
 from dcgan.tracking.store import registry_uri
@@ -15,9 +16,6 @@ from dcgan.tracking.store import registry_uri
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion, RegisteredModel
-
-REGISTER = "`dcgan sync`, in the workspace where it was exported, registers it"
-LIST = "`dcgan versions` lists those that there are"
 
 GATES, FAILED_GATES, DECISION = "gates", "failed_gates", "decision"
 """The tags with what `register` found: `passed` or `failed`; which, with values and bounds; the alias, and why."""
