@@ -36,6 +36,7 @@ $(READY): requirements/dev.txt requirements/build.txt pyproject.toml
 	  || { $(call NEW_ENVIRONMENT,.venv); }
 	@$(BIN)/uv --version > /dev/null 2>&1 || $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	  --force-reinstall --require-hashes --only-binary :all: --no-deps --requirement requirements/uv.txt
+	@echo "installing the packages of requirements/dev.txt into .venv: about 6 GB, once"
 	uv pip sync --quiet --require-hashes --only-binary :all: $(SOURCE_ONLY) requirements/dev.txt
 	uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@test -e .git || dvc config --local core.no_scm true

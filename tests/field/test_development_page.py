@@ -109,6 +109,7 @@ def run(command: Sequence[object], *, sources: Path, folder: Path, **variables: 
     return done.stdout
 
 
+@pytest.mark.timeout(1200)
 def test_the_changes_of_the_page_pass_the_tests_that_it_names_and_train(copy, tmp_path):
     for section in CHANGES:
         follow(section, copy)
@@ -148,5 +149,5 @@ def test_training_from_python(tmp_path):
 
 def test_a_change_that_fits_nowhere_is_seen(copy):
     (copy / "dvc.yaml").write_text("stages: {}\n")
-    with pytest.raises(AssertionError, match=r"dvc\.yaml does not have this once:\nplots:"):
+    with pytest.raises(AssertionError, match=r"dvc\.yaml does not have this once"):
         follow("A stage", copy)
