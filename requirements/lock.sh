@@ -11,6 +11,7 @@ lock() {  # lock NAME INPUT [ARGUMENT …]
 lock dev pyproject.toml --extra dev
 lock train pyproject.toml --extra train --constraint requirements/dev.txt
 lock scale pyproject.toml --extra scale --constraint requirements/dev.txt
+lock team pyproject.toml --extra team --constraint requirements/dev.txt
 lock serve-cpu pyproject.toml --extra serve-cpu --constraint requirements/dev.txt
 lock serve-gpu pyproject.toml --extra serve-gpu --constraint requirements/dev.txt
 lock tracking pyproject.toml --extra tracking --constraint requirements/dev.txt

@@ -1,14 +1,13 @@
 """Shards on a server that speaks S3's protocol: moto's, on this machine."""
 
-import logging
 from collections.abc import Iterator
 
 import pytest
 import requests
-from moto.server import ThreadedMotoServer
 from pyarrow import fs
 
 from dcgan.scale.shards import s3
+from s3_server import LOGIN, s3_server
 from small_shards import contents
 
 ADDRESS = "s3://digits/sets/one"
@@ -17,20 +16,16 @@ ADDRESS = "s3://digits/sets/one"
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     """Its address."""
-    logging.getLogger("werkzeug").disabled = True
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    yield "http://{}:{}".format(*server.get_host_and_port())
-    server.stop()
+    with s3_server() as address:
+        yield address
 
 
 @pytest.fixture
 def bucket(server, monkeypatch) -> Iterator[fs.S3FileSystem]:
     """A bucket `digits`, empty."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", server)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing-testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    for name, value in LOGIN.items():
+        monkeypatch.setenv(name, value)
     host = server.removeprefix("http://")
     options = {"allow_bucket_creation": True, "allow_bucket_deletion": True}
     files = fs.S3FileSystem(endpoint_override=host, scheme="http", **options)
