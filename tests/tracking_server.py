@@ -21,25 +21,37 @@ HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length",
 
 
 class TrackingServer:
-    """`mlflow server` on a free port that stays its own, with its store and its artifacts in `folder`."""
+    """`mlflow server` on a free port that stays its own, with its store and its artifacts in `folder`, or elsewhere."""
 
-    def __init__(self, folder: Path, *, mlflow: str = str(Path(sys.executable).with_name("mlflow"))) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        mlflow: str = str(Path(sys.executable).with_name("mlflow")),
+        store: str | None = None,
+        artifacts: str | None = None,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port: int = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._folder, self._mlflow = folder, mlflow
         self._process: subprocess.Popen[bytes] | None = None
-        (folder / "mlflow.db").write_bytes(empty_store())
+        self._store, self._artifacts = store or f"sqlite:///{folder / 'mlflow.db'}", artifacts or folder / "artifacts"
+        if store is None:
+            (folder / "mlflow.db").write_bytes(empty_store())
 
     def start(self) -> None:
         """Start it and wait until it answers."""
         command = [
             *(self._mlflow, "server", "--port", str(self.port), "--workers", "1"),
-            *("--backend-store-uri", f"sqlite:///{self._folder / 'mlflow.db'}"),
-            *("--artifacts-destination", str(self._folder / "artifacts")),
+            *("--artifacts-destination", str(self._artifacts)),
         ]
-        options = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        options = {
+            "MLFLOW_BACKEND_STORE_URI": self._store,  # which may hold a password
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        }
         with (self._folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
                 command,

@@ -20,10 +20,10 @@ from dcgan.commands.model_source import load_generator
 from dcgan.config import workspace
 from dcgan.system.errors import DcganError, StorageError, UnavailableError, UsageError
 from dcgan.system.files import sha256_of
-from dcgan.tracking import store
+from dcgan.tracking import database, store
 from dcgan.tracking.failures import failure_of
 from dcgan.tracking.live import LiveSync
-from dcgan.tracking.store import open_store
+from dcgan.tracking.store import find_or_create_experiment, open_store
 from tiny_workspace import write_params
 
 AWKWARD = "a b%2Fc#d?e'f\"g&ü日$(h)"
@@ -40,7 +40,7 @@ def failure() -> DcganError:
 @pytest.mark.parametrize(
     ("uri", "error", "repair"),
     [
-        ("postgresql://me:secret@127.0.0.1:9/db", UnavailableError, "the Python module psycopg .the extra `tracking`"),
+        ("postgresql://me:secret@127.0.0.1:9/db", UnavailableError, "the Python module psycopg .the extra `team`"),
         ("mysql+pymysql://me:secret@127.0.0.1:9/db", UnavailableError, "the Python module pymysql, or set MLFLOW_"),
         ("./mlruns", UsageError, r"set MLFLOW_TRACKING_URI to a server .* or a database"),
         ("file:///tmp/mlruns", UsageError, r"set MLFLOW_TRACKING_URI to a server .* or a database"),
@@ -54,6 +54,7 @@ def failure() -> DcganError:
 def test_an_address_that_does_not_work_names_its_own_way_out(tmp_path, monkeypatch, uri, error, repair):
     tracked.use_new_store(tmp_path, monkeypatch)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setitem(sys.modules, "psycopg", None)  # as it is where only the extra `train` is installed
     failed = failure()
     assert type(failed) is error
     with pytest.raises(error, match=repair):
@@ -111,6 +112,7 @@ def test_what_a_server_answers_is_an_outage_or_a_refusal(tmp_path, monkeypatch, 
         (ModuleNotFoundError("No module named 'mlflow'", name="mlflow"), r"run `pip install '\.\[train\]'`"),
         (RuntimeError("Unable to locate credentials"), "for S3, set AWS_ACCESS_KEY_ID"),
         (RuntimeError("FATAL:  no pg_hba.conf entry for host"), "correct the login in MLFLOW_TRACKING_URI"),
+        (RuntimeError("(psycopg.errors.UniqueViolation) duplicate key"), r"at the same moment\): run this again$"),
         (RuntimeError("of a kind that nobody knows"), "correct what it names, or set MLFLOW_TRACKING_URI$"),
     ],
 )
@@ -209,6 +211,26 @@ def test_an_experiment_that_a_server_made_is_refused_with_the_way_out(tracked_wo
         tracked.sync(tracked.model())
 
 
+@pytest.mark.parametrize(
+    ("uri", "way_out"),
+    [
+        ("http://me:secret@host", "start the server with --serve-artifacts, and take another tracking.experiment"),
+        ("postgresql://me:secret@host/db", "put an MLflow server before the database, with --serve-artifacts"),
+    ],
+)
+def test_an_experiment_with_its_files_on_another_machine_is_refused(tmp_path, monkeypatch, uri, way_out):
+    def found(folder: Path) -> SimpleNamespace:
+        experiment = SimpleNamespace(experiment_id="1", lifecycle_stage="active", artifact_location=str(folder))
+        return SimpleNamespace(tracking_uri=uri, get_experiment_by_name=lambda _: experiment)
+
+    with pytest.raises(UsageError, match=way_out) as refused:
+        find_or_create_experiment(found(tmp_path / "anna/dcgan/mlruns/1"), "mnist")
+    assert "anna/dcgan/mlruns/1, which is not on this machine" in str(refused.value)
+    assert "secret" not in str(refused.value)
+    (tmp_path / "anna/dcgan/mlruns").mkdir(parents=True)
+    assert find_or_create_experiment(found(tmp_path / "anna/dcgan/mlruns/1"), "mnist") == "1"
+
+
 def test_a_training_does_not_wait_for_a_locked_store(tracked_workspace, capsys):
     tracked.start_training()
     with closing(sqlite3.connect("mlflow.db")) as other:
@@ -243,7 +265,7 @@ def test_a_database_that_is_away_is_asked_once(tmp_path, monkeypatch):
     )
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me:secret@host/db")
     failed = failure()
-    assert asked == [{"connect_timeout": store.CONNECT_SECONDS}]
+    assert asked == [{"connect_timeout": database.CONNECT_SECONDS}]
     assert "start it, or set MLFLOW_TRACKING_URI" in str(failed)
 
 

@@ -11,7 +11,7 @@ import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from dcgan.system.errors import BadDataError, DcganError, UnavailableError, UsageError
+from dcgan.system.errors import BadDataError, BusyError, DcganError, UnavailableError, UsageError
 from dcgan.system.files import storage_error
 from dcgan.system.redaction import holds_secret, redacted
 
@@ -71,6 +71,8 @@ KINDS = (
          "check the file, its folder and the rights of both, or set MLFLOW_TRACKING_URI"),
     Kind("file is not a database|malformed", UnavailableError,
          "bring it back from a copy, or move it away: the next `dcgan sync` begins a new one"),
+    Kind("IntegrityError|UniqueViolation|DeadlockDetected|SerializationFailure|LockNotAvailable", BusyError,
+         "run this again", "somebody else wrote the same there at the same moment"),
     # What MLflow does not have.
     Kind("Current state is deleted|RESOURCE_DOES_NOT_EXIST|\\bNOT_FOUND", BadDataError,
          "it was deleted there; run `dcgan sync`, which creates anew what is missing"),
@@ -117,7 +119,7 @@ def lacks_endpoint(error: "MlflowException") -> bool:
 def _missing_module(error: ImportError, uri: str) -> str:
     package = (error.name or "mlflow").partition(".")[0]
     if re.match(r"(postgresql|mysql|mssql)\b", uri) and package in DRIVERS:
-        has_extra = " (the extra `tracking` has it)" if error.name == "psycopg" else ""
+        has_extra = " (the extra `team` has it)" if error.name == "psycopg" else ""
         way_out = f"install the driver of this database, the Python module {error.name}{has_extra}"
         return f"MLflow at {redacted(uri)} cannot be opened ({error}): {way_out}, or set MLFLOW_TRACKING_URI"
     if package != "mlflow":

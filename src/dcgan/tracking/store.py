@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote
 
 from dcgan.system.errors import DcganError, UsageError
 from dcgan.system.redaction import redacted
+from dcgan.tracking.database import DATABASES, connect_database
 from dcgan.tracking.failures import failure_of
 
 if TYPE_CHECKING:
@@ -30,13 +31,6 @@ SETTINGS = {
 """Environment variables that are set before MLflow is imported, unless the user set them."""
 CREATION_SECONDS = 60
 """How long to wait while another process creates the store."""
-CONNECT_SECONDS = 4
-"""How long to wait for a database to answer."""
-DATABASES = ("postgresql", "mysql", "mssql")
-WITH_TIMEOUT = {
-    "postgresql", "postgresql+psycopg", "postgresql+psycopg2", "mysql", "mysql+pymysql", "mysql+mysqldb",
-}  # fmt: skip
-"""Drivers that know `connect_timeout`."""
 FOLDER_LENGTH = 60
 """Characters of a folder's name, each of which may take four of the 255 bytes that it may have."""
 LOCATIONS = {
@@ -134,13 +128,7 @@ def connect_once(uri: str) -> None:
         with closing(sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)) as connection:
             connection.execute("PRAGMA schema_version")
     elif uri.startswith(DATABASES):
-        from sqlalchemy import create_engine
-
-        has_timeout = uri.partition(":")[0] in WITH_TIMEOUT and "connect_timeout" not in uri
-        options = {"connect_timeout": CONNECT_SECONDS} if has_timeout else {}
-        engine = create_engine(uri, connect_args=options)
-        engine.connect().close()
-        engine.dispose()
+        connect_database(uri)
 
 
 def create_store(database: Path, *, wait_seconds: float = CREATION_SECONDS) -> None:
@@ -210,7 +198,7 @@ def find_or_create_experiment(client: "MlflowClient", name: str) -> str:
             experiment = client.get_experiment_by_name(name)
             if experiment is None:  # not just another process that was faster
                 raise
-    _refuse_folder_of_server(client.tracking_uri, experiment.artifact_location)
+    _refuse_foreign_folder(client.tracking_uri, experiment.artifact_location)
     if experiment.lifecycle_stage == "deleted":
         client.restore_experiment(experiment.experiment_id)
         tqdm.write(f"note: the experiment {name} was deleted in MLflow; it is restored", file=sys.stderr)
@@ -228,13 +216,20 @@ def _absolute(uri: str) -> str:
     return f"{folder[1] or ''}{workspace_root() / Path(folder[2]).expanduser()}"
 
 
-def _refuse_folder_of_server(uri: str, location: str) -> None:
-    """Refuse an experiment whose files would go to a folder that only the server has: they would be written here."""
-    folder = location.removeprefix("file://")
-    if uri.startswith("http") and folder.startswith("/") and not Path(unquote(folder)).parent.exists():
+def _refuse_foreign_folder(uri: str, location: str) -> None:
+    """Refuse an experiment whose files would go to a folder that only another machine has: they would be written here.
+
+    That is the server's or, where a database is asked without a server, that of whoever created the experiment.
+    """
+    folder, is_server = location.removeprefix("file://"), uri.startswith("http")
+    if not folder.startswith("/") or not (is_server or uri.startswith(DATABASES)):
+        return
+    path = Path(unquote(folder))
+    if not (path.parent if is_server else path.parent.parent).exists():
+        way_out = "start the server" if is_server else "put an MLflow server before the database,"
         raise UsageError(
-            f"MLflow at {redacted(uri)} keeps this experiment's files in {folder}, which is not on this machine; start"
-            " the server with --serve-artifacts and take another tracking.experiment"
+            f"MLflow at {redacted(uri)} keeps this experiment's files in {folder}, which is not on this machine;"
+            f" {way_out} with --serve-artifacts, and take another tracking.experiment"
         )
 
 
