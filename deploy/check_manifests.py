@@ -1,4 +1,6 @@
-"""Check every manifest of this folder against its schema, where unknown fields are errors: part of `make check`.
+"""Check every manifest of this folder, and those of the root, against their schemas: part of `make check`.
+
+An unknown field is an error.
 
 python deploy/check_manifests.py [FOLDER]
 """
@@ -18,7 +20,11 @@ from ruamel.yaml.error import YAMLError
 HERE = Path(__file__).parent
 BY_KIND = ("kubernetes", "kserve", "kubeflow")
 """Folders whose documents name their schema by `apiVersion` and `kind`."""
+OUTSIDE = {"compose.yaml": "compose", "compose.team.yaml": "compose", ".devcontainer/devcontainer.json": "devcontainer"}
+"""Files of the repository's root, and their schemas."""
 SCHEMAS = {
+    **OUTSIDE,
+    "ci/github-actions.yaml": "github-workflows",
     "grafana/dashboard.json": "grafana",
     "prometheus/adapter.yaml": "prometheus-adapter",
     "prometheus/alerts.yaml": "prometheus-rules",
@@ -62,7 +68,9 @@ def fault_of(document: Any, path: Path) -> str | None:
 def faults_in(path: Path, folder: Path) -> Iterator[str]:
     """What is wrong with a file, a line each."""
     name, reader = path.relative_to(folder), YAML(typ="safe", pure=True)
-    reader.version = (1, 1)  # as Kubernetes reads it: `yes` is true, and a key that stands twice is an error
+    # Kubernetes reads YAML 1.1, where `yes` is true; GitHub reads 1.2, where `on` is a word. A key that stands twice is
+    # an error.
+    reader.version = (1, 2) if name.parts[0] == "ci" else (1, 1)
     try:
         documents = list(reader.load_all(path.read_text()))
     except YAMLError as error:
@@ -78,6 +86,9 @@ def main(folder: Path) -> int:
     paths = sorted(path for path in folder.rglob("*") if path.suffix in {".yaml", ".yml", ".json"})
     paths = [path for path in paths if path.relative_to(folder).parts[0] != "schemas"]
     faults = [fault for path in paths for fault in faults_in(path, folder)]
+    if folder == HERE:
+        paths += (outside := [HERE.parent / name for name in OUTSIDE])
+        faults += [fault for path in outside for fault in faults_in(path, HERE.parent)]
     for fault in faults:
         print(f"error: {fault}", file=sys.stderr)
     print(f"{len(paths)} manifests, {len(faults)} faults")

@@ -7,6 +7,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from check_manifests import OUTSIDE
 from support import ROOT
 
 DEPLOY = ROOT / "deploy"
@@ -20,8 +21,9 @@ MANIFESTS = sorted(
 def documents(name: str) -> list[Any]:
     """Those of a manifest, as plain values."""
     reader = YAML(typ="safe", pure=True)
-    reader.version = (1, 1)
-    return list(reader.load_all((DEPLOY / name).read_text()))
+    reader.version = (1, 2) if name.startswith("ci/") else (1, 1)
+    path = (ROOT if name in OUTSIDE else DEPLOY) / name
+    return list(reader.load_all(path.read_text()))
 
 
 def document(name: str) -> Any:

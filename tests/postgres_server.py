@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -57,6 +58,6 @@ def postgres_server(programs: Path) -> Iterator[Callable[[str], str]]:
         wait_for(answers)
         yield new_database
     finally:
-        server.terminate()
-        server.wait(30)
+        server.send_signal(signal.SIGINT)  # it does not wait until its clients have gone
+        server.wait(60)
         shutil.rmtree(folder)

@@ -148,6 +148,14 @@ def skypilot() -> Schema:
     return dict(task)
 
 
+def collected(name: str) -> Schema:
+    """A schema that check-jsonschema carries; words of draft 7 become those of 2020-12."""
+    text = (package("check_jsonschema") / f"builtin_schemas/vendor/{name}.json").read_text()
+    text = text.replace('"definitions"', '"$defs"').replace("#/definitions/", "#/$defs/")
+    schema = json.loads(text.replace('"dependencies"', '"dependentRequired"'))
+    return {key: value for key, value in schema.items() if key not in {"$schema", "$id", "$comment"}}
+
+
 def reachable(kinds: Schema, definitions: Schema) -> Schema:
     """The definitions that the kinds need."""
     found: set[str] = set()
@@ -169,7 +177,7 @@ def bare(schema: Any) -> Any:
     said = {"description", "title", "default"}
     names = {"properties", "$defs", "patternProperties"}
     return {key: {name: bare(each) for name, each in value.items()} if key in names else bare(value)
-            for key, value in schema.items() if not (key in said or key.startswith("x-kubernetes"))}  # fmt: skip
+            for key, value in schema.items() if not (key in said or key.startswith("x-"))}  # fmt: skip
 
 
 def write(name: str, schema: Schema) -> None:
@@ -200,6 +208,8 @@ def main() -> None:
     write("kubernetes", {"$defs": {**kinds, **reachable(kinds, definitions)}})
     write("grafana", grafana())
     write("skypilot", skypilot())
+    write("github-workflows", collected("github-workflows"))
+    write("compose", collected("compose-spec"))
 
 
 if __name__ == "__main__":

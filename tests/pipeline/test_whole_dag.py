@@ -2,17 +2,22 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
 
+import boto3
 import pytest
+import yaml
 
 from dcgan.commands.new import new_workspace
 from dcgan.config import workspace as files
 from printed_commands import printed_in, works
+from s3_server import LOGIN, s3_server
 from support import ROOT
 from tiny_workspace import stage_environment, write_params
 
@@ -27,14 +32,23 @@ OUTPUTS = [
 ]  # fmt: skip
 
 
-def run(folder: Path, *command: str) -> str:
+def attempt(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     environment = stage_environment(folder)
     for name in {"DVC_ROOT", "MAKELEVEL"} & environment.keys():  # DVC sets it itself; `make test` is not under test
         del environment[name]
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def run(folder: Path, *command: str) -> str:
+    done = attempt(folder, *command)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def commit(folder: Path, message: str) -> None:
+    who = ("-c", "user.name=a", "-c", "user.email=a@localhost")
+    run(folder, "git", *who, "commit", "--quiet", "--all", "--message", message)
 
 
 def stages_run(output: str) -> list[str]:
@@ -55,8 +69,28 @@ def workspace(tmp_path_factory) -> Path:
     assert stages_run(output) == STAGES
     (folder.parent / "output").write_text(output)
     run(folder, "git", "add", "--all")
-    run(folder, "git", "-c", "user.name=a", "-c", "user.email=a@localhost", "commit", "--quiet", "--message", "run")
+    commit(folder, "run")
     return folder
+
+
+@pytest.fixture(scope="module")
+def login() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**LOGIN, "AWS_EC2_METADATA_DISABLED": "true"}.items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture(scope="module")
+def shared(workspace, login) -> Iterator[Path]:
+    """The workspace with a DVC remote on S3, which has everything."""
+    with s3_server() as address:
+        boto3.client("s3", endpoint_url=address).create_bucket(Bucket="dvc")
+        run(workspace, "dvc", "remote", "add", "--default", "team", "s3://dvc/digits")
+        run(workspace, "dvc", "remote", "modify", "team", "endpointurl", address)
+        commit(workspace, "A remote")
+        run(workspace, "dvc", "push")
+        yield workspace
 
 
 def test_every_output_is_there_and_nothing_is_left_to_do(workspace):
@@ -188,6 +222,72 @@ def test_a_second_workspace_takes_everything_from_the_cache_but_registers_itself
     client = MlflowClient(f"sqlite:///{second}/mlflow.db")
     (version,) = client.search_model_versions("name='tiny-generator'")
     assert client.get_run(version.run_id).data.metrics["evaluation/fcd"] > 0
+
+
+def clone(shared: Path, folder: Path) -> Path:
+    run(shared, "git", "clone", "--quiet", str(shared), str(folder))
+    return folder
+
+
+def test_a_clone_takes_everything_from_s3_runs_nothing_and_generates(shared, tmp_path):
+    second = clone(shared, tmp_path / "second")
+    assert stages_run(run(second, "dvc", "repro", "--pull")) == []
+    assert run(second, "git", "status", "--porcelain") == ""
+    for path in (shared / "models").iterdir():
+        assert (second / "models" / path.name).read_bytes() == path.read_bytes()
+    run(second, "dcgan", "generate", "--count", "4", "--out", "digits.png")
+    assert (second / "digits.png").is_file()
+    (second / "digits.png").unlink()
+    assert stages_run(run(second, "dvc", "repro")) == ["register"]  # in its own registry
+    assert run(second, "git", "status", "--porcelain") == ""
+
+
+def test_what_a_ci_does_for_a_change_is_told_and_can_be_taken_over(shared, tmp_path):
+    change, reviewer = clone(shared, tmp_path / "change"), clone(shared, tmp_path / "reviewer")
+    for folder in (change, reviewer):
+        params = yaml.safe_load((folder / "params.yaml").read_text())
+        params["gates"]["min_class_share"] = 0.01
+        (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+        commit(folder, "A lower gate")
+    script = str(ROOT / "deploy/ci/pipeline.sh")
+    assert attempt(change, script, "origin/nowhere").returncode == 64
+    assert stages_run(run(change, script, "origin/HEAD")) == ["register"]
+    comment = (change / "ci-report/comment.md").read_text()
+    assert "### Metrics\n\nAs in origin/HEAD.\n" in comment
+    assert re.search(r"\| params.yaml \| gates.min_class_share +\| 0.07 +\| 0.01 +\|", comment)
+    assert "dvc.lock is out of date" in comment
+    assert (change / "ci-report/plots/index.html").is_file()
+    run(reviewer, "git", "apply", str(change / "ci-report/results.patch"))
+    assert stages_run(run(reviewer, "dvc", "repro", "--pull")) == []
+    commit(reviewer, "Its results")
+    assert stages_run(run(reviewer, script, "origin/HEAD")) == []
+    assert "dvc.lock" not in (reviewer / "ci-report/comment.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("settings", "absent", "command", "told"),
+    [
+        ({}, ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"], "pull", "Unable to locate credentials"),
+        ({"endpointurl": "http://127.0.0.1:9"}, [], "pull", "Could not connect to the endpoint URL"),
+        ({"url": "s3://elsewhere/digits"}, [], "push", "The specified bucket does not exist"),
+        ({"url": "s3://dvc/empty"}, [], "pull", "Is your cache up to date?"),
+    ],
+)
+def test_a_remote_that_is_not_as_it_should_be_is_told_as_the_page_says(
+    shared, tmp_path, monkeypatch, *, settings, absent, command, told
+):
+    folder = clone(shared, tmp_path / "clone")
+    for name, value in settings.items():
+        run(folder, "dvc", "remote", "modify", "--local", "team", name, value)
+    if command == "push":
+        run(folder, "dvc", "config", "--local", "cache.dir", str(shared / ".dvc/cache"))
+    for name in absent:
+        monkeypatch.delenv(name)
+    done = attempt(folder, "dvc", command)
+    assert done.returncode != 0
+    assert told in " ".join(done.stderr.split())
+    assert f"`{told}`" in (ROOT / "docs/team-server.md").read_text()
+    assert run(folder, "git", "status", "--porcelain") == ""
 
 
 def test_an_evaluation_parameter_does_not_retrain_and_the_model_is_the_same_in_mlflow(workspace):
