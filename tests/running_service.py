@@ -34,7 +34,11 @@ class Running:
                 env=os.environ | environment,
             )
         # With a model from the registry, MLflow is imported first.
-        self.port = int(self.told(r"at http://\S+:(\d+)", seconds=120).group(1))
+        try:
+            self.port = int(self.told(r"at http://\S+:(\d+)", seconds=120).group(1))
+        except AssertionError:
+            self.process.kill()
+            raise
         self.url = f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:

@@ -13,7 +13,8 @@ from dcgan.tracking.versions import list_versions
 if TYPE_CHECKING:
     from dcgan.tracking.versions import Version
 
-HEADERS = ("version", "aliases", "fcd / floor", "gates", "registered (UTC)", "generator", "decision")
+HEADERS = ("version", "aliases", "fcd / floor", "gates", "registered (UTC)", "generator")
+INDENT = " " * 4
 
 
 def show_versions(
@@ -33,31 +34,30 @@ def show_versions(
         listed = [dataclasses.asdict(each) | {"fcd_over_floor": each.fcd_over_floor} for each in versions]
         print(json.dumps(listed, indent=2))
         return
-    print(_table([HEADERS, *map(_row, versions)]))
+    rows = [HEADERS, *map(_row, versions)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row, notes in zip(rows, [(), *map(_notes, versions)], strict=True):
+        print("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+        for note in notes:
+            print(f"{INDENT}{note}")
 
 
 def _row(version: "Version") -> tuple[str, ...]:
-    ratio = "-" if version.fcd_over_floor is None else f"{version.fcd_over_floor:.2f}"
-    registered_at = version.registered_at[:16].replace("T", " ")
-    decision = "; ".join(version.by_hand) or version.decision or "-"
-    gates = {"failed": f"failed: {version.failed_gates}"}.get(version.gates or "", version.gates or "-")
-    return (
+    cells = (
         f"{'* ' if 'champion' in version.aliases else '  '}{version.version}",
         ", ".join(version.aliases),
-        ratio,
-        gates,
-        registered_at,
+        "-" if version.fcd_over_floor is None else f"{version.fcd_over_floor:.2f}",
+        version.gates or "-",
+        version.registered_at[:16].replace("T", " "),
         (version.generator_sha256 or "-")[:8],
-        decision,
     )
+    return tuple(map(_printable, cells))
 
 
-def _table(rows: list[tuple[str, ...]]) -> str:
-    """Columns as wide as their widest cell; the last ones end where they end."""
-    cells = [[_printable(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = ("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in cells)
-    return "\n".join(map(str.rstrip, lines))
+def _notes(version: "Version") -> list[str]:
+    """What `register` decided, the failed gates among it, and what people did later."""
+    registered = [] if version.decision is None else [f"registered as {version.decision}"]
+    return [_printable(note) for note in (*registered, *version.by_hand)]
 
 
 def _printable(text: str) -> str:

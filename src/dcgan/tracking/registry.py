@@ -164,7 +164,7 @@ def _page_of(candidate: Candidate, decision: Decision, *, run_id: str) -> str:
     ratio = f"{figures.fcd / figures.fcd_floor:.2f} × its real-against-real floor {figures.fcd_floor:.4f}"
     plain = ((key, value) for key, value in candidate.export.items() if isinstance(value, str | int | float))
     lines = [
-        f"When it was registered: **{decision.alias}**, {decision.reason}.\n",
+        f"Registered as **{decision.alias}**: {decision.reason}.\n",
         f"fcd **{figures.fcd:.4f}**, {ratio}, on {figures.num_samples:,} samples. Trained by run `{run_id}`.\n",
         "| gate | value | bound | passed |\n|---|---|---|---|",
         *(f"| {each.name} | {each.value:.4g} | {each.bound:.4g} | {words[each.passed]} |" for each in candidate.gates),
