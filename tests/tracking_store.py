@@ -143,7 +143,7 @@ def assert_holds(record: RunRecord):
         expected = sorted((point.step, point.value) for point in record.points if point.key == key)
         assert points(run, key) == expected, key
     for key, value in record.figures.items():
-        assert points(run, key) == [(record.last_step, value)], key
+        assert points(run, key) == [(0, value)], key
     names = [name for name in artifacts(run, "images") if name.endswith(".png")]
     steps = sorted(re.fullmatch(r"(\w+)\+step\+(\d+)\+.*", name).groups() for name in names)
     last = [("final_samples", "0")] if record.status == "FINISHED" and record.grids else []

@@ -198,7 +198,7 @@ def test_experiments_of_dvc_are_runs_of_the_workspaces_store_under_their_names(w
     found = {each.data.tags.get("DVC_EXP_NAME"): each for each in client.search_runs([experiment.experiment_id])}
     assert found.keys() == {None, "coral", "fern"}
     head = run(workspace, "git", "rev-parse", "HEAD").strip()
-    for name, words in {"coral": "digits dcgan ", "fern": "digits dcgan hinge "}.items():
+    for name, words in {"coral": "digits seed=1 ", "fern": "digits hinge "}.items():
         assert found[name].info.run_name.startswith(f"{name}: {words}")
         assert found[name].info.status == "FINISHED"
         assert found[name].data.tags["DVC_EXP_BASELINE_REV"] == head

@@ -69,7 +69,8 @@ def test_a_run_of_an_earlier_version_gets_its_description_and_nothing_else_twice
     write_note(summary)
     client.set_tag(run.info.run_id, "mlflow.runName", "digits-012345")
     client.log_param(run.info.run_id, "evaluate.num_samples", "100")
-    client.log_metric(run.info.run_id, "evaluation/discriminator/accuracy", 0.75, step=30)
+    for key in ("evaluation/discriminator/accuracy", "evaluation/fcd"):
+        client.log_metric(run.info.run_id, key, 0.75, step=30)
     tracked.write_reports()
     sync(model())
     assert sync(model()) == {}
@@ -77,6 +78,8 @@ def test_a_run_of_an_earlier_version_gets_its_description_and_nothing_else_twice
     assert the_note().startswith(f"{summary}\n\n**fcd 0.120")
     assert run.info.run_name == "digits-012345"
     assert run.data.metrics["evaluation/discriminator/accuracy"] == 0.75
+    assert tracked.points(run, "evaluation/fcd") == [(30, 0.12), (30, 0.75)], "a lower step would not be shown"
+    assert run.data.metrics["evaluation/fcd"] == 0.12
 
 
 def test_a_restored_model_keeps_the_summary_that_its_training_gave():
@@ -107,7 +110,7 @@ def test_tags_are_few_and_the_rest_is_in_a_file_of_the_run():
         "training_id", "generator_sha256", "dataset_sha256", "source_revision", "device", "device_name", "threads",
         "precision", "artifacts",
     }  # fmt: skip
-    kept = json.loads(Path(tracked.client().download_artifacts(run.info.run_id, "training/run.json")).read_text())
+    kept = json.loads(Path(tracked.client().download_artifacts(run.info.run_id, "provenance/run.json")).read_text())
     assert {"version.torch", "platform", "source_dirty", "md5.data/dataset.safetensors"} <= kept["tags"].keys()
     assert kept["params"].keys() == flatten(load_params(workspace.PARAMS)).keys()
 

@@ -26,16 +26,17 @@ def test_a_run_holds_all_that_the_stages_left_and_gets_nothing_twice(monkeypatch
     assert sync(model()) == {}
     run = tracked.assert_holds(model())
     assert run.data.params["loss.name"] == "non_saturating"
-    assert run.info.run_name.startswith("digits dcgan ")
+    assert run.info.run_name.startswith("digits epochs=2 ")
     expected = {"name": "digits", "sha256": model().tags["dataset_sha256"], "images": 20}
     assert json.loads(run.inputs.dataset_inputs[0].dataset.profile) == expected
     assert tracked.points(run, "generator/loss") == [(10, 1.0), (20, 2.0), (30, 3.0)]
     for key, value in {"fcd": 0.12, "fcd_over_floor": 3.0, "haze": 0.03}.items():
-        assert tracked.points(run, f"evaluation/{key}") == [(30, value)]
+        assert tracked.points(run, f"evaluation/{key}") == [(0, value)]
     assert tracked.artifacts(run, "evaluation") == ["all_figures.csv", "evaluation.json", "roc.png", "samples.png"]
     timings = [json.loads(line) for line in workspace.TIMINGS.read_text().splitlines()]
     stored = tracked.client().get_metric_history(run.info.run_id, "generator/loss")
     assert [point.timestamp for point in stored] == [row["time_ms"] for row in timings[::2]]
+    assert (run.info.start_time, run.info.end_time) == (stored[0].timestamp, stored[-1].timestamp)
 
 
 def test_a_training_that_runs_gets_what_is_new_and_is_found_by_its_weights_afterwards():

@@ -1,4 +1,4 @@
-"""Names of runs: the data set, the architecture, and the parameters that differ from the shipped ones."""
+"""Names of runs: the data set, and the parameters that differ from the shipped ones."""
 
 import os
 from pathlib import Path
@@ -12,6 +12,8 @@ EXPERIMENT, BASELINE = "DVC_EXP_NAME", "DVC_EXP_BASELINE_REV"
 DEMO_PARAMS = "demo/params.yaml"
 LENGTH = 60
 """Characters of a name, beside the experiment's: MLflow's tables show little more."""
+SELF_EVIDENT = ("model.architecture", "loss.name")
+"""Parameters whose values need no key."""
 UNNAMED = {
     "report_every", "sample_every", "checkpoint_every", "evaluate_every", "max_rollbacks", "device", "cuda_graph",
     "threads",
@@ -26,7 +28,7 @@ def run_name(params: Params, *, repository: Path) -> str:
         params: of the training.
         repository: that holds the shipped parameters.
     """
-    words, hidden = [params.data.name, params.model.architecture, *_differences(params, repository)], 0
+    words, hidden = [params.data.name, *(_differences(params, repository) or [params.model.architecture])], 0
     while len(" ".join(words)) > LENGTH:
         words.pop()
         hidden += 1
@@ -36,12 +38,13 @@ def run_name(params: Params, *, repository: Path) -> str:
 
 
 def _differences(params: Params, repository: Path) -> list[str]:
-    """`hinge`, `r1=0.1`: the loss and every other parameter of the training that is not as shipped."""
+    """`mlp`, `hinge`, `r1=0.1`: what of the training's parameters is not as shipped; sizes come last."""
     shipped, values = flatten(_shipped(params.data.name, repository).gan), flatten(params.gan)
-    changed = {path.partition(".")[2]: value for path, value in values.items() if value != shipped.get(path, ())}
-    loss = [params.loss.name] if values["loss.name"] != shipped["loss.name"] else []
-    hidden = {"name", "architecture", *UNNAMED}
-    return loss + [f"{key}={_text(value)}" for key, value in changed.items() if key not in hidden]
+    ordered = sorted(values, key=lambda path: path.startswith("model."))
+    changed = [path for path in ordered if values[path] != shipped.get(path, ())]
+    bare = [str(values[path]) for path in SELF_EVIDENT if path in changed]
+    hidden = {*SELF_EVIDENT, *(f"train.{name}" for name in UNNAMED)}
+    return bare + [f"{path.partition('.')[2]}={_text(values[path])}" for path in changed if path not in hidden]
 
 
 def _shipped(dataset: str, repository: Path) -> Params:

@@ -42,6 +42,20 @@ class RunRecord:
     """Further artifacts, by their path in the run."""
 
     @property
+    def started_ms(self) -> int | None:
+        """Milliseconds since 1970 of the first point; None if no time is known."""
+        return min(self._times, default=None)
+
+    @property
+    def ended_ms(self) -> int | None:
+        """Milliseconds since 1970 of the last point; None if no time is known."""
+        return max(self._times, default=None)
+
+    @property
+    def _times(self) -> list[int]:
+        return [point.time_ms for point in self.points if point.time_ms is not None]
+
+    @property
     def last_step(self) -> int:
         """The step that the training has come to."""
         return max((point.step for point in self.points), default=0)
@@ -82,14 +96,16 @@ def read_model(params: Params) -> RunRecord:
     files = {kind: [REPORTS[kind][0]] for kind in reports}
     if "evaluation" in files:
         files["evaluation"] += sorted(workspace.EVALUATION_FIGURES.glob("*.*"))
-    about = [workspace.VALIDATION] if record.dataset else []
-    about += [workspace.REPORTS / RUN] if TRAINING_ID in record.tags else []
+    if record.dataset:
+        files["training"] = [workspace.VALIDATION]
+    if TRAINING_ID in record.tags:
+        files["provenance"] = [workspace.REPORTS / RUN]
     evaluation = reports.get("evaluation", {})
     return replace(
         record,
         figures=headline_figures(evaluation),
         result=describe(evaluation) if evaluation else "",
-        files=files | ({"training": about} if about else {}),
+        files=files,
         texts={ALL_FIGURES: figures_table(evaluation)} if evaluation else {},
     )
 

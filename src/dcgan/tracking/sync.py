@@ -51,7 +51,7 @@ def sync_run(client: "MlflowClient", record: RunRecord, *, experiment: str) -> t
     sent["grids"] = _send_grids(client, run, record)
     sent["artifacts"] = _send_files(client, run, record)
     if record.status != run.info.status and (is_running or record.status == "FINISHED"):  # else it says how it ended
-        client.set_terminated(run_id, record.status)
+        client.set_terminated(run_id, record.status, end_time=record.ended_ms)
     return run_id, sent
 
 
@@ -62,7 +62,8 @@ def _find_or_create_run(client: "MlflowClient", experiment_id: str, record: RunR
         condition, oldest_first = f"tags.{tag} = '{value}'", ["attributes.start_time ASC"]
         if found := client.search_runs([experiment_id], condition, order_by=oldest_first, max_results=1):
             return found[0]
-    return client.create_run(experiment_id, tags=names, run_name=_free_name(client, experiment_id, record.tags[NAME]))
+    name = _free_name(client, experiment_id, record.tags[NAME])
+    return client.create_run(experiment_id, start_time=record.started_ms, tags=names, run_name=name)
 
 
 def _free_name(client: "MlflowClient", experiment_id: str, name: str) -> str:
@@ -111,7 +112,8 @@ def _note(record: RunRecord, present: str | None, *, run_id: str) -> str:
 def _send_metrics(client: "MlflowClient", run: "Run", record: RunRecord) -> int:
     """Send points of steps at which the run has none of that key, whatever their values, and figures that have changed.
 
-    Figures stand at the last step; of several that came one after the other, MLflow shows the latest.
+    Figures stand at step 0, because MLflow draws such metrics as bars, one a run; earlier versions took the last step.
+    Of several that came one after the other, MLflow shows the latest of the highest step.
     """
     from mlflow.entities import Metric
 
@@ -119,9 +121,11 @@ def _send_metrics(client: "MlflowClient", run: "Run", record: RunRecord) -> int:
     keys = {point.key for point in record.points}
     known = {(key, metric.step) for key in keys for metric in client.get_metric_history(run_id, key)}
     points = [point for point in record.points if (point.key, point.step) not in known]
-    figures = record.figures.items() - run.data.metrics.items()
+    figures = [(key, value) for key, value in record.figures.items() if run.data.metrics.get(key) != value]
     new = [Metric(key, value, time_ms or start, step) for key, value, step, time_ms in points]
-    new += [Metric(key, value, now, record.last_step) for key, value in figures]
+    for key, value in figures:
+        before = client.get_metric_history(run_id, key) if key in run.data.metrics else []
+        new.append(Metric(key, value, now, max((metric.step for metric in before), default=0)))
     if new:
         client.log_batch(run_id, metrics=new)
     return len(new)
