@@ -127,7 +127,7 @@ def test_the_changes_of_the_page_pass_the_tests_that_it_names_and_train(copy, tm
     write_params(workspace, data={"name": "bars"}, train=train, loss=changes["loss"], model=changes["model"] | small)
     for key, array in tiny_arrays(per_class=20).items():
         write_idx(tmp_path / "bars" / NAMES[key], array)
-    stages = ["download", "validate", "train_classifier", "train_witness", "train", "evaluate", "export", "poster"]
+    stages = ["download", "validate", "train_classifier", "train_witness", "train", "export", "evaluate", "poster"]
     run(["-c", STAGES, copy, *stages], sources=copy, folder=workspace, MNIST_MIRROR=str(tmp_path / "bars"))
 
     *_, last = (workspace / "reports/training/history.jsonl").read_text().splitlines()

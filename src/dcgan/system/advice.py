@@ -44,7 +44,7 @@ def browse(store: str) -> str:
     """Where the runs in an MLflow store are to be seen: a server's address, or the command that starts a server."""
     if store.startswith(("http://", "https://")):
         return redacted(store)
-    if not os.environ.get("MLFLOW_TRACKING_URI"):  # MLflow itself finds the workspace's own
+    if store == f"sqlite:///{Path.cwd() / 'mlflow.db'}":  # MLflow itself looks there
         return "`mlflow ui`"
     address = '"$MLFLOW_TRACKING_URI"' if holds_secret(store) else shlex.quote(store)
     return f"`mlflow ui --backend-store-uri {address}`"
