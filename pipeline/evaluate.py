@@ -28,8 +28,8 @@ def main() -> None:
     params = load_params(workspace.PARAMS)
     device, config = prepare_device(params.train), params.evaluate
     dataset = load_dataset(workspace.DATASET, report_path=workspace.VALIDATION)
-    classifier = load_classifier(workspace.CLASSIFIER, device=device)
-    witness = load_classifier(workspace.WITNESS, device=device, name="witness")
+    classifier = load_classifier(workspace.CLASSIFIER, device=device, num_classes=dataset.num_classes)
+    witness = load_classifier(workspace.WITNESS, device=device, name="witness", num_classes=dataset.num_classes)
     generator = restored(build_generator(params.model), workspace.GENERATOR, device=device)
     untrained = build_discriminator(params.model, spectral_norm=params.penalties.spectral_norm)
     discriminator = restored(untrained, workspace.DISCRIMINATOR, device=device)

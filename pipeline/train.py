@@ -32,7 +32,7 @@ def main() -> None:
     params = load_params(workspace.PARAMS)
     device = prepare_device(params.train, threads=threads_of_unfinished(workspace.CHECKPOINTS, stage="train"))
     config, data = resolve(params.gan, device), load_dataset(workspace.DATASET, report_path=workspace.VALIDATION)
-    evaluate = QuickFcd(load_classifier(workspace.CLASSIFIER, device=device), data.train)
+    evaluate = QuickFcd(load_classifier(workspace.CLASSIFIER, device=device, num_classes=data.num_classes), data.train)
     batches = Batches(data.train, batch_size=config.train.batch_size, seed=config.train.seed, device=device)
     end = total_steps(config.train, steps_per_epoch=batches.steps_per_epoch)
     require_writable(workspace.MODELS, workspace.REPORTS, workspace.CHECKPOINTS)

@@ -34,10 +34,10 @@ def train_network(name: ClassifierName) -> None:
     dataset = load_dataset(workspace.DATASET, report_path=workspace.VALIDATION)
     require_writable(workspace.MODELS, workspace.CHECKPOINTS)
     with exclusive(workspace.LOCK), stop_on_signals() as stop:
-        inputs = [workspace.DATASET]
-        fingerprint = fingerprint_of(stage, config, inputs, rooms=ROOMS, device=device)
+        fingerprint = fingerprint_of(stage, config, [workspace.DATASET], rooms=ROOMS, device=device)
         folder = CheckpointFolder(workspace.CHECKPOINTS, fingerprint)
-        state = folder.restore(build_classifier_state(config, device=device, name=name))
+        untrained = build_classifier_state(config, device=device, name=name, num_classes=dataset.num_classes)
+        state = folder.restore(untrained)
         with ProgressBar(stage, start=state.step) as bar:
             classifier = train_classifier(
                 state, dataset.train, config, on_step=bar.advance_to, on_checkpoint=folder.save, stop_requested=stop

@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 import yaml
 
@@ -178,3 +180,8 @@ def test_the_packaged_generator_was_trained_by_the_defaults():
     model = onnx.load(ROOT / "src/dcgan/inference/pretrained.onnx")
     metadata = {each.key: each.value for each in model.metadata_props}
     assert params_sha256(Params()) == metadata["params_sha256"]
+
+
+def test_a_parameter_that_came_later_counts_where_it_is_not_what_older_models_had():
+    fewer = dataclasses.replace(Params(), model=dataclasses.replace(Params().model, num_classes=3))
+    assert params_sha256(fewer) != params_sha256(Params())

@@ -66,3 +66,15 @@ def test_a_report_of_failure_lets_nothing_through(path: Path, report: Path) -> N
     write_json(report, {"dataset": "digits", "dataset_sha256": None})
     with pytest.raises(BadDataError, match=r"validation\.json: .*not accepted"):
         load_dataset(path, report_path=report)
+
+
+def test_the_names_of_classes_are_kept_and_ten_digits_need_none(path: Path, tmp_path: Path) -> None:
+    names = ("three", "f\u00fcnf")
+    for class_names in (names, tuple("0123456789")):
+        sha256 = save_dataset(path, tiny_arrays(), name="digits", class_names=class_names)
+        write_json(tmp_path / "validation.json", {"dataset": "digits", "dataset_sha256": sha256})
+        dataset = load_dataset(path, report_path=tmp_path / "validation.json")
+        assert (dataset.class_names, dataset.num_classes) == (class_names, len(class_names))
+    unnamed = path.read_bytes()
+    save_dataset(path, tiny_arrays(), name="digits")
+    assert path.read_bytes() == unnamed

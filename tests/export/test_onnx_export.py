@@ -214,3 +214,14 @@ def test_an_invalid_model_is_not_written(generator, model_config, monkeypatch: p
     monkeypatch.setattr(onnx_export, "_strip", damage)
     with pytest.raises(BadDataError, match="NoSuchOperator"):
         export_generator(generator, model_config, opset=20, origin=ORIGIN)
+
+
+def test_a_generator_of_26_classes_says_so_and_draws_each(model_config: ModelConfig, tmp_path: Path) -> None:
+    config = dataclasses.replace(model_config, num_classes=26)
+    generator = trained(config)
+    content = export_generator(generator, config, opset=20, origin=ORIGIN)
+    assert prove_parity(content, generator, config)["parity"]["max_difference"] < 1e-4
+    (tmp_path / "generator.onnx").write_bytes(content)
+    loaded = Generator.load(tmp_path / "generator.onnx", providers="cpu")
+    assert loaded.info.contract.num_classes == 26
+    assert loaded.sample(30, digits=25).shape == (30, 28, 28)

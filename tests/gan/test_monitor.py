@@ -77,3 +77,11 @@ def test_nothing_is_forgotten_in_a_checkpoint():
     restored = Monitor(**json.loads(json.dumps(monitor.to_json())))
     assert vars(restored) == vars(monitor) | {"saturation": 2}
     assert win(restored, 1.0).to_json() == win(monitor, 1.0).to_json()
+
+
+@pytest.mark.parametrize(("digits", "is_collapsed"), [(12, True), (13, False)])
+def test_of_any_number_of_classes_half_have_to_show(digits, is_collapsed):
+    monitor = evaluate(Monitor(num_classes=26), digits, key="train/mode_coverage")
+    collapse = monitor.collapse(step=6, steps_per_epoch=6)
+    assert (collapse is not None) is is_collapsed
+    assert collapse is None or "12 of 26 digits" in collapse

@@ -118,11 +118,12 @@ def test_spectral_norm_divides_every_layer_by_its_largest_singular_value(archite
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_a_discriminator_with_an_auxiliary_output_does_not_see_the_label(name):
     task, images, labels = ARCHITECTURES[name].auxiliary, torch.rand(3, 1, 28, 28), torch.arange(3)
-    discriminator = build_discriminator(model(architecture=name, conditional=name != "infogan")).eval()
+    config = model(architecture=name, conditional=name != "infogan")
+    discriminator = build_discriminator(config).eval()
     output = discriminator(images, labels)
     assert (output.auxiliary is None) == (task is None)
     if task:
-        assert output.auxiliary.shape == (3, task.num_auxiliary)
+        assert output.auxiliary.shape == (3, task.num_auxiliary(config))
         assert torch.equal(discriminator(images, labels + 1).logits, output.logits)
 
 
@@ -158,3 +159,15 @@ def test_an_autoencoders_logit_is_minus_its_mean_error():
     reconstruction = discriminator.redraw(discriminator.squeeze(discriminator.maps(images).flatten(1)))
     expected = -(images - reconstruction).abs().flatten(1).mean(dim=1)
     torch.testing.assert_close(discriminator(images, None).logits, expected)
+
+
+@pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name not in ("infogan", "began")])
+@pytest.mark.parametrize("num_classes", [2, 26])
+def test_a_conditional_model_takes_as_many_classes_as_the_data_has(name, num_classes):
+    config = model(architecture=name, num_classes=num_classes)
+    latents, labels = torch.randn(num_classes, 16), torch.arange(num_classes)
+    images = build_generator(config)(latents, labels)
+    assert images.shape == (num_classes, 1, 28, 28)
+    output = build_discriminator(config)(images, labels)
+    assert output.logits.shape == (num_classes,)
+    assert output.auxiliary is None or output.auxiliary.shape == (num_classes, num_classes)

@@ -74,3 +74,8 @@ def test_a_grid_is_filled_row_by_row_with_gaps_of_two() -> None:
         assert np.all(grid[top : top + 28, left : left + 28] == index + 1)
         grid[top : top + 28, left : left + 28] = 0
     assert not grid.any()
+
+
+@pytest.mark.parametrize(("count", "columns"), [(100, 26), (26 * 26, 26), (5, 5)])
+def test_all_classes_in_turn_keep_to_their_columns_whatever_their_number(count, columns):
+    assert grid_columns(np.arange(count) % 26, count, num_classes=26) == columns

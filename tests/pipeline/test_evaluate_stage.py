@@ -124,7 +124,7 @@ def test_the_exported_file_is_measured_as_its_network_was_without_its_training(e
 
 def test_a_generator_from_elsewhere_is_sampled(tmp_path):
     generator = Generator.load(write_model(tmp_path / "foreign.onnx", build_model(**FOREIGN)))
-    samples = generate_samples(sampler_from(generator), count=100, seed=0)
+    samples = generate_samples(sampler_from(generator, num_classes=10), count=100, seed=0)
     assert samples.pixels.shape == (100, 28, 28)
     assert samples.labels.tolist() == list(range(10)) * 10
 

@@ -140,6 +140,13 @@ def test_a_model_becomes_champion_if_it_passes_every_gate_and_is_clearly_better(
     assert re.search(reason, decision.reason), decision.reason
 
 
+@pytest.mark.parametrize(("share", "passes"), [(0.0269, False), (0.027, True)])
+def test_the_rarest_class_may_be_as_much_rarer_than_the_others_whatever_their_number(share, passes):
+    only = dataclasses.replace(OFF, min_class_share=0.07)
+    (gate,) = apply_gates(only, figures(class_shares=[share, *[(1 - share) / 25] * 25]))
+    assert (gate.bound, gate.passed) == (pytest.approx(0.07 * 10 / 26), passes)
+
+
 ROLLED_BACK = "^was rolled back; `dcgan promote 4` makes it champion$"
 
 

@@ -144,9 +144,11 @@ def compute_accuracy(classifier: Classifier, data: LabelledImages, *, device: to
     return float((digits == data.labels).double().mean())
 
 
-def load_classifier(path: Path, *, device: torch.device, name: ClassifierName = "classifier") -> Classifier:
+def load_classifier(
+    path: Path, *, device: torch.device, name: ClassifierName = "classifier", num_classes: int = NUM_CLASSES
+) -> Classifier:
     """The classifier in a file that the stage `train_<name>` wrote, as `restored` has it."""
-    classifier = build_classifier(name)
+    classifier = build_classifier(name, num_classes=num_classes)
     return restored(classifier, path, device=device, made_by=classifier.made_by)
 
 

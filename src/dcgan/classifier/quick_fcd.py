@@ -43,7 +43,7 @@ class QuickFcd:
 
         Returns:
             train/quick_fcd, the Fréchet classifier distance, and train/quick_fcd_floor; train/mode_coverage, how many
-            of the ten digits are predicted; train/label_error, the share of images that are not predicted as their
+            of the classes are predicted; train/label_error, the share of images that are not predicted as their
             label, if there are labels. If an image is not finite, only train/quick_fcd, which is NaN.
         """
         images, labels = generate(count=self.num_samples, seed=SEED)

@@ -13,7 +13,6 @@ from dcgan.commands.model_source import ModelOption, default_model
 from dcgan.config import workspace
 from dcgan.config.devices import prepare_device
 from dcgan.config.params_file import load_params
-from dcgan.config.schema import NUM_CLASSES
 from dcgan.data.dataset_file import load_dataset
 from dcgan.evaluation.quality import measure_quality
 from dcgan.evaluation.report import summary_line
@@ -54,12 +53,14 @@ def evaluate_model(
     params = load_params(workspace.PARAMS)
     device = prepare_device(params.train)
     generator = Generator.load(model_path)
+    dataset = load_dataset(workspace.DATASET, report_path=workspace.VALIDATION)
+    known = dataset.num_classes
     quality = measure_quality(
-        sampler_from(generator),
-        load_dataset(workspace.DATASET, report_path=workspace.VALIDATION),
+        sampler_from(generator, num_classes=known),
+        dataset,
         params.evaluate,
-        classifier=load_classifier(classifier_path, device=device),
-        witness=load_classifier(witness_path, device=device, name="witness"),
+        classifier=load_classifier(classifier_path, device=device, num_classes=known),
+        witness=load_classifier(witness_path, device=device, name="witness", num_classes=known),
         classifier_config=params.classifier,
     )
     origin = {"model": str(model_path), "model_sha256": generator.info.sha256}
@@ -71,16 +72,16 @@ def evaluate_model(
     print_metrics(report)
 
 
-def sampler_from(generator: Generator) -> Sampler:
-    """A loaded ONNX generator as a sampler.
+def sampler_from(generator: Generator, *, num_classes: int) -> Sampler:
+    """A loaded ONNX generator as a sampler for data of so many classes.
 
     Raises:
         BadDataError: it is conditional on another number of digits.
     """
     contract = generator.info.contract
-    if contract.num_classes not in (0, NUM_CLASSES):
+    if contract.num_classes not in (0, num_classes):
         raise BadDataError(
-            f"{generator.info.path}: has {contract.num_classes} classes, the classifier knows {NUM_CLASSES}"
+            f"{generator.info.path}: has {contract.num_classes} classes, the classifier knows {num_classes}"
         )
 
     def sample(latents: Tensor, labels: Tensor | None) -> Tensor:
@@ -92,6 +93,7 @@ def sampler_from(generator: Generator) -> Sampler:
         latent_distribution=contract.latent_distribution,
         conditional=contract.num_classes > 0,
         sample=sample,
+        num_classes=num_classes,
     )
 
 

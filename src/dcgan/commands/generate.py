@@ -40,7 +40,7 @@ def generate(
     ] = 64,
     digits: Annotated[
         list[int] | None,
-        typer.Option("--digit", metavar="D", help="Digit to draw; repeat for several in turn. [default: 0 to 9]"),
+        typer.Option("--digit", metavar="D", help="Digit to draw; repeat for several in turn. [default: all]"),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", metavar="S", help="The same seed draws the same digits.")] = 0,
     truncation: Annotated[
@@ -122,7 +122,14 @@ def generate_file(
     labels = generator.labels_for(count, digits=digits)
     require_writable(out.parent)
     pixels, sha256 = generator.draw(latents, labels), generator.info.sha256
-    samples = Samples(pixels=pixels, labels=labels, seed=seed, truncation=truncation, model_sha256=sha256)
+    samples = Samples(
+        pixels=pixels,
+        labels=labels,
+        seed=seed,
+        truncation=truncation,
+        model_sha256=sha256,
+        num_classes=generator.info.contract.num_classes,
+    )
     write_bytes(out, encode(samples))
     print(f"{out}: {count:,} digit{'s' if count > 1 else ''} from seed {seed}, drawn by {model}")
 

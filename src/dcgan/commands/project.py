@@ -15,7 +15,7 @@ from dcgan.commands.pictures import pictures_in, read_picture
 from dcgan.config import workspace
 from dcgan.config.devices import prepare_device
 from dcgan.config.params_file import load_params
-from dcgan.config.schema import NUM_CLASSES, ModelConfig
+from dcgan.config.schema import ModelConfig
 from dcgan.data.batches import to_pixels
 from dcgan.evaluation.samples import INTERPOLATION_STEPS, interpolate
 from dcgan.figures.drawing import save_grid
@@ -42,7 +42,7 @@ def project_images(
     ] = workspace.GENERATOR,
     labels: Annotated[
         list[int] | None,
-        typer.Option("--digit", metavar="D", min=0, max=9, help="The picture's digit, or each one's. [default: found]"),
+        typer.Option("--digit", metavar="D", min=0, help="The picture's digit, or each one's. [default: found]"),
     ] = None,
     convert: Annotated[
         bool, typer.Option("--convert", help="Take pictures in colour and of any size: make them grey and scale them.")
@@ -96,6 +96,8 @@ def labels_for(paths: Sequence[Path], labels: Sequence[int] | None, model: Model
         return [None] * len(paths)
     if not model.conditional:
         raise UsageError("--digit: the generator in params.yaml is unconditional; leave it out")
+    if max(labels) >= model.num_classes:
+        raise UsageError(f"--digit: {max(labels)} is out of range; expected 0 to {model.num_classes - 1}")
     if len(labels) not in (1, len(paths)):
         raise UsageError(f"--digit: {len(labels)} given for {len(paths)} pictures; give one for each, or one for all")
     return [*labels] if len(labels) == len(paths) else [labels[0]] * len(paths)
@@ -119,7 +121,7 @@ def interpolation(start: Projection, end: Projection, generator: Generator, mode
     """A grid of images from one projection to another; where their digits differ, the label is interpolated too."""
     latents = interpolate(start.latents, end.latents, model.latent_distribution)
     if start.label is not None and end.label is not None:
-        ends = one_hot(torch.tensor([start.label, end.label]), NUM_CLASSES).float()
+        ends = one_hot(torch.tensor([start.label, end.label]), model.num_classes).float()
         share = torch.linspace(0, 1, INTERPOLATION_STEPS).unsqueeze(1)
         latents = torch.cat([latents, torch.lerp(ends[0], ends[1], share)], dim=1)
     device = next(generator.parameters()).device

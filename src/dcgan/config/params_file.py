@@ -16,12 +16,14 @@ import yaml
 
 from dcgan.config.bounds import Section
 from dcgan.config.rules import refuse_bad_data, refuse_misfits, refuse_missing_files
-from dcgan.config.schema import WITHOUT_EFFECT, Params, flatten
+from dcgan.config.schema import NUM_CLASSES, WITHOUT_EFFECT, Params, flatten
 from dcgan.system.errors import UsageError
 from dcgan.system.redaction import redacted
 
 AnySection = TypeVar("AnySection", bound=Section)
 
+LATER = {"model.num_classes": NUM_CLASSES}
+"""Parameters that came after models had been published, with the value of those, which does not count."""
 LIKENESS = 0.65
 """Of a suggestion to the word that is not known, as difflib measures it: 0 to 1."""
 
@@ -93,7 +95,11 @@ def changed(config: AnySection, changes: Mapping[str, Any]) -> AnySection:
 def params_sha256(params: Params) -> str:
     """SHA-256 of the parameters that shape the trained generator, in canonical JSON."""
     values = {"data.name": params.data.name, **flatten(params.gan)}
-    shaping = {path: value for path, value in values.items() if path.rpartition(".")[2] not in WITHOUT_EFFECT}
+    shaping = {
+        path: value
+        for path, value in values.items()
+        if path.rpartition(".")[2] not in WITHOUT_EFFECT and LATER.get(path, ...) != value
+    }
     return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from dcgan.config.schema import (
     IMAGE_SIZE,
     MAX_MODEL_BYTES,
-    NUM_CLASSES,
     NUM_CODES,
     NUM_TRAIN_IMAGES,
     GanConfig,
@@ -73,7 +72,7 @@ def _size(config: GanConfig) -> Iterator[str]:
 
 def num_generator_weights(model: ModelConfig) -> int:
     """How many weights a generator has in its large layers, which are nearly all."""
-    width, inputs = model.generator_channels, model.latent_dim + NUM_CLASSES * model.conditional
+    width, inputs = model.generator_channels, model.latent_dim + model.num_classes * model.conditional
     if model.architecture == "mlp":
         return inputs * width + 10 * width**2 + 4 * width * IMAGE_SIZE**2
     maps = 2 * width * 7 * 7

@@ -41,8 +41,11 @@ OnFailure = Literal["challenger", "fail"]
 
 IMAGE_SIZE = 28
 NUM_CLASSES = 10
-NUM_CODES = NUM_CLASSES + 2
-"""Latents that infogan reads as codes: a category of ten, and two continuous ones."""
+"""Of every known data set."""
+MAX_CLASSES = 100
+NUM_CATEGORIES = 10
+NUM_CODES = NUM_CATEGORIES + 2
+"""Latents that infogan reads as codes: a category of ten, whatever the data, and two continuous ones."""
 NUM_TRAIN_IMAGES: Mapping[DatasetName, int] = {
     "mnist": 60_000,
     "fashion_mnist": 60_000,
@@ -78,6 +81,8 @@ class ModelConfig(Section):
     """docs/zoo.md shows what each draws."""
     conditional: bool = True
     """Whether both networks are given the digit as a label."""
+    num_classes: Annotated[int, between(1, MAX_CLASSES, "a row of every figure for each")] = NUM_CLASSES
+    """Classes of the data; a conditional generator is asked for one of them."""
     latent_dim: Annotated[int, between(1, MAX_LATENT_DIM, "what production loads")] = 100
     latent_distribution: LatentDistribution = "normal"
     """Standard normal, or uniform in [-1, 1]."""
@@ -245,7 +250,7 @@ class GatesConfig(Section):
     recall_over_floor: NonNegative | None = 0.88
     """Lower limit of recall, as a share of real images'."""
     min_class_share: Annotated[float, between(0, 0.1, "one of ten classes")] | None = 0.08
-    """Lower limit of the rarest digit's share of the samples."""
+    """Lower limit of the rarest digit's share of the samples, for ten classes; for fewer or more it is scaled."""
 
 
 def _is_experiment_name(name: str) -> bool:

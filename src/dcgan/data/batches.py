@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dcgan.config.schema import NUM_CLASSES, LatentDistribution, ModelConfig
+from dcgan.config.schema import LatentDistribution, ModelConfig
 from dcgan.data.dataset import LabelledImages
 from dcgan.system.errors import UsageError
 
@@ -93,7 +93,7 @@ def sample_latents(count: int, config: LatentSpace, *, rng: torch.Generator) -> 
 
 
 def sample_labels(count: int, config: ModelConfig, *, rng: torch.Generator) -> Tensor | None:
-    """Digits int64 [count], uniform in 0..9; None for an unconditional model."""
+    """Labels int64 [count], uniform over the classes; None for an unconditional model."""
     if not config.conditional:
         return None
-    return torch.randint(NUM_CLASSES, (count,), generator=rng, device=rng.device)
+    return torch.randint(config.num_classes, (count,), generator=rng, device=rng.device)

@@ -4,10 +4,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from dcgan.data.dataset_file import DIGITS
+
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """One split: `images` uint8 [N, 28, 28] (0 background, 255 ink) and `labels` int64 [N] in 0..9."""
+    """One split: `images` uint8 [N, 28, 28] (0 background, 255 ink) and `labels` int64 [N] from 0."""
 
     images: Tensor
     labels: Tensor
@@ -24,3 +26,10 @@ class Dataset:
     sha256: str
     train: LabelledImages
     test: LabelledImages
+    class_names: tuple[str, ...] = DIGITS
+    """In the order of their labels."""
+
+    @property
+    def num_classes(self) -> int:
+        """Labels are less."""
+        return len(self.class_names)

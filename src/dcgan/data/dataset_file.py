@@ -1,12 +1,14 @@
 """data/dataset.safetensors: the validated data set, the only road from the raw files to training."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dcgan.config.schema import NUM_CLASSES
 from dcgan.system.advice import rerun
 from dcgan.system.errors import BadDataError
 from dcgan.system.files import read_json, sha256_of
@@ -15,18 +17,27 @@ from dcgan.system.tensors_file import load_arrays, save_arrays
 if TYPE_CHECKING:
     from dcgan.data.dataset import Dataset
 
+DIGITS = tuple(map(str, range(NUM_CLASSES)))
+"""What the classes are called where the file does not say it."""
+CLASSES = "classes"
+"""The entry of the metadata that says it, as a JSON list in the order of the labels."""
 
-def save_dataset(path: Path, arrays: Mapping[str, NDArray[Any]], *, name: str) -> str:
+
+def save_dataset(
+    path: Path, arrays: Mapping[str, NDArray[Any]], *, name: str, class_names: Sequence[str] = DIGITS
+) -> str:
     """Write both splits, atomically; equal data gives equal bytes. Returns the file's SHA-256.
 
     These are `train_images` and `test_images` uint8 [N, 28, 28], 0 background, 255 ink, with `train_labels` and
-    `test_labels` [N] in 0..9, stored as int64; the metadata keep the data set's name.
+    `test_labels` [N], stored as int64; the metadata keep the data set's name, and those of its classes if they are
+    not the ten digits.
     """
     stored = {
         key: np.ascontiguousarray(array, np.int64 if key.endswith("labels") else np.uint8)
         for key, array in arrays.items()
     }
-    save_arrays(path, stored, {"name": name})
+    names = {} if tuple(class_names) == DIGITS else {CLASSES: json.dumps(class_names, ensure_ascii=False)}
+    save_arrays(path, stored, {"name": name, **names})
     return sha256_of(path)
 
 
@@ -54,4 +65,9 @@ def load_dataset(path: Path, *, report_path: Path) -> "Dataset":
         LabelledImages(*(torch.from_numpy(arrays[f"{split}_{part}"]) for part in ("images", "labels")))
         for split in ("train", "test")
     )
-    return Dataset(name=metadata["name"], sha256=found, train=train, test=test)
+    return Dataset(metadata["name"], found, train, test, class_names=class_names_in(metadata))
+
+
+def class_names_in(metadata: Mapping[str, str]) -> tuple[str, ...]:
+    """What the classes are called, by the metadata of a data set's file."""
+    return tuple(json.loads(metadata[CLASSES])) if CLASSES in metadata else DIGITS

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dcgan.config.schema import IMAGE_SIZE, NUM_CLASSES
+from dcgan.config.schema import IMAGE_SIZE
 from dcgan.data.specs import DataFacts, Range, SplitFacts
 
 if TYPE_CHECKING:
@@ -122,7 +122,9 @@ def _image_expectations(facts: DataFacts) -> list[Any]:
             for split, known in facts.splits.items()
         ),
         gxe.ExpectColumnValuesToBeInSet(
-            column="label", value_set=list(range(NUM_CLASSES)), description="labels are 0 to 9"
+            column="label",
+            value_set=list(range(facts.num_classes)),
+            description=f"labels are 0 to {facts.num_classes - 1}",
         ),
         within("height", (IMAGE_SIZE, IMAGE_SIZE)),
         within("width", (IMAGE_SIZE, IMAGE_SIZE)),

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dcgan.config.schema import NUM_CLASSES
+
 if TYPE_CHECKING:
     from pandas import DataFrame
 
@@ -33,12 +35,12 @@ def image_table(arrays: Mapping[str, NDArray[np.uint8]]) -> "DataFrame":
     return table.assign(is_shared=splits_of_copies > 1)
 
 
-def summarise_splits(table: "DataFrame") -> dict[str, dict[str, Any]]:
+def summarise_splits(table: "DataFrame", *, num_classes: int = NUM_CLASSES) -> dict[str, dict[str, Any]]:
     """For each split its number of `images`, `mean` and `std` of all its pixels in [0, 1], and its `class_counts`."""
-    return {split: _summary(table[table["split"] == split]) for split in SPLITS}
+    return {split: _summary(table[table["split"] == split], num_classes) for split in SPLITS}
 
 
-def _summary(rows: "DataFrame") -> dict[str, Any]:
+def _summary(rows: "DataFrame", num_classes: int) -> dict[str, Any]:
     means, stds = (rows[column].to_numpy(np.float64) for column in ("ink_mean", "ink_std"))
     mean = float(means.mean())
     variance = float((stds**2 + means**2).mean()) - mean**2
@@ -46,7 +48,7 @@ def _summary(rows: "DataFrame") -> dict[str, Any]:
         "images": len(rows),
         "mean": round(mean, 6),
         "std": round(variance**0.5, 6),
-        "class_counts": np.bincount(rows["label"].to_numpy(np.int64), minlength=10).tolist(),
+        "class_counts": np.bincount(rows["label"].to_numpy(np.int64), minlength=num_classes).tolist(),
     }
 
 

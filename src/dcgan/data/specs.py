@@ -43,6 +43,11 @@ class DataFacts:
         """Both splits under their names."""
         return {"train": self.train, "test": self.test}
 
+    @property
+    def num_classes(self) -> int:
+        """Labels are less."""
+        return len(self.train.class_counts)
+
 
 def _around(value: float, tolerance: float) -> Range:
     return (value - tolerance, value + tolerance)

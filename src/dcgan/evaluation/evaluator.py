@@ -10,7 +10,6 @@ from torch import Tensor
 
 from dcgan.classifier.frechet import FeatureStatistics, feature_statistics, frechet_distance
 from dcgan.classifier.network import Classifier, Predictions, classify_pixels
-from dcgan.config.schema import NUM_CLASSES
 from dcgan.data.dataset import Dataset
 from dcgan.evaluation.metrics.classes import class_divergence, class_shares, classifier_score
 from dcgan.evaluation.metrics.kernel import kernel_distance
@@ -58,7 +57,7 @@ class Evaluator:
                 f"evaluate.num_samples: {num_samples:,} samples are more than the {len(dataset.train):,} training"
                 " images, and the floor is measured on as many images as samples; lower it"
             )
-        self._classifier = classifier
+        self._classifier, self._num_classes = classifier, dataset.num_classes
         self.test, self.train = self.predict(dataset.test.images), self.predict(dataset.train.images)
         self._test_digits = dataset.test.labels.numpy()
         self.chosen = shuffled(len(dataset.train), seed=seed, purpose="floor")[:num_samples]
@@ -80,20 +79,20 @@ class Evaluator:
             fcd=frechet_distance(feature_statistics(predictions.features), self._statistics),
             kcd=kernel_distance(predictions.features, self.test.features),
             classifier_score=classifier_score(predictions.logits),
-            class_divergence=class_divergence(class_shares(digits_of(predictions))),
+            class_divergence=class_divergence(class_shares(digits_of(predictions), self._num_classes)),
             label_accuracy=None if samples.labels is None else _accuracy(samples.labels.numpy(), predictions),
             **dataclasses.asdict(compare_manifolds(self._manifold, manifold_of(predictions.features))),
         )
 
     def per_class(self, samples: Samples, predictions: Predictions) -> dict[str, NDArray[np.float64]]:
-        """`fcd` and `recall` of the samples of each digit against its test images, float64 [10] each.
+        """`fcd` and `recall` of the samples of each digit against its test images, float64 [C] each.
 
         The digit of a sample is its label, or the predicted one if it has none. NaN where there are fewer than six of
         either.
         """
         digits = digits_of(predictions) if samples.labels is None else samples.labels.numpy()
-        figures = {name: np.full(NUM_CLASSES, np.nan) for name in ("fcd", "recall")}
-        for digit in range(NUM_CLASSES):
+        figures = {name: np.full(self._num_classes, np.nan) for name in ("fcd", "recall")}
+        for digit in range(self._num_classes):
             generated = predictions.features[digits == digit]
             real = self.test.features[self._test_digits == digit]
             if min(len(generated), len(real)) >= MIN_MANIFOLD:
@@ -108,7 +107,7 @@ class Evaluator:
         return dataclasses.replace(
             of_train,
             classifier_score=classifier_score(self.test.logits),
-            class_divergence=class_divergence(class_shares(digits_of(self.test))),
+            class_divergence=class_divergence(class_shares(digits_of(self.test), self._num_classes)),
             label_accuracy=_accuracy(self._test_digits, self.test),
         )
 

@@ -39,7 +39,9 @@ class Quality:
     predictions: Predictions
     """The classifier's, for the samples."""
     confusion: NDArray[np.int64] | None
-    """Label against predicted digit, [10, 10]; None for an unconditional model."""
+    """Label against predicted digit, [C, C]; None for an unconditional model."""
+    class_names: tuple[str, ...]
+    """In the order of their labels."""
     neighbours: Neighbours
     """Training images nearest to samples and to as many test images, in `pixels` and in `features`."""
     two_sample: TwoSampleTest
@@ -86,7 +88,7 @@ def measure_quality(
         "num_seeds": config.num_seeds,
     }
     report |= summarise([evaluator.score(*each) for each in sets], evaluator.floor)
-    confusion = _confusion(samples, predictions)
+    confusion = _confusion(samples, predictions, num_classes=dataset.num_classes)
     report |= _per_class(evaluator, samples, predictions, confusion)
     print_progress("witness")
     report |= Witness(witness, dataset, chosen=evaluator.chosen).scores(samples.pixels)
@@ -111,6 +113,7 @@ def measure_quality(
         interpolations=sample_interpolations(sampler, seed=config.seed),
         predictions=predictions,
         confusion=confusion,
+        class_names=dataset.class_names,
         neighbours=neighbours,
         two_sample=two_sample,
     )
@@ -126,19 +129,21 @@ def _two_sample(found: TwoSampleTest, floor: TwoSampleTest) -> dict[str, float |
     }
 
 
-def _confusion(samples: Samples, predictions: Predictions) -> NDArray[np.int64] | None:
+def _confusion(samples: Samples, predictions: Predictions, *, num_classes: int) -> NDArray[np.int64] | None:
     from sklearn.metrics import confusion_matrix
 
     if samples.labels is None:
         return None
-    matrix: NDArray[np.int64] = confusion_matrix(samples.labels.numpy(), digits_of(predictions), labels=range(10))
+    labels, predicted = samples.labels.numpy(), digits_of(predictions)
+    matrix: NDArray[np.int64] = confusion_matrix(labels, predicted, labels=range(num_classes))
     return matrix
 
 
 def _per_class(
     evaluator: Evaluator, samples: Samples, predictions: Predictions, confusion: NDArray[np.int64] | None
 ) -> dict[str, Any]:
-    shares, figures = class_shares(digits_of(predictions)), evaluator.per_class(samples, predictions)
+    figures, predicted = evaluator.per_class(samples, predictions), digits_of(predictions)
+    shares = class_shares(predicted, len(figures["fcd"]))
     accuracies = None if confusion is None else (np.diagonal(confusion) / confusion.sum(axis=1)).tolist()
     return {
         "class_shares": shares.tolist(),

@@ -33,6 +33,7 @@ class Sampler:
     latent_distribution: LatentDistribution
     conditional: bool
     sample: SampleFunction
+    num_classes: int = NUM_CLASSES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,17 +76,18 @@ def sampler_of(generator: nn.Module, model: ModelConfig) -> Sampler:
         latent_distribution=model.latent_distribution,
         conditional=model.conditional,
         sample=sample,
+        num_classes=model.num_classes,
     )
 
 
 def generate_samples(sampler: Sampler, *, count: int, seed: int, purpose: str = "samples") -> Samples:
-    """`count` samples, a function of seed and purpose; the labels are 0 to 9 in turn, so all are equally frequent.
+    """`count` samples, a function of seed and purpose; the labels come in turn, so all are equally frequent.
 
     Raises:
         BadDataError: all samples are the same image, which no metric can measure.
     """
     latents = sample_latents(count, sampler, rng=evaluation_rng(seed, purpose))
-    labels = torch.arange(count) % NUM_CLASSES if sampler.conditional else None
+    labels = torch.arange(count) % sampler.num_classes if sampler.conditional else None
     pixels = sampler.sample(latents, labels)
     if (pixels == pixels[0]).all():
         raise BadDataError(f"{sampler.name} outputs the same image {count:,} times; train it again")
@@ -93,11 +95,12 @@ def generate_samples(sampler: Sampler, *, count: int, seed: int, purpose: str = 
 
 
 def sample_interpolations(sampler: Sampler, *, seed: int, rows: int = 10) -> Samples:
-    """`rows` interpolations of `INTERPOLATION_STEPS` samples; row i has the label i if the generator is conditional."""
+    """`rows` interpolations of `INTERPOLATION_STEPS` samples; the labels of rows come in turn, if there are."""
     ends = sample_latents(2 * rows, sampler, rng=evaluation_rng(seed, "interpolations"))
     pairs = zip(ends[:rows], ends[rows:], strict=True)
     latents = torch.cat([interpolate(*pair, sampler.latent_distribution) for pair in pairs])
-    labels = (torch.arange(rows) % NUM_CLASSES).repeat_interleave(INTERPOLATION_STEPS) if sampler.conditional else None
+    in_turn = (torch.arange(rows) % sampler.num_classes).repeat_interleave(INTERPOLATION_STEPS)
+    labels = in_turn if sampler.conditional else None
     return Samples(pixels=sampler.sample(latents, labels), labels=labels)
 
 

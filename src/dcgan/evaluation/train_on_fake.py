@@ -40,7 +40,7 @@ def train_on_fake(
 
     def accuracy_after(images: LabelledImages) -> float:
         on_step = ProgressLines("evaluate: the classifier").advance_to
-        network = trained_classifier(images, config, device=device, on_step=on_step)
+        network = trained_classifier(images, config, device=device, num_classes=dataset.num_classes, on_step=on_step)
         return compute_accuracy(network, dataset.test, device=device)
 
     return {

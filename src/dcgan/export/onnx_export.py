@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dcgan.config.schema import NUM_CLASSES, ModelConfig
+from dcgan.config.schema import ModelConfig
 from dcgan.data.batches import sample_latents, to_pixels
 from dcgan.export.fast_layers import use_fast_layers
 from dcgan.gan.sampling import sample_images
@@ -45,7 +45,7 @@ def export_generator(generator: nn.Module, model: ModelConfig, *, opset: int, or
     described = {
         "latent_dim": str(model.latent_dim),
         "latent_distribution": model.latent_distribution,
-        "num_classes": str(NUM_CLASSES if model.conditional else 0),
+        "num_classes": str(model.num_classes if model.conditional else 0),
         KEY: BLANK,
     }
     for key, value in sorted({**origin, **described}.items()):
@@ -64,7 +64,7 @@ def prove_parity(content: bytes, generator: nn.Module, model: ModelConfig) -> di
         BadDataError: as `compute_parity`.
     """
     latents = sample_latents(PARITY_LATENTS, model, rng=torch.Generator().manual_seed(0))
-    labels = torch.arange(PARITY_LATENTS) % NUM_CLASSES if model.conditional else None
+    labels = torch.arange(PARITY_LATENTS) % model.num_classes if model.conditional else None
     difference = compute_parity(content, generator, latents=latents, labels=labels)
     return {
         "onnx_sha256": hashlib.sha256(content).hexdigest(),

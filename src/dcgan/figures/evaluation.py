@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dcgan.config.schema import IMAGE_SIZE, NUM_CLASSES
+from dcgan.config.schema import IMAGE_SIZE
 from dcgan.data.dataset import LabelledImages
 from dcgan.evaluation.discriminator import DiscriminatorQuality
 from dcgan.evaluation.metrics.authenticity import TrainingNeighbours
@@ -41,22 +41,22 @@ def save_evaluation(
     _save_closest_pairs(folder, quality, training)
     _save_two_sample(folder, quality.two_sample, floor=quality.report["two_sample_accuracy_floor"])
     save_pixel_statistics(folder, quality.report["pixels"])
-    _save_per_digit(folder, quality.report)
-    _save_confusion(folder, quality.confusion)
+    _save_per_digit(folder, quality.report, names=quality.class_names)
+    _save_confusion(folder, quality.confusion, names=quality.class_names)
     _save_roc(folder, discriminator)
     _save_calibration(folder, discriminator.reliability)
     _save_probes(folder, discriminator.report["probes"])
 
 
 def ranked_by_class(quality: Quality, *, columns: int) -> Tensor:
-    """Ten rows of samples, one a digit, from the highest to the lowest probability of that digit.
+    """Rows of samples, one a class, from the highest to the lowest probability of that digit.
 
-    Uint8 [10 * columns, 28, 28], at equal steps through the ranking; black for a digit that does not occur.
+    Uint8 [C * columns, 28, 28], at equal steps through the ranking; black for a class that does not occur.
     """
     logits = quality.predictions.logits
     digits = logits.argmax(dim=1) if quality.samples.labels is None else quality.samples.labels
     probability = logits.log_softmax(dim=1).gather(1, digits.unsqueeze(1)).squeeze(1)
-    rows = torch.zeros((NUM_CLASSES, columns, IMAGE_SIZE, IMAGE_SIZE), dtype=torch.uint8)
+    rows = torch.zeros((logits.shape[1], columns, IMAGE_SIZE, IMAGE_SIZE), dtype=torch.uint8)
     for digit in torch.unique(digits).tolist():
         members = (digits == digit).nonzero().squeeze(1)
         ranked = members[probability[members].argsort(descending=True)]
@@ -73,7 +73,7 @@ def closest_pairs(
     """
     order = neighbours.distances.argsort()
     digits = training.labels[neighbours.indices[order]]
-    closest = torch.cat([order[digits == digit][:per_digit] for digit in range(NUM_CLASSES)])
+    closest = torch.cat([order[digits == digit][:per_digit] for digit in range(int(training.labels.max()) + 1)])
     return torch.stack([samples[closest], training.images[neighbours.indices[closest]]], dim=1)
 
 
@@ -107,9 +107,9 @@ def _save_two_sample(folder: Path, test: TwoSampleTest, *, floor: float) -> None
     save_figure(folder / "two_sample.png", figure)
 
 
-def _save_per_digit(folder: Path, report: Mapping[str, Any]) -> None:
-    digits, accuracies = np.arange(NUM_CLASSES), report["label_accuracy_per_class"]
-    figure = Figure(figsize=(8, 5), layout="constrained")
+def _save_per_digit(folder: Path, report: Mapping[str, Any], *, names: Sequence[str]) -> None:
+    digits, accuracies = np.arange(len(names)), report["label_accuracy_per_class"]
+    figure = Figure(figsize=(max(8, 0.5 * len(names)), 5), layout="constrained")
     rows = figure.subplots(2, 1, sharex=True)
     for axes, name, what in zip(rows, ("fcd", "recall"), ("nearness", "variety"), strict=True):
         values, floor = (np.array(report[f"{name}_per_class{end}"], float) for end in ("", "_floor"))
@@ -120,8 +120,8 @@ def _save_per_digit(folder: Path, report: Mapping[str, Any]) -> None:
     rows[0].margins(y=0.25)
     rows[0].legend(frameon=False, ncols=2, loc="upper center")
     rows[1].set_xlabel("digit, and label accuracy of its samples" if accuracies else "digit")
-    below = [f"\n{accuracy:.1%}" for accuracy in accuracies] if accuracies else [""] * NUM_CLASSES
-    rows[1].set_xticks(digits, [f"{digit}{text}" for digit, text in zip(digits, below, strict=True)], fontsize=8)
+    below = [f"\n{accuracy:.1%}" for accuracy in accuracies] if accuracies else [""] * len(names)
+    rows[1].set_xticks(digits, [f"{name}{text}" for name, text in zip(names, below, strict=True)], fontsize=8)
     save_figure(folder / "per_digit.png", figure)
 
 
@@ -167,19 +167,21 @@ def _save_probes(folder: Path, probes: Mapping[str, Mapping[str, float]]) -> Non
     save_figure(folder / "probes.png", figure)
 
 
-def _save_confusion(folder: Path, confusion: NDArray[np.int64] | None) -> None:
+def _save_confusion(folder: Path, confusion: NDArray[np.int64] | None, *, names: Sequence[str]) -> None:
     """A line of confusion.csv for each sample, as `dvc plots show` needs it; without labels, no line and no picture."""
     counts: Sequence[tuple[tuple[int, ...], Any]] = [] if confusion is None else list(np.ndenumerate(confusion))
     save_table(folder / "confusion.csv", ["label", "predicted"], (pair for pair, count in counts for _ in range(count)))
     if confusion is None:
         return
-    figure, axes = new_figure(6, 6)
+    side = max(6, 0.4 * len(names))
+    figure, axes = new_figure(side, side)
     shares = confusion / confusion.sum(axis=1, keepdims=True)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (label, predicted), count in counts:
         if count:
             colour = "white" if shares[label, predicted] > 0.5 else "black"
             axes.text(predicted, label, str(count), ha="center", va="center", color=colour, fontsize=8)
-    digits = range(NUM_CLASSES)
-    axes.set(xticks=digits, yticks=digits, title="Confusion matrix", xlabel="predicted digit", ylabel="label")
+    axes.set(title="Confusion matrix", xlabel="predicted digit", ylabel="label")
+    axes.set_xticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), names)
     save_figure(folder / "confusion.png", figure)

@@ -7,7 +7,7 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
-from dcgan.config.schema import IMAGE_SIZE, NUM_CLASSES, GanConfig, TrainConfig
+from dcgan.config.schema import IMAGE_SIZE, GanConfig, TrainConfig
 from dcgan.data.batches import Batches, mixed_seed, sample_labels, sample_latents, to_device
 from dcgan.data.dataset import LabelledImages
 from dcgan.gan.parallel import rank, world_size
@@ -66,7 +66,7 @@ class Inputs:
         """Inputs with noise in place of images, to measure speed with."""
         size = config.train.batch_size
         noise = torch.randint(0, 256, (size, IMAGE_SIZE, IMAGE_SIZE), dtype=torch.uint8)
-        data = LabelledImages(noise, torch.arange(size) % NUM_CLASSES)
+        data = LabelledImages(noise, torch.arange(size) % config.model.num_classes)
         return cls(Batches(data, batch_size=size, seed=0, device=device), config, end=end)
 
     def __call__(self, step: int) -> StepInputs:

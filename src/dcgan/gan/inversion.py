@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dcgan.config.schema import NUM_CLASSES, ModelConfig
+from dcgan.config.schema import NUM_CATEGORIES, ModelConfig
 from dcgan.data.batches import sample_latents
 from dcgan.system.advice import rerun
 from dcgan.system.errors import BadDataError
@@ -72,7 +72,7 @@ def project(
     latents, labels = _candidates(model, label, restarts=restarts, seed=seed)
     latents, labels, target = latents.to(device), None if labels is None else labels.to(device), target.to(device)
     shape, unshape = _SHAPES[model.latent_distribution]
-    num_fixed = NUM_CLASSES if model.architecture == "infogan" else 0
+    num_fixed = NUM_CATEGORIES if model.architecture == "infogan" else 0
     free = unshape(latents).requires_grad_()
     optimizer = torch.optim.Adam([free], learning_rate)
     with torch.no_grad():
@@ -110,10 +110,10 @@ def _candidates(model: ModelConfig, label: int | None, *, restarts: int, seed: i
     """Latents and labels to start from: every digit that is asked for, and every category, from the same places."""
     starts = sample_latents(restarts, model, rng=torch.Generator().manual_seed(seed))
     if model.architecture == "infogan":
-        starts = torch.cat([_of_category(starts, category) for category in range(NUM_CLASSES)])
+        starts = torch.cat([_of_category(starts, category) for category in range(NUM_CATEGORIES)])
     if not model.conditional:
         return starts, None
-    digits = torch.tensor(list(range(NUM_CLASSES)) if label is None else [label])
+    digits = torch.tensor(list(range(model.num_classes)) if label is None else [label])
     return starts.repeat(len(digits), 1), digits.repeat_interleave(restarts)
 
 
@@ -135,7 +135,7 @@ def _errors(images: Tensor, target: Tensor) -> Tensor:
 def _of_category(latents: Tensor, category: int) -> Tensor:
     """Latents [N, latent_dim] with the largest of the first ten, by which infogan knows the category, put in place."""
     moved, rows = latents.clone(), torch.arange(len(latents), device=latents.device)
-    largest = latents[:, :NUM_CLASSES].argmax(dim=1)
+    largest = latents[:, :NUM_CATEGORIES].argmax(dim=1)
     moved[rows, largest] = latents[:, category]
     moved[:, category] = latents[rows, largest]
     return moved

@@ -10,8 +10,8 @@ from torch import Tensor
 from dcgan.config.schema import NUM_CLASSES, StopRule
 from dcgan.system.errors import DivergedError
 
-MIN_MODE_COVERAGE = 5
-"""A generator whose samples show fewer of the ten digits has collapsed."""
+MIN_MODE_COVERAGE = 0.5
+"""A generator whose samples show a smaller share of the classes has collapsed."""
 MIN_SATURATED_STEPS = 200
 """The discriminator always wins at first: where an epoch is shorter, it counts as saturated after so many steps."""
 
@@ -27,7 +27,8 @@ class Monitor:
     checks_held: int = 0
     """Evaluations in a row, up to the last one, at which `train.stop_when` held."""
     mode_coverage: int = NUM_CLASSES
-    """How many of the ten digits the last evaluation found."""
+    """How many of the classes the last evaluation found."""
+    num_classes: int = NUM_CLASSES
     saturation: int | Tensor = 0
     """Steps in a row, up to the last, at which the discriminator classified every image right; on the device."""
     is_collapsed: bool = False
@@ -47,7 +48,7 @@ class Monitor:
         for key, value in figures.items():
             if not math.isfinite(value):
                 raise diverged(key, value, step=step)
-        self.mode_coverage = int(figures.get("train/mode_coverage", NUM_CLASSES))
+        self.mode_coverage = int(figures.get("train/mode_coverage", self.num_classes))
         if rule is not None:
             self.checks_held = self.checks_held + 1 if figures[rule.metric] < rule.below else 0
         if self.best_fcd is None or figures["train/quick_fcd"] < self.best_fcd:
@@ -60,14 +61,14 @@ class Monitor:
     def collapse(self, *, step: int, steps_per_epoch: int) -> str | None:
         """How the training has collapsed, or None.
 
-        It has if, after the first epoch, the samples show fewer than five digits, or if the discriminator was right
-        about every image for an epoch of 200 steps or more.
+        It has if, after the first epoch, the samples show fewer than half of the classes, or if the discriminator was
+        right about every image for an epoch of 200 steps or more.
         """
-        has_few_modes = step >= steps_per_epoch and self.mode_coverage < MIN_MODE_COVERAGE
+        has_few_modes = step >= steps_per_epoch and self.mode_coverage < MIN_MODE_COVERAGE * self.num_classes
         is_saturated = int(self.saturation) >= max(steps_per_epoch, MIN_SATURATED_STEPS)
         if not (has_few_modes or is_saturated):
             return None
-        coverage = f"samples show {self.mode_coverage} of {NUM_CLASSES} digits"
+        coverage = f"samples show {self.mode_coverage} of {self.num_classes} digits"
         return f"{coverage}, discriminator right about every image for {int(self.saturation)} steps"
 
     def new_collapse(self, *, step: int, steps_per_epoch: int) -> str | None:

@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dcgan.config.schema import NUM_CLASSES, ModelConfig
+from dcgan.config.schema import ModelConfig
 from dcgan.data.batches import mixed_seed, sample_latents
 
 GRID_COLUMNS = 10
@@ -29,11 +29,11 @@ def sample_images(generator: nn.Module, latents: Tensor, labels: Tensor | None) 
 def sample_from_seed(generator: nn.Module, config: ModelConfig, *, count: int, seed: int) -> Samples:
     """`count` images, a function of the seed: latents are drawn on the CPU, the same for every device.
 
-    Labels come in turn, 0 to 9, so that every digit is drawn equally often.
+    Labels come in turn, so that every class is drawn equally often.
     """
     device = next(generator.parameters()).device
     latents = sample_latents(count, config, rng=torch.Generator().manual_seed(mixed_seed(seed))).to(device)
-    labels = torch.arange(count, device=device) % NUM_CLASSES if config.conditional else None
+    labels = torch.arange(count, device=device) % config.num_classes if config.conditional else None
     return sample_images(generator, latents, labels), labels
 
 

@@ -85,6 +85,7 @@ def build_state(config: GanConfig, *, device: torch.device) -> GanState:
         generator_optimizer=_optimizer(generator, train),
         discriminator_optimizer=_optimizer(discriminator, train),
         k_t=torch.tensor(0.0, device=device) if config.loss.name == "boundary_equilibrium" else None,
+        monitor=Monitor(mode_coverage=model.num_classes, num_classes=model.num_classes),
     )
 
 

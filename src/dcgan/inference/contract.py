@@ -8,7 +8,8 @@ LatentDistribution = Literal["normal", "uniform"]
 
 METADATA = ("latent_dim", "latent_distribution", "num_classes", "dataset", "dataset_sha256")
 """What every generator says about itself. An exported one also has `params_sha256`, `generator_sha256` (of the weights'
-file, which names the model) and its checksum, `content_sha256`."""
+file, which names the model) and its checksum, `content_sha256`; where classes are not the ten digits, `class_names`
+lists their names in JSON."""
 
 MAX_LATENT_DIM = 65_536
 MAX_CLASSES = 1_000
@@ -25,7 +26,7 @@ class Contract:
     latent_distribution: LatentDistribution
     """Standard normal, or uniform in [-1, 1]."""
     num_classes: int
-    """How many digits can be asked for; 0: the generator is unconditional."""
+    """How many digits, or other classes, can be asked for; 0: the generator is unconditional."""
 
     @property
     def conditional(self) -> bool:

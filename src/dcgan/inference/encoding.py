@@ -29,6 +29,8 @@ class Samples:
     seed: int
     truncation: float
     model_sha256: str
+    num_classes: int = NUM_DIGITS
+    """Of the model."""
 
 
 Encoder = Callable[[Samples], bytes]
@@ -46,11 +48,11 @@ def encoder_of(path: Path) -> Encoder:
         raise UsageError(f"{path}: unknown kind of file; let its name end in .png, .npy or .npz") from None
 
 
-def grid_columns(labels: NDArray[np.int64] | None, count: int) -> int:
-    """Columns of a grid of `count` digits: near-square; digits that go from 0 to 9 in turn keep to their columns."""
+def grid_columns(labels: NDArray[np.int64] | None, count: int, *, num_classes: int = NUM_DIGITS) -> int:
+    """Columns of a grid of `count` digits: near-square; where all classes come in turn, each keeps to its columns."""
     side = math.sqrt(count)
-    in_turn = labels is not None and np.array_equal(labels, np.arange(count) % NUM_DIGITS)
-    columns = NUM_DIGITS * max(1, round(side / NUM_DIGITS)) if in_turn else math.ceil(side)
+    in_turn = labels is not None and np.array_equal(labels, np.arange(count) % num_classes)
+    columns = num_classes * max(1, round(side / num_classes)) if in_turn else math.ceil(side)
     return min(columns, count)
 
 
@@ -70,7 +72,8 @@ def encode_png(samples: Samples) -> bytes:
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
-    grid = to_grid(samples.pixels, columns=grid_columns(samples.labels, len(samples.pixels)))
+    columns = grid_columns(samples.labels, len(samples.pixels), num_classes=samples.num_classes)
+    grid = to_grid(samples.pixels, columns=columns)
     file, text = io.BytesIO(), PngInfo()
     for name, value in _origin(samples).items():
         text.add_text(name, value)

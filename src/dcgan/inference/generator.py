@@ -106,7 +106,7 @@ class Generator:
 
         Args:
             count: 1 to 100,000.
-            digits: one digit for all, or digits to take in turn; None: 0 to 9 in turn. Only for conditional models.
+            digits: one digit for all, or digits to take in turn; None: all in turn. Only for conditional models.
             seed: 0 to 2^63 - 1; the same seed draws the same digits, however many others are drawn after them.
             truncation: in (0, 1], scales the latents; 1 draws as trained, less draws more typical, less varied digits.
 

@@ -114,6 +114,7 @@ def _add_images(app: FastAPI, model: ServedModel, limits: Limits) -> None:
             seed=request.seed,
             truncation=request.truncation,
             model_sha256=info.sha256,
+            num_classes=info.contract.num_classes,
         )
         encoded = encode(samples) if encode is encode_npy else await asyncio.to_thread(encode, samples)
         return Response(encoded, media_type=media_type, headers=identity_headers(info))

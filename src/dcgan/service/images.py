@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Discriminator, Field, Tag
 
+from dcgan.inference.contract import MAX_CLASSES
 from dcgan.inference.encoding import Encoder, Samples, encode_npy, encode_png
 from dcgan.inference.generator import Generator, Labels
 from dcgan.inference.latents import Latents
@@ -15,7 +16,8 @@ from dcgan.service.message import Message
 
 MAX_SEED = 2**63 - 1
 
-Digit = Annotated[int, Field(ge=0, le=9)]
+Digit = Annotated[int, Field(ge=0, lt=MAX_CLASSES)]
+"""Of the served model's classes, as `labels_for` checks."""
 SeveralDigits = Annotated[list[Digit], Field(min_length=1, max_length=1000)]
 Digits = Annotated[
     Annotated[Digit, Tag("one-digit")] | Annotated[SeveralDigits, Tag("several-digits")],
@@ -35,7 +37,7 @@ class ImagesRequest(Message):
 
     count: Annotated[int, Field(ge=1, description="How many; the service has a limit of its own.")] = 64
     digits: Annotated[
-        Digits | None, Field(description="One digit for all, or digits to take in turn; null: 0 to 9 in turn.")
+        Digits | None, Field(description="One digit for all, or digits to take in turn; null: all in turn.")
     ] = None
     seed: Seed = 0
     truncation: Truncation = 1.0

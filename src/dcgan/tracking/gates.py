@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-from dcgan.config.schema import GatesConfig
+from dcgan.config.schema import NUM_CLASSES, GatesConfig
 from dcgan.system.advice import rerun
 from dcgan.system.errors import BadDataError
 
@@ -127,12 +127,14 @@ def apply_gates(config: GatesConfig, figures: EvaluationFigures) -> list[GateRes
         "label_accuracy": figures.label_accuracy,
         "min_class_share": min(figures.class_shares),
     }
+    scale = {"min_class_share": NUM_CLASSES / len(figures.class_shares)}
     results = []
     if figures.collapse is not None:
         results.append(GateResult(name="collapse", value=1, bound=0, passed=False))
     for name, value in values.items():
         bound = getattr(config, name)
         if bound is not None and value is not None:
+            bound *= scale.get(name, 1)
             passed = value <= bound if name in _UPPER_LIMITS else value >= bound
             results.append(GateResult(name=name, value=value, bound=bound, passed=passed))
     return results

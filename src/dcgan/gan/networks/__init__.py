@@ -56,8 +56,8 @@ ARCHITECTURES = {
     "dcgan_all_conv": Architecture(all_conv_generator, all_conv_discriminator),
     "dcgan_maxpool": Architecture(two_layer_generator, maxpool_discriminator),
     "mlp": Architecture(mlp_generator, mlp_discriminator),
-    "acgan": Architecture(dcgan_generator, partial(dcgan_discriminator, num_auxiliary=LABELS.num_auxiliary), LABELS),
-    "infogan": Architecture(coded_generator, partial(dcgan_discriminator, num_auxiliary=CODES.num_auxiliary), CODES),
+    "acgan": Architecture(dcgan_generator, partial(dcgan_discriminator, task=LABELS), LABELS),
+    "infogan": Architecture(coded_generator, partial(dcgan_discriminator, task=CODES), CODES),
     # Without normalisation, weights as small as `init_convolution`'s would let the signal die out.
     "began": Architecture(began_generator, AutoencoderDiscriminator, init=lambda _module: None),
 }

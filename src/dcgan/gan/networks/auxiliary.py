@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
 
-from dcgan.config.schema import NUM_CLASSES, NUM_CODES
+from dcgan.config.schema import NUM_CATEGORIES, NUM_CODES, ModelConfig
 from dcgan.gan.networks.base import DiscriminatorOutput
 
 
@@ -14,7 +14,7 @@ from dcgan.gan.networks.base import DiscriminatorOutput
 class AuxiliaryTask:
     """A reading task that both players minimise the loss of, beside the adversarial one."""
 
-    num_auxiliary: int
+    num_auxiliary: Callable[[ModelConfig], int]
     """Numbers in an auxiliary output."""
     loss: Callable[[Tensor, Tensor | None, Tensor | None], Tensor]
     """(auxiliary [B, num_auxiliary], latents [B, latent_dim], labels [B]) → scalar; what is not needed may be None."""
@@ -55,10 +55,10 @@ def code_loss(auxiliary: Tensor, latents: Tensor | None, _labels: Tensor | None)
     whose q is a normal distribution of variance 1 around the auxiliary.
     """
     assert latents is not None, "the latents of real images are not known"
-    category, codes = latents[:, :NUM_CLASSES].argmax(dim=1), latents[:, NUM_CLASSES:NUM_CODES]
-    squares = (auxiliary[:, NUM_CLASSES:] - codes).square().sum(dim=1)
-    return functional.cross_entropy(auxiliary[:, :NUM_CLASSES], category) + 0.5 * squares.mean()
+    category, codes = latents[:, :NUM_CATEGORIES].argmax(dim=1), latents[:, NUM_CATEGORIES:NUM_CODES]
+    squares = (auxiliary[:, NUM_CATEGORIES:] - codes).square().sum(dim=1)
+    return functional.cross_entropy(auxiliary[:, :NUM_CATEGORIES], category) + 0.5 * squares.mean()
 
 
-LABELS = AuxiliaryTask(NUM_CLASSES, label_loss, uses_real_images=True)
-CODES = AuxiliaryTask(NUM_CODES, code_loss, uses_real_images=False)
+LABELS = AuxiliaryTask(lambda model: model.num_classes, label_loss, uses_real_images=True)
+CODES = AuxiliaryTask(lambda _model: NUM_CODES, code_loss, uses_real_images=False)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dcgan.config.schema import NUM_CLASSES, ModelConfig
+from dcgan.config.schema import ModelConfig
 
 
 class DiscriminatorOutput(NamedTuple):
@@ -26,6 +26,7 @@ class Generator(nn.Module):
         """Join `stem`, from latents and one-hot labels to feature maps, and `upsample`, from these to images."""
         super().__init__()
         self.conditional = config.conditional
+        self.num_classes = config.num_classes
         self.stem = stem
         self.upsample = upsample
 
@@ -33,7 +34,7 @@ class Generator(nn.Module):
         """Draw images [B, 1, 28, 28] in [-1, 1] from latents [B, latent_dim] and labels [B]."""
         if self.conditional:
             assert labels is not None, "a conditional generator needs labels"
-            latents = torch.cat([latents, functional.one_hot(labels, NUM_CLASSES).to(latents.dtype)], dim=1)
+            latents = torch.cat([latents, functional.one_hot(labels, self.num_classes).to(latents.dtype)], dim=1)
         images: Tensor = self.upsample(self.stem(latents))
         return images
 
@@ -76,7 +77,7 @@ class HeadedDiscriminator(Discriminator):
         self.num_features = num_features
         self.head = head or nn.Linear(num_features, 1)
         is_conditional = config.conditional and auxiliary_head is None
-        self.projection = nn.Embedding(NUM_CLASSES, num_features) if is_conditional else None
+        self.projection = nn.Embedding(config.num_classes, num_features) if is_conditional else None
         self.projection_divisor = math.sqrt(num_features)
         self.auxiliary_head = auxiliary_head
 
@@ -93,7 +94,7 @@ class HeadedDiscriminator(Discriminator):
 
 def num_inputs(config: ModelConfig) -> int:
     """Numbers that a generator's first layer sees: the latent, beside the one-hot label if conditional."""
-    return config.latent_dim + (NUM_CLASSES if config.conditional else 0)
+    return config.latent_dim + (config.num_classes if config.conditional else 0)
 
 
 def dropout(config: ModelConfig) -> list[nn.Module]:

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dcgan.config.schema import NUM_CLASSES, ModelConfig
+from dcgan.config.schema import NUM_CATEGORIES, ModelConfig
+from dcgan.gan.networks.auxiliary import AuxiliaryTask
 from dcgan.gan.networks.base import Generator, HeadedDiscriminator, dropout, num_inputs
 
 
@@ -40,10 +41,10 @@ def coded_generator(config: ModelConfig) -> Generator:
     return Generator(config, stem=stem, upsample=_upsample(config))
 
 
-def dcgan_discriminator(config: ModelConfig, *, num_auxiliary: int = 0) -> HeadedDiscriminator:
+def dcgan_discriminator(config: ModelConfig, *, task: AuxiliaryTask | None = None) -> HeadedDiscriminator:
     """Three strided convolutions, then a linear head, beside one for the auxiliary output if there is such."""
     features = _num_features(config)
-    auxiliary_head = nn.Linear(features, num_auxiliary) if num_auxiliary else None
+    auxiliary_head = nn.Linear(features, task.num_auxiliary(config)) if task else None
     return HeadedDiscriminator(config, maps=_strided_maps(config), num_features=features, auxiliary_head=auxiliary_head)
 
 
@@ -80,8 +81,8 @@ class _Category(nn.Module):
     """Latents [B, latent_dim] with the first ten replaced by 1 for the largest of them and 0 for the others."""
 
     def forward(self, latents: Tensor) -> Tensor:
-        category = functional.one_hot(latents[:, :NUM_CLASSES].argmax(dim=1), NUM_CLASSES)
-        return torch.cat([category.to(latents.dtype), latents[:, NUM_CLASSES:]], dim=1)
+        category = functional.one_hot(latents[:, :NUM_CATEGORIES].argmax(dim=1), NUM_CATEGORIES)
+        return torch.cat([category.to(latents.dtype), latents[:, NUM_CATEGORIES:]], dim=1)
 
 
 def _linear_stem(inputs: int, channels: int) -> nn.Sequential:

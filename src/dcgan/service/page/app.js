@@ -3,12 +3,24 @@ const $ = (id) => document.getElementById(id);
 const INTERPOLATION_STEPS = 32;
 const SIDE = 28;
 
-for (let digit = 0; digit < 10; digit += 1) {
-  const label = document.createElement("label");
-  label.innerHTML = `<input type="checkbox" name="digit" value="${digit}">${digit}`;
-  document.querySelector(".choices").append(label);
-  $("interpolation-digit").append(new Option(digit, digit, digit === 3, digit === 3));
+const DIGITS = [..."0123456789"];
+const DATASETS = { mnist: "MNIST", fashion_mnist: "Fashion-MNIST", kmnist: "KMNIST", digits: "scikit-learn's digits", images: "images of its user's" };
+let classes = [];
+
+// A name may be any text of the model's file.
+function offer(names) {
+  if (names.join("\n") === classes.join("\n")) return;
+  classes = names;
+  document.querySelector(".choices").replaceChildren(...names.map((name, digit) => {
+    const label = document.createElement("label");
+    const box = Object.assign(document.createElement("input"), { type: "checkbox", name: "digit", value: digit });
+    label.append(box, name);
+    return label;
+  }));
+  $("interpolation-digit").replaceChildren(...names.map((name, digit) => new Option(name, digit, digit === 3, digit === 3)));
 }
+
+offer(DIGITS);
 
 const chosenDigits = () => [...document.querySelectorAll("[name=digit]:checked")].map((box) => Number(box.value));
 
@@ -32,11 +44,17 @@ const headersFor = (more) => ({ ...more, ...($("key").value && { authorization: 
 
 let conditional = true;
 
-// A model that cannot be told which digit to draw gets no choices; one that keeps itself to itself (401) gets them all.
-async function hideWhatCannotBeAsked() {
-  const response = await fetch("v2/models/generator", { headers: headersFor({}) });
+// A model that cannot be told which digit to draw gets no choices; one that keeps itself to itself (401) gets ten.
+async function offerWhatCanBeAsked() {
+  const response = await fetch("v2/models/generator/config", { headers: headersFor({}) });
   if (!response.ok) return;
-  conditional = (await response.json()).inputs.some((input) => input.name === "labels");
+  const { parameters } = await response.json();
+  const count = Number(parameters.num_classes.string_value);
+  conditional = count > 0;
+  const named = parameters.class_names?.string_value;
+  if (conditional) offer(named ? JSON.parse(named) : Array.from({ length: count }, (_, digit) => String(digit)));
+  if (named) $("classes").textContent = "Classes";
+  $("dataset").textContent = DATASETS[parameters.dataset.string_value] ?? parameters.dataset.string_value;
   $("digits").hidden = $("interpolation-digit").parentElement.hidden = !conditional;
 }
 
@@ -67,7 +85,9 @@ async function draw() {
     if (turn !== asked) return; // a later request has been made meanwhile
     URL.revokeObjectURL($("grid").src);
     $("grid").src = $("download").href = URL.createObjectURL(blob);
-    const what = request.digits ? `the digit${request.digits.length > 1 ? "s" : ""} ${request.digits.join(", ")}` : conditional ? "digits 0 to 9 in turn" : "any digits";
+    const named = request.digits?.map((digit) => classes[digit]).join(", ");
+    const all = classes.join("") === DIGITS.join("") ? "digits 0 to 9 in turn" : `${classes.length} classes in turn`;
+    const what = named ? `the digit${request.digits.length > 1 ? "s" : ""} ${named}` : conditional ? all : "any digits";
     $("grid").alt = `${request.count} handwritten images of ${what}, from seed ${request.seed}`;
     $("download").hidden = false;
     say(`${request.count} images in ${Math.round(performance.now() - started)} ms`);
@@ -97,7 +117,7 @@ async function fetchInterpolation() {
 }
 
 async function drawAll() {
-  await hideWhatCannotBeAsked().catch(() => {}); // drawing tells what is wrong
+  await offerWhatCanBeAsked().catch(() => {}); // drawing tells what is wrong
   draw();
   fetchInterpolation();
 }
