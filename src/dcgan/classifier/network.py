@@ -20,6 +20,7 @@ with another architecture and seed; the training of the GAN never sees it."""
 FEATURE_DIM = 128
 NUM_GROUPS = 4
 """Of group normalisation (Wu & He 2018, arXiv:1803.08494)."""
+NUM_ROTATIONS = 4
 CHUNK = 250
 """Images classified at once: their maps stay in the processor's caches."""
 
@@ -40,13 +41,20 @@ class Classifier(nn.Module):
         Args:
             body: images [B, 1, 28, 28] to features [B, 128].
             made_by: the stage that trains it, for messages.
-            num_classes: logits an image.
+            num_classes: logits an image. Of one class, whose label teaches nothing, the network learns by how many
+                quarter turns an image is rotated (Gidaris et al. 2018, arXiv:1803.07728): four logits.
         """
         super().__init__()
         self.made_by = made_by
+        self.num_classes = num_classes
         self.body = body
         self.dropout = nn.Dropout(0.25)
-        self.head = nn.Linear(FEATURE_DIM, num_classes)
+        self.head = nn.Linear(FEATURE_DIM, NUM_ROTATIONS if self.learns_rotations else num_classes)
+
+    @property
+    def learns_rotations(self) -> bool:
+        """Whether its head tells rotations, since there is one class only."""
+        return self.num_classes == 1
 
     def forward(self, images: Tensor) -> Predictions:
         """Classify images [B, 1, 28, 28] in [-1, 1]."""
@@ -119,9 +127,26 @@ class ResidualBlock(nn.Module):
         return result
 
 
+def rotated(images: Tensor, turns: Tensor) -> Tensor:
+    """Images [N, 1, 28, 28], each rotated by its number of quarter turns, int64 [N] from 0 to 3."""
+    result = images.clone()
+    for turn in range(1, NUM_ROTATIONS):
+        chosen = turns == turn
+        result[chosen] = torch.rot90(images[chosen], turn, dims=(2, 3))
+    return result
+
+
 @torch.no_grad()
 def classify_images(classifier: Classifier, images: Tensor) -> Predictions:
-    """Predictions, on the CPU, of a classifier in evaluation mode for images [N, 1, 28, 28] in [-1, 1]."""
+    """Predictions, on the CPU, of a classifier in evaluation mode for images [N, 1, 28, 28] in [-1, 1].
+
+    Where there is one class, every image is predicted as it: the logits are zeros.
+    """
+    features, logits = _outputs(classifier, images)
+    return Predictions(features, torch.zeros(len(logits), 1) if classifier.learns_rotations else logits)
+
+
+def _outputs(classifier: Classifier, images: Tensor) -> Predictions:
     outputs = [classifier(chunk) for chunk in torch.split(images, CHUNK)]
     return Predictions(*(torch.cat(parts).cpu() for parts in zip(*outputs, strict=True)))
 
@@ -138,10 +163,14 @@ def classify_pixels(classifier: Classifier, pixels: Tensor) -> Predictions:
     return predictions
 
 
+@torch.no_grad()
 def compute_accuracy(classifier: Classifier, data: LabelledImages, *, device: torch.device) -> float:
-    """Accuracy, in [0, 1]: the share of images that the classifier predicts as their label."""
-    digits = classify_images(classifier, to_images(data.images.to(device))).logits.argmax(dim=1)
-    return float((digits == data.labels).double().mean())
+    """Accuracy, in [0, 1]: the share of images that the classifier predicts as their label, or as their rotation."""
+    images, labels = to_images(data.images.to(device)), data.labels
+    if classifier.learns_rotations:
+        labels = torch.arange(len(data)) % NUM_ROTATIONS
+        images = rotated(images, labels.to(device))
+    return float((_outputs(classifier, images).logits.argmax(dim=1) == labels).double().mean())
 
 
 def load_classifier(

@@ -11,7 +11,7 @@ from torch.nn import functional
 from torch.optim import AdamW
 
 from dcgan.checkpoints.tensors import load_named_tensors, named_tensors
-from dcgan.classifier.network import Classifier, ClassifierName, build_classifier
+from dcgan.classifier.network import NUM_ROTATIONS, Classifier, ClassifierName, build_classifier, rotated
 from dcgan.config.schema import IMAGE_SIZE, NUM_CLASSES, ClassifierConfig
 from dcgan.data.batches import Batches, mixed_seed
 from dcgan.data.dataset import LabelledImages
@@ -105,7 +105,11 @@ def train_classifier(
             torch.manual_seed(mixed_seed(config.seed, AUGMENTATION, state.step))
             state.optimizer.param_groups[0]["lr"] = config.learning_rate * one_cycle(state.step, end=end)
             images, labels = batches.batch(state.step)
-            loss = functional.cross_entropy(state.classifier(shifted(images, config.max_shift)).logits, labels)
+            images = shifted(images, config.max_shift)
+            if state.classifier.learns_rotations:
+                labels = torch.randint(NUM_ROTATIONS, labels.shape).to(device)
+                images = rotated(images, labels)
+            loss = functional.cross_entropy(state.classifier(images).logits, labels)
             state.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             state.optimizer.step()

@@ -83,7 +83,12 @@ def evaluate_discriminator(
 def _probe(
     discriminator: Discriminator, config: GanConfig, dataset: Dataset, *, seed: int
 ) -> dict[str, dict[str, float]]:
-    """Accuracy of linear probes by number of labels, on the last maps, an untrained network's maps, and pixels."""
+    """Accuracy of linear probes by number of labels, on the last maps, an untrained network's maps, and pixels.
+
+    None are there where there is one class: its label teaches nothing.
+    """
+    if dataset.num_classes == 1:
+        return {}
     splits, labels = (dataset.train, dataset.test), dataset.train.labels
     order = shuffled(len(labels), seed=seed, purpose="discriminator")
     warm_up, device = dataset.train.images[order[:NUM_WARM_UP_IMAGES]], next(discriminator.parameters()).device

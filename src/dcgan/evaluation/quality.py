@@ -91,7 +91,8 @@ def measure_quality(
     confusion = _confusion(samples, predictions, num_classes=dataset.num_classes)
     report |= _per_class(evaluator, samples, predictions, confusion)
     print_progress("witness")
-    report |= Witness(witness, dataset, chosen=evaluator.chosen).scores(samples.pixels)
+    measured = Witness(witness, dataset, chosen=evaluator.chosen).scores(samples.pixels)
+    report |= dict(zip(measured, _finite(measured.values()), strict=True))
     print_progress("two-sample test of the samples")
     two_sample = compare_samples(sampler, samples, dataset, config, device=device)
     print_progress("two-sample test of real images")
@@ -148,10 +149,15 @@ def _per_class(
     return {
         "class_shares": shares.tolist(),
         "min_class_share": float(shares.min()),
-        **{f"{name}_per_class": _finite(values) for name, values in figures.items()},
-        **{f"{name}_per_class_floor": _finite(values) for name, values in evaluator.per_class_floor.items()},
+        **{f"{name}_per_class": _listed(values) for name, values in figures.items()},
+        **{f"{name}_per_class_floor": _listed(values) for name, values in evaluator.per_class_floor.items()},
         "label_accuracy_per_class": accuracies,
     }
+
+
+def _listed(values: NDArray[np.float64]) -> list[float | None] | None:
+    """A value a class; None where there is one class, since it is that of all images."""
+    return _finite(values) if len(values) > 1 else None
 
 
 def _training_neighbours(

@@ -1,5 +1,7 @@
 """Fréchet distances on the features of the witness, a second classifier of another architecture."""
 
+import math
+
 from torch import Tensor
 
 from dcgan.classifier.frechet import feature_statistics, frechet_distance
@@ -26,14 +28,18 @@ class Witness:
         """
         self._network = network
         test = classify_pixels(network, dataset.test.images)
-        self._accuracy = float((test.logits.argmax(dim=1) == dataset.test.labels).double().mean())
+        is_right = test.logits.argmax(dim=1) == dataset.test.labels
+        self._accuracy = float(is_right.double().mean()) if dataset.num_classes > 1 else math.nan
         self._reference = feature_statistics(test.features)
         self._floor = self._distance(dataset.train.images[chosen])
         if is_rounding(self._floor, self._reference):
             raise BadDataError(f"training and test images have the same features; {rerun(network.made_by)}")
 
     def scores(self, pixels: Tensor) -> dict[str, float]:
-        """The fcd of samples, uint8 [N, 28, 28], its floor, their ratio, and the witness's accuracy on test images."""
+        """The fcd of samples, uint8 [N, 28, 28], its floor, their ratio, and the witness's accuracy on test images.
+
+        The last is NaN where there is one class.
+        """
         fcd = self._distance(pixels)
         return {
             "witness_fcd": fcd,

@@ -41,11 +41,13 @@ def save_evaluation(
     _save_closest_pairs(folder, quality, training)
     _save_two_sample(folder, quality.two_sample, floor=quality.report["two_sample_accuracy_floor"])
     save_pixel_statistics(folder, quality.report["pixels"])
-    _save_per_digit(folder, quality.report, names=quality.class_names)
+    if len(quality.class_names) > 1:
+        _save_per_digit(folder, quality.report, names=quality.class_names)
     _save_confusion(folder, quality.confusion, names=quality.class_names)
     _save_roc(folder, discriminator)
     _save_calibration(folder, discriminator.reliability)
-    _save_probes(folder, discriminator.report["probes"])
+    if discriminator.report["probes"]:
+        _save_probes(folder, discriminator.report["probes"])
 
 
 def ranked_by_class(quality: Quality, *, columns: int) -> Tensor:
