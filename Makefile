@@ -48,6 +48,7 @@ RESULTS := reports/report.html reports/evaluation/samples.png models/generator.o
 demo: $(READY)  ## the whole pipeline on digits that ship with scikit-learn, offline, in minutes, in demo/run/
 	@test -d demo/run || dcgan new demo/run --params demo/params.yaml
 	@cp dvc.yaml demo/run/
+	@python -c 'from pathlib import Path; from dcgan.commands.new import complete; complete(Path("demo/run"))'
 	cd demo/run && dvc repro
 	@cd demo/run && if [ -d .git ]; then git add --all && { git diff --cached --quiet || git -c user.name=dcgan \
 	  -c user.email=dcgan@localhost commit --quiet --message "make demo"; }; fi

@@ -7,11 +7,12 @@ from dcgan.checkpoints.weights import load_weights
 from dcgan.config.params_file import load_params, params_sha256
 from dcgan.config.schema import Params
 from dcgan.config.workspace import DATASET, EXPORT, GENERATOR, ONNX_GENERATOR, PARAMS
+from dcgan.data.dataset_file import CLASSES
 from dcgan.export.onnx_export import export_generator, prove_parity
 from dcgan.gan.networks import build_generator
-from dcgan.system.errors import BadDataError
 from dcgan.system.exit import run_stage
 from dcgan.system.files import sha256_of, write_bytes, write_json
+from dcgan.system.tensors_file import load_arrays
 
 
 def main() -> None:
@@ -32,13 +33,14 @@ def main() -> None:
 
 def origin_of(params: Params) -> dict[str, str]:
     """Where the model comes from, in digests: neither path nor time nor run, so equal models have equal bytes."""
-    if not DATASET.is_file():
-        raise BadDataError(f"{DATASET}: missing; run `dvc repro validate`")
+    metadata = load_arrays(DATASET, made_by="validate").metadata
+    names = {"class_names": metadata[CLASSES]} if CLASSES in metadata else {}
     return {
         "dataset": params.data.name,
         "dataset_sha256": sha256_of(DATASET),
         "params_sha256": params_sha256(params),
         "generator_sha256": sha256_of(GENERATOR),
+        **names,
     }
 
 

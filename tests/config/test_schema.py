@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 
 from dcgan.config.bounds import Section, bounds_in
-from dcgan.config.schema import MAX_LATENT_DIM, MAX_MODEL_BYTES, NUM_TRAIN_IMAGES, DatasetName, Params, StopRule
+from dcgan.config.schema import MAX_LATENT_DIM, MAX_MODEL_BYTES, NUM_TRAIN_IMAGES, KnownDataset, Params, StopRule
 from dcgan.data.specs import KNOWN_DATA
 from dcgan.inference import contract, model_file
 
@@ -28,7 +28,7 @@ def _kinds(kind) -> set:
 
 
 def test_data_sets_have_as_many_training_images_as_their_specification_says():
-    counts = {name: KNOWN_DATA[name].train.num_images for name in get_args(DatasetName)}
+    counts = {name: KNOWN_DATA[name].train.num_images for name in get_args(KnownDataset)}
     assert counts == NUM_TRAIN_IMAGES
 
 

@@ -8,16 +8,21 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+import yaml
 
 import dcgan
 from dcgan.config.params_file import load_params
+from dcgan.config.schema import DataConfig
 from dcgan.config.workspace import PARAMS
+from dcgan.scale.params_patch import write_values
 from dcgan.system.errors import UsageError
 from dcgan.system.files import storage_error
 
 CHECKOUT = Path(dcgan.__file__).parents[2]
 COPIED = ("dvc.yaml", ".dvcignore", ".gitignore")
 LINKED = ("pipeline", "src")
+DEPENDED_ON = ("data/own/README.md", "data/reference/README.md")
+"""What keeps folders in being that dvc.yaml depends on."""
 DVC = (sys.executable, "-m", "dvc")
 COMMIT = ("-c", "user.name=dcgan", "-c", "user.email=dcgan@localhost", "commit", "--quiet", "--message")
 
@@ -49,12 +54,24 @@ def new_workspace(
         for name in COPIED:
             shutil.copy(CHECKOUT / name, folder)
         shutil.copy(params, folder / PARAMS)
+        complete(folder)
         for name in LINKED:
             (folder / name).symlink_to(_link_target(folder, CHECKOUT / name))
     except OSError as error:
         raise storage_error(error, folder) from error
     _init_repositories(folder)
     print(f"{folder}: a new workspace; `cd {folder}`, then `dvc repro`")
+
+
+def complete(folder: Path) -> None:
+    """Give a workspace, which may be older than the checkout's dvc.yaml, what this depends on."""
+    for name in DEPENDED_ON:
+        if not (folder / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(CHECKOUT / name, folder / name)
+    content = yaml.safe_load((folder / PARAMS).read_text(encoding="utf-8"))
+    if "path" not in (content.get("data") or {}):
+        write_values({"data.path": DataConfig().path}, folder / PARAMS)
 
 
 def _link_target(folder: Path, source: Path) -> Path:

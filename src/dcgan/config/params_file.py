@@ -22,8 +22,12 @@ from dcgan.system.redaction import redacted
 
 AnySection = TypeVar("AnySection", bound=Section)
 
-LATER = {"model.num_classes": NUM_CLASSES}
+LATER = {"data.classes": None, "model.num_classes": NUM_CLASSES, "train.init_from": None}
 """Parameters that came after models had been published, with the value of those, which does not count."""
+NOT_THERE = dict.fromkeys(
+    ("image_size", "resolution", "img_size"), "; images are 28x28 and no other size can be set; scale the files instead"
+)
+"""Parameters that other projects have, and what to say of them instead of a word that looks alike."""
 LIKENESS = 0.65
 """Of a suggestion to the word that is not known, as difflib measures it: 0 to 1."""
 
@@ -32,7 +36,8 @@ _KINDS = {
     int: "a whole number",
     float: "a number",
     str: "text",
-    tuple: "a list of texts",
+    tuple[str, ...]: "a list of texts",
+    tuple[int, ...]: "a list of whole numbers",
     type(None): "null",
 }
 _TWO_READINGS = re.compile(r"[-+]?0[0-7_]+|.*:.*")
@@ -94,7 +99,8 @@ def changed(config: AnySection, changes: Mapping[str, Any]) -> AnySection:
 
 def params_sha256(params: Params) -> str:
     """SHA-256 of the parameters that shape the trained generator, in canonical JSON."""
-    values = {"data.name": params.data.name, **flatten(params.gan)}
+    classes = params.data.classes and sorted(params.data.classes)  # their order in the file does not count
+    values = {"data.name": params.data.name, "data.classes": classes, **flatten(params.gan)}
     shaping = {
         path: value
         for path, value in values.items()
@@ -105,11 +111,25 @@ def params_sha256(params: Params) -> str:
 
 def _parse(kind: type[AnySection], content: object) -> AnySection:
     """The config that `content` describes, every rule checked."""
-    config = _section(kind, content, "")
+    config = _section(kind, _with_num_classes(content) if kind is Params else content, "")
     if isinstance(config, Params):
         refuse_misfits(config.gan)
         refuse_bad_data(config)
     return config
+
+
+def _with_num_classes(content: object) -> object:
+    """The same, with `model.num_classes` as `data` tells it where the file does not say it."""
+    if not isinstance(content, Mapping):
+        return content
+    data, model = content.get("data") or {}, content.get("model") or {}
+    if not isinstance(data, Mapping) or not isinstance(model, Mapping) or "num_classes" in model:
+        return content
+    if isinstance(classes := data.get("classes"), list | tuple) and classes:
+        return {**content, "model": {**model, "num_classes": len(classes)}}
+    if data.get("name") == "images":
+        raise ValueError("missing parameter model.num_classes: how many classes the images have, which only you know")
+    return content
 
 
 def _section(kind: type[AnySection], content: object, path: str) -> AnySection:
@@ -120,7 +140,8 @@ def _section(kind: type[AnySection], content: object, path: str) -> AnySection:
     known = f"; known are {', '.join(fields)}"
     for key in content:
         if key not in fields:
-            raise ValueError(f"unknown parameter {_dotted(path, key)}{_suggestion(key, fields, path) or known}")
+            hint = NOT_THERE.get(str(key)) or _suggestion(key, fields, path) or known
+            raise ValueError(f"unknown parameter {_dotted(path, key)}{hint}")
     missing = [name for name, field in fields.items() if field.default is dataclasses.MISSING and name not in content]
     if missing:
         raise ValueError(f"missing parameter {', '.join(_dotted(path, name) for name in missing)}")
@@ -168,7 +189,11 @@ def _plain_value(kind: Any, value: object) -> object:
             return value
     if kind is float:
         return _number(value)
-    if get_origin(kind) is tuple and isinstance(value, list | tuple) and all(isinstance(v, str) for v in value):
+    if (
+        get_origin(kind) is tuple
+        and isinstance(value, list | tuple)
+        and all(type(v) is get_args(kind)[0] for v in value)
+    ):
         return tuple(value)
     if isinstance(kind, type) and type(value) is kind:
         return value
@@ -198,7 +223,7 @@ def _described(kind: Any) -> str:
         return "a mapping of parameters"
     if get_origin(kind) is Literal:
         return "one of " + ", ".join(get_args(kind))
-    return _KINDS[get_origin(kind) or kind]
+    return _KINDS[kind]
 
 
 def _shown(value: object) -> str:

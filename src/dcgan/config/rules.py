@@ -7,12 +7,14 @@ from pathlib import Path
 from dcgan.config.schema import (
     IMAGE_SIZE,
     MAX_MODEL_BYTES,
+    NUM_CLASSES,
     NUM_CODES,
     NUM_TRAIN_IMAGES,
     GanConfig,
     ModelConfig,
     Params,
 )
+from dcgan.config.workspace import MODELS, NETWORKS
 from dcgan.system.redaction import holds_secret
 
 GRAPH_AND_DROPOUT = "dropout is random, and a graph would repeat it; set model.discriminator_dropout: 0"
@@ -28,11 +30,16 @@ def refuse_misfits(config: GanConfig) -> None:
 
 def refuse_bad_data(params: Params) -> None:
     """Raise ValueError if a later stage needs more training images than there are, or a mirror's address is secret."""
-    name, available = params.data.name, NUM_TRAIN_IMAGES[params.data.name]
-    samples = {"train.batch_size": params.train.batch_size, "evaluate.num_samples": params.evaluate.num_samples}
-    for path, needed in samples.items():
-        if needed > available:
-            raise ValueError(f"{path}: {needed:,} is more than the {available:,} training images of {name}; lower it")
+    data, num_classes = params.data, params.model.num_classes
+    if data.classes is not None and num_classes != (count := len(data.classes)):
+        raise ValueError(f"model.num_classes: {num_classes}, but data.classes names {count}; set it to {count}")
+    if data.name != "images":
+        if other := [label for label in data.classes or () if label >= NUM_CLASSES]:
+            raise ValueError(f"data.classes: {other[0]} is no class of {data.name}, which has 0 to {NUM_CLASSES - 1}")
+        if data.classes is None and num_classes != NUM_CLASSES:
+            has = f"{data.name} has {NUM_CLASSES} classes"
+            raise ValueError(f"model.num_classes: {num_classes}, but {has}; set it to {NUM_CLASSES}, or leave it out")
+        refuse_few_images(params, NUM_TRAIN_IMAGES[data.name])
     if any(map(holds_secret, params.data.mirrors or ())):
         raise ValueError(
             "data.mirrors: an address with a user, a password or a query would be kept by git, DVC and MLflow; give it"
@@ -40,17 +47,36 @@ def refuse_bad_data(params: Params) -> None:
         )
 
 
+def refuse_few_images(params: Params, available: int) -> None:
+    """Raise ValueError if a later stage needs more training images than there are."""
+    what = params.data.name if params.data.classes is None else "the classes chosen"
+    samples = {"train.batch_size": params.train.batch_size, "evaluate.num_samples": params.evaluate.num_samples}
+    for path, needed in samples.items():
+        if needed > available:
+            raise ValueError(f"{path}: {needed:,} is more than the {available:,} training images of {what}; lower it")
+
+
 def refuse_missing_files(params: Params, folder: Path) -> None:
     """Raise ValueError if a file that a later stage reads is not there; relative paths are relative to `folder`."""
     weights = params.evaluate.inception_weights
     if weights and not (folder / weights).is_file():
         raise ValueError(f"evaluate.inception_weights: {weights}: no such file; correct it, or set it to null")
+    if start := params.train.init_from:
+        if (folder / start).resolve() == (folder / MODELS).resolve():
+            raise ValueError(f"train.init_from: {start}: is where the training writes; copy the folder, and name that")
+        for path in (folder / start / network.name for network in NETWORKS):
+            if not path.is_file():
+                raise ValueError(f"train.init_from: {start}: holds no {path.name}; name a copy of a folder models")
+    if params.data.name == "images" and not (folder / params.data.path).exists():
+        raise ValueError(f"data.path: {params.data.path}: no such folder or file; correct it")
 
 
 def _architecture(config: GanConfig) -> Iterator[str]:
     model, name = config.model, config.model.architecture
     if name == "acgan" and not model.conditional:
         yield "model.conditional: acgan predicts labels; set it to true"
+    if model.conditional and model.num_classes == 1:
+        yield "model.conditional: of one class there is none to choose; set it to false"
     if name == "infogan" and model.conditional:
         yield "model.conditional: infogan finds classes by itself; set it to false"
     if name == "began" and model.conditional:

@@ -24,7 +24,8 @@ from dcgan.config.bounds import (
     between,
 )
 
-DatasetName = Literal["mnist", "fashion_mnist", "kmnist", "digits"]
+KnownDataset = Literal["mnist", "fashion_mnist", "kmnist", "digits"]
+DatasetName = Literal[KnownDataset, "images"]
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "bf16", "fp32"]
 Switch = Literal["auto", "on", "off"]
@@ -42,11 +43,11 @@ OnFailure = Literal["challenger", "fail"]
 IMAGE_SIZE = 28
 NUM_CLASSES = 10
 """Of every known data set."""
-MAX_CLASSES = 100
+MAX_CLASSES, MAX_LABEL = 100, 255
 NUM_CATEGORIES = 10
 NUM_CODES = NUM_CATEGORIES + 2
 """Latents that infogan reads as codes: a category of ten, whatever the data, and two continuous ones."""
-NUM_TRAIN_IMAGES: Mapping[DatasetName, int] = {
+NUM_TRAIN_IMAGES: Mapping[KnownDataset, int] = {
     "mnist": 60_000,
     "fashion_mnist": 60_000,
     "kmnist": 60_000,
@@ -64,11 +65,25 @@ BatchSize = Annotated[int, between(2, LARGEST_TRAINING_SET, "BatchNorm needs 2; 
 NumSamples = Annotated[int, between(100, 1_000_000, "ten of each digit; a million take 3 GB of memory")]
 
 
+def _are_classes(labels: object) -> bool:
+    if not isinstance(labels, tuple) or not 1 <= len(labels) <= MAX_CLASSES:
+        return False
+    return len(set(labels)) == len(labels) and all(0 <= label <= MAX_LABEL for label in labels)
+
+
+Classes = Annotated[tuple[int, ...], Bound(_are_classes, f"1 to {MAX_CLASSES} different labels, each 0 to {MAX_LABEL}")]
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataConfig(Section):
     """Which data set, and where to fetch it."""
 
     name: DatasetName = "mnist"
+    """images: those in `path`."""
+    path: str = "data/own"
+    """Folder or file with images of one's own; docs/usage.md tells what may be in it. DVC sees it change."""
+    classes: Classes | None = None
+    """Labels to take, numbered anew from 0 in their order; None: all."""
     mirrors: tuple[str, ...] | None = None
     """Folders or base URLs, tried in order after MNIST_MIRROR; None: torchvision's own list."""
 
@@ -82,7 +97,8 @@ class ModelConfig(Section):
     conditional: bool = True
     """Whether both networks are given the digit as a label."""
     num_classes: Annotated[int, between(1, MAX_CLASSES, "a row of every figure for each")] = NUM_CLASSES
-    """Classes of the data; a conditional generator is asked for one of them."""
+    """Classes of the data; a conditional generator is asked for one. Where params.yaml does not say it, as many as
+    `data.classes` has, or as a known data set has."""
     latent_dim: Annotated[int, between(1, MAX_LATENT_DIM, "what production loads")] = 100
     latent_distribution: LatentDistribution = "normal"
     """Standard normal, or uniform in [-1, 1]."""
@@ -181,6 +197,9 @@ class TrainConfig(Section):
     stop_when: StopRule | None = None
     max_rollbacks: Annotated[int, between(0, 100, "each halves the learning rates")] = 2
     """How often a run that diverges may go back to its newest checkpoint, each time with half the learning rates."""
+    init_from: str | None = None
+    """Folder with the generator.safetensors and discriminator.safetensors of an earlier training, to start from; None:
+    random weights. DVC does not see these files change; their digests are in MLflow, and tell checkpoints apart."""
     max_steps: Steps | None = None
     """Upper limit of steps, whatever `epochs` says; for short runs and tests."""
 

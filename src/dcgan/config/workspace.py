@@ -6,6 +6,8 @@ PARAMS = Path("params.yaml")
 
 RAW = Path("data/raw")
 DATASET = Path("data/dataset.safetensors")
+REFERENCE = Path("data/reference/bounds.yaml")
+"""Of images of the user's own; a person reviews it, and git keeps it."""
 
 MODELS = Path("models")
 CLASSIFIER = MODELS / "classifier.safetensors"
@@ -13,6 +15,7 @@ WITNESS = MODELS / "witness.safetensors"
 TRAINING_INPUTS = (DATASET, CLASSIFIER)
 GENERATOR = MODELS / "generator.safetensors"
 DISCRIMINATOR = MODELS / "discriminator.safetensors"
+NETWORKS = (GENERATOR, DISCRIMINATOR)
 ONNX_GENERATOR = MODELS / "generator.onnx"
 MODEL_CARD = MODELS / "MODEL_CARD.md"
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan.config.schema import NUM_CLASSES
+from dcgan.config.schema import NUM_CLASSES, ModelConfig
 from dcgan.system.advice import rerun
-from dcgan.system.errors import BadDataError
+from dcgan.system.errors import BadDataError, UsageError
 from dcgan.system.files import read_json, sha256_of
 from dcgan.system.tensors_file import load_arrays, save_arrays
 
@@ -41,11 +41,12 @@ def save_dataset(
     return sha256_of(path)
 
 
-def load_dataset(path: Path, *, report_path: Path) -> "Dataset":
+def load_dataset(path: Path, *, report_path: Path, model: ModelConfig | None = None) -> "Dataset":
     """The data set in `path`, if it is the file that `validate` let through: its report has the file's SHA-256.
 
     Raises:
         BadDataError: either file is missing or damaged, or the data set is another one; says how to repair it.
+        UsageError: it has another number of classes than `model`.
     """
     import torch
 
@@ -61,11 +62,14 @@ def load_dataset(path: Path, *, report_path: Path) -> "Dataset":
             f"{path}: not the file that {report_path} lets through, whose sha256 is {expected}, not {found};"
             f" {rerun('validate')}"
         )
+    names = class_names_in(metadata)
+    if model and model.num_classes != (count := len(names)):
+        raise UsageError(f"model.num_classes: {model.num_classes}, but {path} has {count}; set it to {count}")
     train, test = (
         LabelledImages(*(torch.from_numpy(arrays[f"{split}_{part}"]) for part in ("images", "labels")))
         for split in ("train", "test")
     )
-    return Dataset(metadata["name"], found, train, test, class_names=class_names_in(metadata))
+    return Dataset(metadata["name"], found, train, test, class_names=names)
 
 
 def class_names_in(metadata: Mapping[str, str]) -> tuple[str, ...]:

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dcgan.config.schema import DatasetName
+from dcgan.config.schema import KnownDataset
 
 Range = tuple[float, float]
 """Lowest and highest value allowed, both included."""
+SHARE_TOLERANCE = 0.002
+"""How far a class's share of the images may be from the known one, which is near 0.1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,29 +26,52 @@ class SplitFacts:
         """Images in the split."""
         return sum(self.class_counts)
 
+    @property
+    def image_counts(self) -> Range:
+        """Bounds of the number of images."""
+        return self.num_images, self.num_images
+
+    @property
+    def class_shares(self) -> tuple[Range, ...]:
+        """Bounds of each class's share of the images."""
+        shares = (count / self.num_images for count in self.class_counts)
+        return tuple((round(share - SHARE_TOLERANCE, 4), round(share + SHARE_TOLERANCE, 4)) for share in shares)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitBounds:
+    """One split of which no exact numbers are known."""
+
+    image_counts: Range
+    class_shares: tuple[Range, ...]
+    mean: Range
+    std: Range
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataFacts:
     """Both splits, and what holds for every single image."""
 
-    train: SplitFacts
-    test: SplitFacts
+    train: SplitFacts | SplitBounds
+    test: SplitFacts | SplitBounds
     images: Mapping[str, Range]
     """Per image; the columns are those of `dcgan.data.image_table`."""
     max_shared: int
     """Images that may have an exact copy in the other split."""
     min_distinct: float
     """Share of images without any exact copy before them."""
+    mostly: float = 1
+    """Share of images that have to be within the bounds of `images`."""
 
     @property
-    def splits(self) -> dict[str, SplitFacts]:
+    def splits(self) -> dict[str, SplitFacts | SplitBounds]:
         """Both splits under their names."""
         return {"train": self.train, "test": self.test}
 
     @property
     def num_classes(self) -> int:
         """Labels are less."""
-        return len(self.train.class_counts)
+        return len(self.train.class_shares)
 
 
 def _around(value: float, tolerance: float) -> Range:
@@ -76,7 +101,10 @@ _FREE = {
     "centre_x": (2, 25),
 }
 
-KNOWN_DATA: Mapping[DatasetName, DataFacts] = {
+MAX_SHARED, MIN_DISTINCT = 0.001, 0.995
+"""Of a data set of which nobody published how many copies it has: as a share of the images, and as in DataFacts."""
+
+KNOWN_DATA: Mapping[KnownDataset, DataFacts] = {
     "mnist": DataFacts(
         train=SplitFacts(
             class_counts=(5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),

@@ -1,7 +1,18 @@
-"""The raw files: MNIST and its siblings from mirrors, or scikit-learn's digits, as the same four IDX files."""
+"""The raw files: MNIST and its siblings, scikit-learn's digits, or the user's own, as the same four IDX files."""
 
 from dcgan.data.files.digits import write_digits
-from dcgan.data.files.files import download_files, read_arrays
+from dcgan.data.files.files import download_files, read_arrays, read_class_names
 from dcgan.data.files.known import ARRAYS, DataFile, files_of
+from dcgan.data.files.own import read_own, write_own
 
-__all__ = ["ARRAYS", "DataFile", "download_files", "files_of", "read_arrays", "write_digits"]
+__all__ = [
+    "ARRAYS",
+    "DataFile",
+    "download_files",
+    "files_of",
+    "read_arrays",
+    "read_class_names",
+    "read_own",
+    "write_digits",
+    "write_own",
+]

@@ -1,6 +1,7 @@
 """scikit-learn's embedded handwritten digits as the four files of an MNIST-like data set; needs no network."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ def write_digits(folder: Path) -> list[Path]:
     digits = load_digits()
     images = np.stack([_as_mnist(pixels) for pixels in digits.images])
     labels = digits.target.astype(np.uint8)
-    is_test = _every_nth_of_its_class(labels, TEST_EVERY)
+    is_test = every_nth_of_its_class(labels, TEST_EVERY)
     arrays = {
         "train-images-idx3-ubyte.gz": images[~is_test],
         "train-labels-idx1-ubyte.gz": labels[~is_test],
@@ -51,7 +52,7 @@ def _margin_before(profile: NDArray[np.float64]) -> int:
     return int(np.clip(round(IMAGE_SIZE / 2 - centre), 0, IMAGE_SIZE - INK_SIZE))
 
 
-def _every_nth_of_its_class(labels: NDArray[np.uint8], n: int) -> NDArray[np.bool_]:
+def every_nth_of_its_class(labels: NDArray[Any], n: int) -> NDArray[np.bool_]:
     """True at the n-th, 2n-th, … image of each class."""
     chosen = np.zeros(len(labels), bool)
     for label in np.unique(labels):

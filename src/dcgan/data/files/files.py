@@ -7,17 +7,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan.config.schema import NUM_CLASSES, DatasetName
+from dcgan.config.schema import IMAGE_SIZE, DatasetName, KnownDataset
+from dcgan.data.dataset_file import DIGITS
 from dcgan.data.files.fetch import SourceError, WrongBytesError, place_of
-from dcgan.data.files.idx import REPAIR, read_idx
-from dcgan.data.files.known import ARRAYS, DataFile, files_of
+from dcgan.data.files.idx import REPAIR, idx_shape, read_idx
+from dcgan.data.files.known import ARRAYS, FILE_NAMES, DataFile, files_of
+from dcgan.data.files.own import CLASSES
 from dcgan.data.files.sources import obtain, sources
 from dcgan.system.errors import BadDataError, UnavailableError
-from dcgan.system.files import write_bytes
+from dcgan.system.files import read_json, write_bytes
 from dcgan.system.redaction import redacted
 
 
-def download_files(name: DatasetName, folder: Path, *, mirrors: Sequence[str] | None) -> None:
+def download_files(name: KnownDataset, folder: Path, *, mirrors: Sequence[str] | None) -> None:
     """Put the four files into `folder`, each whole and checked or not at all; one already right is kept.
 
     Prints a line for each file, and for each source that failed before another delivered. Mirrors are folders or base
@@ -48,22 +50,51 @@ def read_arrays(name: DatasetName, folder: Path) -> dict[str, NDArray[np.uint8]]
     Raises:
         BadDataError: a file is missing or not what it must be; says what was expected and found.
     """
-    arrays = {}
-    for key, file in zip(ARRAYS, files_of(name), strict=True):
+    arrays, num_classes = {}, len(read_class_names(name, folder))
+    for key, file in zip(ARRAYS, _own_files(folder) if name == "images" else files_of(name), strict=True):
         path = folder / file.name
         if path.is_file() and (difference := file.difference(path.read_bytes())):
             raise BadDataError(f"{path}: {difference}; {REPAIR}")
         arrays[key] = read_idx(path, shape=file.shape)
         if key.endswith("labels"):
-            _check_labels(arrays[key], path)
+            _check_labels(arrays[key], path, num_classes=num_classes)
     return arrays
 
 
-def _check_labels(labels: NDArray[np.uint8], path: Path) -> None:
-    wrong = np.flatnonzero(labels >= NUM_CLASSES)
+def read_class_names(name: DatasetName, folder: Path) -> tuple[str, ...]:
+    """What the classes of a data set are called, in the order of their labels.
+
+    Raises:
+        BadDataError: images of the user's own have no whole list of them.
+    """
+    if name != "images":
+        return DIGITS
+    names = read_json(folder / CLASSES, made_by="download").get("classes")
+    if not isinstance(names, list) or not names or not all(isinstance(each, str) for each in names):
+        raise BadDataError(f"{folder / CLASSES}: no list of names; {REPAIR}")
+    return tuple(names)
+
+
+def _own_files(folder: Path) -> tuple[DataFile, ...]:
+    """The four files of images of the user's own, whose number their headers tell."""
+    files = []
+    for name in FILE_NAMES:
+        count, *sides = idx_shape(folder / name, dimensions=3 if "images" in name else 1)
+        files.append(DataFile(name, (count, *(IMAGE_SIZE for _ in sides))))
+    for images, labels in (files[:2], files[2:]):
+        if images.shape[0] != labels.shape[0]:
+            counts = f"{images.shape[0]:,} images and {labels.shape[0]:,} labels"
+            raise BadDataError(f"{folder / images.name}: {counts}; {REPAIR}")
+    return tuple(files)
+
+
+def _check_labels(labels: NDArray[np.uint8], path: Path, *, num_classes: int) -> None:
+    wrong = np.flatnonzero(labels >= num_classes)
     if wrong.size:
         first = f"{labels[wrong[0]]} at index {wrong[0]}"
-        raise BadDataError(f"{path}: expected labels 0..9, found {wrong.size:,} others, first {first}; {REPAIR}")
+        raise BadDataError(
+            f"{path}: expected labels 0..{num_classes - 1}, found {wrong.size:,} others, first {first}; {REPAIR}"
+        )
 
 
 def _download_from_first(places: Iterable[str], file: DataFile, path: Path) -> tuple[str, list[str]]:

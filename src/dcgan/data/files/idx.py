@@ -43,6 +43,19 @@ def write_idx(path: Path, array: NDArray[np.uint8]) -> None:
     write_bytes(path, pack(_header(array.shape) + array.tobytes()))
 
 
+def idx_shape(path: Path, *, dimensions: int) -> tuple[int, ...]:
+    """The shape that the header of a gzip-packed IDX file of so many dimensions tells.
+
+    Raises:
+        BadDataError: as `read_idx`.
+    """
+    content = _unpack(path, at_most=4 + 4 * dimensions)
+    magic = _header((0,) * dimensions)[:4]
+    if content[:4] != magic or len(content) < 4 + 4 * dimensions:
+        raise _bad(path, f"IDX magic 0x{magic.hex()}", f"0x{content[:4].hex()}")
+    return _shape_of(content, dimensions=dimensions)
+
+
 def idx_size(shape: tuple[int, ...]) -> int:
     """Bytes of an unpacked IDX file."""
     return len(_header(shape)) + math.prod(shape)

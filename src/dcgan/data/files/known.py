@@ -4,12 +4,19 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from dcgan.config.schema import IMAGE_SIZE, DatasetName
+from dcgan.config.schema import IMAGE_SIZE, KnownDataset
 from dcgan.data.files.idx import idx_size
 from dcgan.data.files.packing import GZIP, contents, pack
 from dcgan.data.specs import KNOWN_DATA
 
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
+FILE_NAMES = (
+    "train-images-idx3-ubyte.gz",
+    "train-labels-idx1-ubyte.gz",
+    "t10k-images-idx3-ubyte.gz",
+    "t10k-labels-idx1-ubyte.gz",
+)
+"""In the order of ARRAYS."""
 _MNIST = {
     "train-images-idx3-ubyte.gz": (
         9_912_422,
@@ -78,9 +85,9 @@ class DataFile:
         return next((each for each in inside if _hash("sha256", each) == self.content_sha256), None)
 
 
-def files_of(name: DatasetName) -> tuple[DataFile, ...]:
+def files_of(name: KnownDataset) -> tuple[DataFile, ...]:
     """The four files of a data set, in the order of `ARRAYS`."""
-    train, test = (split.num_images for split in KNOWN_DATA[name].splits.values())
+    train, test = (int(split.image_counts[0]) for split in KNOWN_DATA[name].splits.values())
     image = (IMAGE_SIZE, IMAGE_SIZE)
     shapes = ((train, *image), (train,), (test, *image), (test,))
     if name == "digits":
@@ -95,7 +102,7 @@ def files_of(name: DatasetName) -> tuple[DataFile, ...]:
     return tuple(DataFile(file, shape, f"md5:{md5}") for (file, md5), shape in resources)
 
 
-def torchvision_class(name: DatasetName) -> Any:
+def torchvision_class(name: KnownDataset) -> Any:
     """Torchvision's class of a data set, which knows its mirrors."""
     from torchvision import datasets
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from dcgan.config.schema import DatasetName
+from dcgan.config.schema import KnownDataset
 from dcgan.data.files.fetch import AbsentError, SourceError, fetch, folder_of, place_of
 from dcgan.data.files.idx import idx_size
 from dcgan.data.files.known import DataFile, torchvision_class
@@ -25,7 +25,7 @@ class Obtained(NamedTuple):
     place: str
 
 
-def sources(name: DatasetName, mirrors: Sequence[str] | None) -> Iterator[str]:
+def sources(name: KnownDataset, mirrors: Sequence[str] | None) -> Iterator[str]:
     """Folders and base URLs, in order; torchvision, which takes seconds to import, is asked only when it is its turn.
 
     Raises:
