@@ -15,8 +15,8 @@ from dcgan.data.batches import Batches
 from dcgan.data.dataset_file import load_dataset
 from dcgan.gan.parallel import SharedCheckpoints, process_group, rank
 from dcgan.gan.recovery import train_with_rollbacks
-from dcgan.gan.state import build_state
 from dcgan.gan.training import total_steps
+from dcgan.gan.warm_start import build_start, inputs_of
 from dcgan.system.exit import run_stage
 from dcgan.system.files import require_writable
 from dcgan.system.locks import exclusive
@@ -31,15 +31,16 @@ def main() -> None:
     """Train the GAN of params.yaml on data/dataset.safetensors; write its weights and the training's reports."""
     params = load_params(workspace.PARAMS)
     device = prepare_device(params.train, threads=threads_of_unfinished(workspace.CHECKPOINTS, stage="train"))
-    config, data = resolve(params.gan, device), load_dataset(workspace.DATASET, report_path=workspace.VALIDATION)
+    config = resolve(params.gan, device)
+    data = load_dataset(workspace.DATASET, report_path=workspace.VALIDATION, model=params.model)
     evaluate = QuickFcd(load_classifier(workspace.CLASSIFIER, device=device, num_classes=data.num_classes), data.train)
     batches = Batches(data.train, batch_size=config.train.batch_size, seed=config.train.seed, device=device)
     end = total_steps(config.train, steps_per_epoch=batches.steps_per_epoch)
     require_writable(workspace.MODELS, workspace.REPORTS, workspace.CHECKPOINTS)
     with process_group(device, exclusive(workspace.LOCK), batch_size=batches.batch_size), stop_on_signals() as stop:
-        fingerprint = fingerprint_of("train", config, workspace.TRAINING_INPUTS, rooms=ROOMS, device=device)
+        fingerprint = fingerprint_of("train", config, inputs_of(config), rooms=ROOMS, device=device)
         folder = SharedCheckpoints(workspace.CHECKPOINTS, fingerprint)
-        state = folder.restore(build_state(config, device=device))
+        state = folder.restore(build_start(config, device=device))
         with track_training(folder.path, params=params, config=config, step=state.step, end=end) as tracker:
             state = train_with_rollbacks(
                 state, batches, config, checkpoints=folder, tracker=tracker, evaluate=evaluate, stop_requested=stop

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from dcgan.checkpoints.folder import CheckpointFolder
 from dcgan.config.schema import GanConfig
 from dcgan.data.batches import Batches
-from dcgan.gan.state import GanState, build_state
+from dcgan.gan.state import GanState
 from dcgan.gan.tracker import Tracker
 from dcgan.gan.training import Evaluate, train
+from dcgan.gan.warm_start import build_start
 from dcgan.system.errors import DivergedError
 
 
@@ -53,7 +54,7 @@ def _roll_back(
     It is saved as a checkpoint of its own at once, so that a run that is killed goes on with these rates, and it is in
     the history: `train/rollbacks` and `train/diverged_at` at the step that it went back to.
     """
-    state = checkpoints.restore(build_state(config, device=diverged.device))
+    state = checkpoints.restore(build_start(config, device=diverged.device))
     state.rollbacks = diverged.rollbacks + 1
     checkpoints.save(state)
     tracker.rewind(state.step)
