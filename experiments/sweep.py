@@ -41,6 +41,7 @@ from dcgan.gan.state import build_state
 from dcgan.gan.step import due_at
 from dcgan.gan.tracker import TeeTracker
 from dcgan.gan.training import train
+from dcgan.gan.warm_start import build_start
 from dcgan.system.cores import usable_cores
 from dcgan.system.errors import BadDataError, DivergedError, UsageError
 from dcgan.system.files import sha256_of
@@ -117,7 +118,7 @@ def check_workspace(params: Params) -> None:
         raise UsageError(f"{PARAMS}: missing in {Path.cwd()}; run from the folder that holds it")
     dataset = load_dataset(DATASET, report_path=VALIDATION)
     for name, path in CLASSIFIERS.items():
-        load_classifier(path, device=torch.device("cpu"), name=name)
+        load_classifier(path, device=torch.device("cpu"), name=name, num_classes=dataset.num_classes)
     if dataset.name != params.data.name:
         raise UsageError(f"{DATASET}: holds {dataset.name}, and the sweep is for {params.data.name}")
 
@@ -144,7 +145,7 @@ def train_variant(params: Params, picture: Path | None, two_sample: bool) -> Row
     device = prepare_device(params.train)
     dataset, evaluator, _ = load_reference(params.evaluate, device)
     config = resolve(params.gan, device)
-    state = build_state(config, device=device)
+    state = build_start(config, device=device)
     batches = Batches(dataset.train, batch_size=config.train.batch_size, seed=config.train.seed, device=device)
     started = time.monotonic()
     try:
@@ -173,7 +174,10 @@ def train_variant(params: Params, picture: Path | None, two_sample: bool) -> Row
 def load_reference(config: EvaluateConfig, device: torch.device) -> tuple[Dataset, Evaluator, Witness]:
     """The workspace's data set, the evaluator by its classifier, and the witness, made once in each process."""
     dataset = load_dataset(DATASET, report_path=VALIDATION)
-    classifier, witness = (load_classifier(path, device=device, name=name) for name, path in CLASSIFIERS.items())
+    classifier, witness = (
+        load_classifier(path, device=device, name=name, num_classes=dataset.num_classes)
+        for name, path in CLASSIFIERS.items()
+    )
     evaluator = Evaluator(classifier, dataset, num_samples=config.num_samples, seed=config.seed)
     return dataset, evaluator, Witness(witness, dataset, chosen=evaluator.chosen)
 

@@ -5,6 +5,7 @@ if __name__ == "__main__":
 
 from dcgan.config.params_file import load_params
 from dcgan.config.workspace import PARAMS, RAW
+from dcgan.data.classes import refuse_few_of_known
 from dcgan.data.files import download_files, write_digits, write_own
 from dcgan.system.exit import run_stage
 
@@ -12,6 +13,7 @@ from dcgan.system.exit import run_stage
 def main() -> None:
     """Put the files of data.name into data/raw: from MNIST_MIRROR, else from data.mirrors, or the user's own."""
     params = load_params(PARAMS)
+    refuse_few_of_known(params)
     data = params.data
     if data.name == "images":
         write_own(params, RAW)

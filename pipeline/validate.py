@@ -43,7 +43,7 @@ def main() -> None:
     if failures:
         print_failures(findings)
         count = f"{len(failures)} of {len(findings)} expectations"
-        other = f"; are these images of another kind, delete {REFERENCE}" if name == "images" else ""
+        other = f"; if these are images of another kind, delete {REFERENCE}" if name == "images" else ""
         raise BadDataError(f"{RAW}: {count} of {name} failed; see {VALIDATION} and {DATA_DOCS}/index.html{other}")
     count = sum(split["images"] for split in summary.values())
     print(f"{DATASET}: {count:,} images, all {len(findings)} expectations hold; see {DATA_DOCS}/index.html")

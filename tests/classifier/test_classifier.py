@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 import torch
 
-from dcgan.classifier.network import FEATURE_DIM, classify_images, compute_accuracy
+from dcgan.classifier.network import FEATURE_DIM, classify_images, compute_accuracy, rotated
 from dcgan.classifier.training import (
     build_classifier_state,
     one_cycle,
@@ -13,6 +13,7 @@ from dcgan.classifier.training import (
 )
 from dcgan.config.schema import ClassifierConfig
 from dcgan.data.batches import to_images
+from dcgan.data.dataset import LabelledImages
 from dcgan.system.errors import DivergedError
 from support import CPU
 
@@ -124,3 +125,23 @@ def test_a_diverged_state_is_not_saved(striped_images):
     with pytest.raises(DivergedError, match=r"classifier\.learning_rate"):
         train_classifier(state, striped_images, config, on_checkpoint=lambda state: saved.append(state.step))
     assert saved == []
+
+
+def test_images_are_rotated_by_their_quarter_turns():
+    image = torch.arange(28 * 28.0).view(1, 28, 28)
+    images = rotated(image.expand(5, 1, 28, 28), torch.tensor([0, 1, 2, 3, 1]))
+    for turned, turns in zip(images, (0, 1, 2, 3, 1), strict=True):
+        assert torch.equal(turned, torch.rot90(image, turns, dims=(1, 2)))
+
+
+@pytest.mark.parametrize("name", ["classifier", "witness"])
+def test_of_one_class_it_learns_rotations_and_predicts_that_class(striped_images, name):
+    rng = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 40, (200, 28, 28), generator=rng, dtype=torch.uint8)
+    images[:, 2:8] = torch.randint(180, 256, (200, 6, 28), generator=rng, dtype=torch.uint8)  # upright: a bar on top
+    data, config = LabelledImages(images, torch.zeros(200, dtype=torch.int64)), dataclasses.replace(CONFIG, epochs=12)
+    network = trained_classifier(data, config, device=CPU, name=name, num_classes=1)
+    assert compute_accuracy(network, data, device=CPU) > 0.9
+    predictions = classify_images(network, to_images(images))
+    assert predictions.logits.shape == (200, 1)
+    assert predictions.features.std(dim=0).max() > 0

@@ -98,6 +98,8 @@ def test_a_parameter_given_twice_is_refused(load):
         ("model.conditional", "yes"),
         ("model.latent_dim", 65_537),
         *(("data.mirrors", value) for value in ("x", [3])),
+        *(("data.classes", value) for value in (3, ["3"], [1.5])),
+        *(("model.num_classes", value) for value in (0, 101, "ten")),
         ("tracking.registered_model", "team/generator"),
         ("tracking.experiment", " "),
     ],
@@ -185,3 +187,46 @@ def test_the_packaged_generator_was_trained_by_the_defaults():
 def test_a_parameter_that_came_later_counts_where_it_is_not_what_older_models_had():
     fewer = dataclasses.replace(Params(), model=dataclasses.replace(Params().model, num_classes=3))
     assert params_sha256(fewer) != params_sha256(Params())
+
+
+@pytest.mark.parametrize("classes", [[], [3, 3], [0, 256], [-1, 2], list(range(101))])
+def test_a_subset_names_different_labels_each_of_a_byte(load, classes):
+    assert refusal(load, {"data": {"classes": classes}}).startswith("data.classes: ")
+
+
+@pytest.mark.parametrize(
+    ("content", "num_classes"),
+    [
+        ({}, 10),
+        ({"data": {"classes": [3, 5, 8]}}, 3),
+        ({"data": {"classes": [3, 5, 8]}, "model": {"latent_dim": 16}}, 3),
+        ({"data": {"classes": [3, 5, 8]}, "model": {"num_classes": 3}}, 3),
+        ({"data": {"name": "images", "path": "."}, "model": {"num_classes": 26}}, 26),
+        ({"data": {"name": "images", "path": ".", "classes": [1, 2]}}, 2),
+    ],
+)
+def test_the_number_of_classes_follows_the_data(load, content, num_classes):
+    assert load(content).model.num_classes == num_classes
+
+
+def test_of_images_of_ones_own_the_number_of_classes_has_to_be_stated(load):
+    message = refusal(load, {"data": {"name": "images"}})
+    assert message == "missing parameter model.num_classes: how many classes the images have, which only you know"
+
+
+def test_the_order_of_chosen_classes_does_not_count(load):
+    one, other, all_ten = (load({"data": {"classes": classes}}) for classes in ([3, 5], [5, 3], [3, 6]))
+    assert params_sha256(one) == params_sha256(other) != params_sha256(all_ten)
+
+
+@pytest.mark.parametrize("section", ["model", "data"])
+@pytest.mark.parametrize("name", ["image_size", "resolution"])
+def test_another_size_is_said_to_be_impossible(load, section, name):
+    told = f"unknown parameter {section}.{name}; images are 28x28 and no other size can be set; scale the files instead"
+    assert refusal(load, {section: {name: 32}}) == told
+
+
+def test_a_path_without_images_is_refused_where_it_is_needed(load):
+    own = {"data": {"name": "images", "path": "nowhere"}, "model": {"num_classes": 4}}
+    assert refusal(load, own) == "data.path: nowhere: no such folder or file; correct it"
+    assert load({"data": {"path": "nowhere"}}).data.path == "nowhere"

@@ -40,6 +40,10 @@ MISFITS = [
     ("train.batch_size", {"data.name": "digits", "evaluate.num_samples": 1442, "train.batch_size": 1443}),
     ("evaluate.num_samples", {"data.name": "digits"}),
     ("evaluate.num_samples", {"evaluate.num_samples": 60_001}),
+    ("model.num_classes", {"model.num_classes": 3}),
+    ("model.num_classes", {"data.classes": [3, 5, 8]}),
+    ("data.classes", {"data.classes": [3, 10], "model.num_classes": 2}),
+    ("model.conditional", {"data.classes": [3], "model.num_classes": 1}),
 ]
 
 

@@ -51,6 +51,14 @@ def test_the_first_stage_that_reads_the_parameters_refuses(tmp_path, what):
         load_params(written(tmp_path, **sections))
 
 
+def test_a_subset_with_too_few_images_is_refused_by_the_first_stage(tmp_path):
+    changes = {"data": {"name": "digits", "classes": [3, 5, 8]}, "evaluate": {"num_samples": 1000}}
+    written(tmp_path, **changes)
+    done = run_stage("download", tmp_path)
+    told = "error: evaluate.num_samples: 1,000 is more than the 433 training images of the classes chosen; lower it\n"
+    assert (done.returncode, done.stderr, [path.name for path in tmp_path.iterdir()]) == (64, told, ["params.yaml"])
+
+
 def test_a_file_that_is_there_is_accepted_relative_to_the_parameters(tmp_path):
     (tmp_path / "weights.pth").touch()
     path = written(tmp_path, evaluate={"inception_weights": "weights.pth"})

@@ -13,7 +13,13 @@ from dcgan.system import advice
 from support import ROOT
 
 FOLDERS = ("src", "pipeline", "experiments", "benchmarks")
-DOCUMENTS = [ROOT / "README.md", ROOT / "Makefile", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "params.yaml"]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "Makefile",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "data").glob("*/README.md")),
+    ROOT / "params.yaml",
+]
 PROGRAMS = ("dvc", "dcgan", "make", "python")
 INLINE = re.compile(rf"`((?:{'|'.join(PROGRAMS)})\b[^`\n]*)`")
 BLOCK = re.compile(r"```bash\n(.*?)```", re.DOTALL)

@@ -10,7 +10,7 @@ from playwright.sync_api import ConsoleMessage, Page, Route, expect
 
 from browser import new_browser
 from running_service import Running
-from tiny_onnx import build_model, write_model
+from tiny_onnx import WEIGHT, build_model, write_model
 
 pytestmark = pytest.mark.slow
 
@@ -106,6 +106,20 @@ def test_a_model_that_is_told_no_digit_is_asked_for_none(page, tmp_path):
         expect(other.get_by_role("img", name=re.compile("100 handwritten images of any digits"))).to_be_visible()
         expect(other.get_by_role("group", name="Digits")).to_be_hidden()
         expect(other.locator("#interpolation-digit")).to_be_hidden()
+
+
+def test_a_model_of_other_classes_offers_them_by_their_names(page, tmp_path):
+    names = {"num_classes": "3", "class_names": '["three", "<b>five</b>", "8"]', "dataset": "images"}
+    with Running(tmp_path, write_model(tmp_path / "three.onnx", build_model(weight=WEIGHT / 4, **names))) as running:
+        other = page.context.browser.new_page()  # the fixture's own may speak to its own service only
+        other.goto(running.url)
+        expect(other.get_by_role("img", name=re.compile("100 handwritten images of 3 classes in turn"))).to_be_visible()
+        offered = other.get_by_role("group", name="Classes").get_by_role("checkbox")
+        expect(offered).to_have_count(3)
+        other.get_by_label("<b>five</b>").first.check()
+        expect(other.get_by_role("img", name=re.compile("of the digit <b>five"))).to_be_visible()
+        assert other.locator("#interpolation-digit option").all_inner_texts() == ["three", "<b>five</b>", "8"]
+        shot(other, "three-classes")
 
 
 def test_a_count_that_is_refused_is_told(page):

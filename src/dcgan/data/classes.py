@@ -5,6 +5,25 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from dcgan.config.rules import refuse_few_images
+from dcgan.config.schema import Params
+from dcgan.data.specs import KNOWN_DATA, SplitFacts
+from dcgan.system.errors import UsageError
+
+
+def refuse_few_of_known(params: Params) -> None:
+    """Raise UsageError if a later stage needs more training images than the classes chosen of a known data set have."""
+    data = params.data
+    if (
+        data.name != "images"
+        and data.classes is not None
+        and isinstance(known := KNOWN_DATA[data.name].train, SplitFacts)
+    ):
+        try:
+            refuse_few_images(params, sum(known.class_counts[label] for label in data.classes))
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+
 
 def select_classes(
     arrays: Mapping[str, NDArray[np.uint8]], class_names: Sequence[str], classes: Sequence[int] | None

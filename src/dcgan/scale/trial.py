@@ -21,8 +21,8 @@ from dcgan.config.schema import Params, TrainConfig
 from dcgan.data.batches import Batches
 from dcgan.data.dataset_file import load_dataset
 from dcgan.gan.recovery import train_with_rollbacks
-from dcgan.gan.state import build_state
 from dcgan.gan.tracker import TeeTracker
+from dcgan.gan.warm_start import build_start, inputs_of
 from dcgan.scale.outcome import Outcome, load_outcome, training_in
 from dcgan.scale.scores import Scores, read_scores
 from dcgan.scale.sweep_folder import Sweep, digests_of_inputs, load_sweep
@@ -106,15 +106,16 @@ def _train(sweep: Sweep, params: Params, folder: Path, *, report: Report) -> Out
     if changed := [path for path, sha256 in digests_of_inputs().items() if sweep.inputs[path] != sha256]:
         raise BadDataError(f"{changed[0]}: changed since the sweep {sweep.name} began; take another --name")
     device = prepare_device(params.train)
-    config, data = resolve(params.gan, device), load_dataset(workspace.DATASET, report_path=workspace.VALIDATION)
-    evaluate = QuickFcd(load_classifier(workspace.CLASSIFIER, device=device), data.train)
+    config = resolve(params.gan, device)
+    data = load_dataset(workspace.DATASET, report_path=workspace.VALIDATION, model=params.model)
+    evaluate = QuickFcd(load_classifier(workspace.CLASSIFIER, device=device, num_classes=data.num_classes), data.train)
     batches = Batches(data.train, batch_size=config.train.batch_size, seed=config.train.seed, device=device)
-    fingerprint = fingerprint_of("sweep", config, workspace.TRAINING_INPUTS, rooms=ROOMS, device=device)
+    fingerprint = fingerprint_of("sweep", config, inputs_of(config), rooms=ROOMS, device=device)
     checkpoints = CheckpointFolder(folder, fingerprint)
     for other in folder.glob("*/"):  # of other code, or on another kind of machine: it cannot go on
         if other.is_dir() and other != checkpoints.path:
             shutil.rmtree(other)
-    state = checkpoints.restore(build_state(config, device=device))
+    state = checkpoints.restore(build_start(config, device=device))
     describe_training(checkpoints.path, params=params, config=config)
     with JsonlTracker(checkpoints.path, resume_from_step=state.step) as history:
         _report_again(checkpoints.path, config.train, report)
