@@ -4,14 +4,16 @@ const INTERPOLATION_STEPS = 32;
 const SIDE = 28;
 
 const DIGITS = [..."0123456789"];
-const DATASETS = { mnist: "MNIST", fashion_mnist: "Fashion-MNIST", kmnist: "KMNIST", digits: "scikit-learn's digits", images: "images of its user's" };
+const DATASETS = { mnist: "MNIST", fashion_mnist: "Fashion-MNIST", kmnist: "KMNIST", digits: "scikit-learn's digits", images: "somebody's own images" };
 let classes = [];
 
 // A name may be any text of the model's file.
 function offer(names) {
   if (names.join("\n") === classes.join("\n")) return;
   classes = names;
-  document.querySelector(".choices").replaceChildren(...names.map((name, digit) => {
+  const choices = document.querySelector(".choices");
+  choices.classList.toggle("named", names.some((name) => name.length > 1));
+  choices.replaceChildren(...names.map((name, digit) => {
     const label = document.createElement("label");
     const box = Object.assign(document.createElement("input"), { type: "checkbox", name: "digit", value: digit });
     label.append(box, name);
@@ -53,7 +55,7 @@ async function offerWhatCanBeAsked() {
   conditional = count > 0;
   const named = parameters.class_names?.string_value;
   if (conditional) offer(named ? JSON.parse(named) : Array.from({ length: count }, (_, digit) => String(digit)));
-  if (named) $("classes").textContent = "Classes";
+  if (named) for (const [id, text] of Object.entries({ title: "Generated images", classes: "Classes", class: "Class" })) $(id).textContent = text;
   $("dataset").textContent = DATASETS[parameters.dataset.string_value] ?? parameters.dataset.string_value;
   $("digits").hidden = $("interpolation-digit").parentElement.hidden = !conditional;
 }
