@@ -24,7 +24,7 @@ from dcgan.classifier.network import ClassifierName, load_classifier
 from dcgan.config.devices import prepare_device, resolve
 from dcgan.config.params_file import changed, params_sha256
 from dcgan.config.schema import EvaluateConfig, Params
-from dcgan.config.workspace import CLASSIFIER, DATASET, PARAMS, VALIDATION, WITNESS
+from dcgan.config.workspace import CLASSIFIER, DATASET, PARAMS, WITNESS
 from dcgan.data.batches import Batches
 from dcgan.data.dataset import Dataset
 from dcgan.data.dataset_file import load_dataset
@@ -116,7 +116,7 @@ def check_workspace(params: Params) -> None:
     """Raise BadDataError or UsageError unless the current folder has both classifiers and the data set of `params`."""
     if not PARAMS.is_file():
         raise UsageError(f"{PARAMS}: missing in {Path.cwd()}; run from the folder that holds it")
-    dataset = load_dataset(DATASET, report_path=VALIDATION)
+    dataset = load_dataset()
     for name, path in CLASSIFIERS.items():
         load_classifier(path, device=torch.device("cpu"), name=name, num_classes=dataset.num_classes)
     if dataset.name != params.data.name:
@@ -173,7 +173,7 @@ def train_variant(params: Params, picture: Path | None, two_sample: bool) -> Row
 @cache
 def load_reference(config: EvaluateConfig, device: torch.device) -> tuple[Dataset, Evaluator, Witness]:
     """The workspace's data set, the evaluator by its classifier, and the witness, made once in each process."""
-    dataset = load_dataset(DATASET, report_path=VALIDATION)
+    dataset = load_dataset()
     classifier, witness = (
         load_classifier(path, device=device, name=name, num_classes=dataset.num_classes)
         for name, path in CLASSIFIERS.items()

@@ -27,7 +27,7 @@ def main() -> None:
     """Write reports/evaluation.json and its headlines, reports/evaluation/, reports/report.html and the model card."""
     params = load_params(workspace.PARAMS)
     device, config = prepare_device(params.train), params.evaluate
-    dataset = load_dataset(workspace.DATASET, report_path=workspace.VALIDATION, model=params.model)
+    dataset = load_dataset(model=params.model)
     classifier = load_classifier(workspace.CLASSIFIER, device=device, num_classes=dataset.num_classes)
     witness = load_classifier(workspace.WITNESS, device=device, name="witness", num_classes=dataset.num_classes)
     generator = restored(build_generator(params.model), workspace.GENERATOR, device=device)

@@ -31,8 +31,7 @@ def main() -> None:
     """Train the GAN of params.yaml on data/dataset.safetensors; write its weights and the training's reports."""
     params = load_params(workspace.PARAMS)
     device = prepare_device(params.train, threads=threads_of_unfinished(workspace.CHECKPOINTS, stage="train"))
-    config = resolve(params.gan, device)
-    data = load_dataset(workspace.DATASET, report_path=workspace.VALIDATION, model=params.model)
+    config, data = resolve(params.gan, device), load_dataset(model=params.model)
     evaluate = QuickFcd(load_classifier(workspace.CLASSIFIER, device=device, num_classes=data.num_classes), data.train)
     batches = Batches(data.train, batch_size=config.train.batch_size, seed=config.train.seed, device=device)
     end = total_steps(config.train, steps_per_epoch=batches.steps_per_epoch)

@@ -31,7 +31,7 @@ def train_network(name: ClassifierName) -> None:
     resolve(params.gan, device)  # refuses what the training of the GAN would, before this one
     seed = params.classifier.seed if name == "classifier" else params.classifier.seed ^ 1
     config = dataclasses.replace(params.classifier, seed=seed)
-    dataset = load_dataset(workspace.DATASET, report_path=workspace.VALIDATION, model=params.model)
+    dataset = load_dataset(model=params.model)
     require_writable(workspace.MODELS, workspace.CHECKPOINTS)
     with exclusive(workspace.LOCK), stop_on_signals() as stop:
         fingerprint = fingerprint_of(stage, config, [workspace.DATASET], rooms=ROOMS, device=device)

@@ -53,7 +53,7 @@ def evaluate_model(
     params = load_params(workspace.PARAMS)
     device = prepare_device(params.train)
     generator = Generator.load(model_path)
-    dataset = load_dataset(workspace.DATASET, report_path=workspace.VALIDATION)
+    dataset = load_dataset()
     known = dataset.num_classes
     quality = measure_quality(
         sampler_from(generator, num_classes=known),

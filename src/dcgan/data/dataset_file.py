@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcgan.config.schema import NUM_CLASSES, ModelConfig
+from dcgan.config.workspace import DATASET, VALIDATION
 from dcgan.system.advice import rerun
 from dcgan.system.errors import BadDataError, UsageError
 from dcgan.system.files import read_json, sha256_of
@@ -41,7 +42,9 @@ def save_dataset(
     return sha256_of(path)
 
 
-def load_dataset(path: Path, *, report_path: Path, model: ModelConfig | None = None) -> "Dataset":
+def load_dataset(
+    path: Path = DATASET, *, report_path: Path = VALIDATION, model: ModelConfig | None = None
+) -> "Dataset":
     """The data set in `path`, if it is the file that `validate` let through: its report has the file's SHA-256.
 
     Raises:

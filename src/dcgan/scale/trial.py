@@ -107,7 +107,7 @@ def _train(sweep: Sweep, params: Params, folder: Path, *, report: Report) -> Out
         raise BadDataError(f"{changed[0]}: changed since the sweep {sweep.name} began; take another --name")
     device = prepare_device(params.train)
     config = resolve(params.gan, device)
-    data = load_dataset(workspace.DATASET, report_path=workspace.VALIDATION, model=params.model)
+    data = load_dataset(model=params.model)
     evaluate = QuickFcd(load_classifier(workspace.CLASSIFIER, device=device, num_classes=data.num_classes), data.train)
     batches = Batches(data.train, batch_size=config.train.batch_size, seed=config.train.seed, device=device)
     fingerprint = fingerprint_of("sweep", config, inputs_of(config), rooms=ROOMS, device=device)
