@@ -187,7 +187,7 @@ def test_a_champion_that_was_rolled_back_stays_challenger_until_its_figures_chan
     told = "version 3 is challenger: was rolled back; `dcgan promote 3` makes it champion\n"
     assert capsys.readouterr().out.endswith(told), "other bytes of the same weights are the same model"
     assert holders() == {"champion": "1", "challenger": "3"}
-    assert "rolled back by" in versions()["2"].description
+    assert "> Rolled back by" in versions()["2"].description
     with open_store() as client:
         promote(client, NAME, "3")
         roll_back(client, NAME)
@@ -195,7 +195,7 @@ def test_a_champion_that_was_rolled_back_stays_challenger_until_its_figures_chan
     register()
     assert holders() == {"champion": "3"}
     assert not [tag for tag in versions()["3"].tags if tag.startswith("rolled_back")]
-    assert "rolled back" not in versions()["3"].description
+    assert "olled back" not in versions()["3"].description
 
 
 def test_what_people_did_with_a_version_stays_on_its_page(capsys):
@@ -206,7 +206,7 @@ def test_what_people_did_with_a_version_stays_on_its_page(capsys):
     register()
     failed = "fails 1 of 7 gates: label_accuracy is 0.5 (at least 0.98)"
     assert f"version 1 is champion: is the champion already, but now {failed}" in capsys.readouterr().out
-    assert re.match(r"> promoted by .* although it fails gates: .*; reason: the only one", versions()["1"].description)
+    assert re.match(r"> Promoted by .* although it fails gates: .*; reason: the only one", versions()["1"].description)
     assert holders() == {"champion": "1"}
     tracked.write_exported_model(b"good", fcd=0.1)
     register()

@@ -164,7 +164,7 @@ def note(
 def _with_notes(page: str, tags: Mapping[str, str]) -> str:
     """A version's page, Markdown, that begins with what people did with the version, from its tags."""
     old = [line for line in page.splitlines() if not line.startswith(NOTE)]
-    new = [f"{NOTE}{sentence}  " for sentence in hand_notes(tags)]
+    new = [f"{NOTE}{sentence[0].upper()}{sentence[1:]}.  " for sentence in hand_notes(tags)]
     return "\n".join([*new, *([""] if new else []), *old]).lstrip("\n")
 
 
