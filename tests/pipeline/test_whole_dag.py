@@ -184,6 +184,8 @@ def test_git_has_the_metrics_and_the_table_of_experiments_shows_them(workspace):
         assert float(shown["fcd"]) == pytest.approx(figures["fcd"], rel=1e-3)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_experiments_of_dvc_are_runs_of_the_workspaces_store_under_their_names(workspace):
     """Their folders are copies that DVC deletes."""
     from mlflow import MlflowClient
@@ -204,6 +206,11 @@ def test_experiments_of_dvc_are_runs_of_the_workspaces_store_under_their_names(w
         assert found[name].data.tags["DVC_EXP_BASELINE_REV"] == head
     assert run(workspace, "git", "status", "--porcelain") == ""
     assert set(run(workspace, "dvc", "exp", "list", "--name-only").split()) == {"coral", "fern"}
+    run(workspace, "dvc", "exp", "apply", "coral")
+    assert run(workspace, "git", "status", "--porcelain").split() == ["M", "dvc.lock", "M", "params.yaml"]
+    assert (workspace / "src").is_symlink(), "an experiment holds the links to the checkout, not what is behind them"
+    run(workspace, "git", "restore", ".")
+    run(workspace, "dvc", "checkout")
 
 
 def test_deleted_models_come_back_from_the_run_cache_without_training(workspace):

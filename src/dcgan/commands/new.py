@@ -23,6 +23,12 @@ COPIED = ("dvc.yaml", ".dvcignore", ".gitignore")
 LINKED = ("pipeline", "src")
 DEPENDED_ON = ("data/own/README.md", "data/reference/README.md")
 """What keeps folders in being that dvc.yaml depends on."""
+IGNORED = """
+# Links to the checkout. Git keeps a link, which is no folder; without these lines, DVC would commit the files behind it
+# with every experiment, and `dvc exp apply` would delete the link.
+/pipeline/
+/src/
+"""
 DVC = (sys.executable, "-m", "dvc")
 COMMIT = ("-c", "user.name=dcgan", "-c", "user.email=dcgan@localhost", "commit", "--quiet", "--message")
 
@@ -53,6 +59,8 @@ def new_workspace(
         folder.mkdir(parents=True, exist_ok=True)
         for name in COPIED:
             shutil.copy(CHECKOUT / name, folder)
+        with (folder / ".gitignore").open("a", encoding="utf-8") as file:
+            file.write(IGNORED)
         shutil.copy(params, folder / PARAMS)
         complete(folder)
         for name in LINKED:
