@@ -11,7 +11,7 @@ import tracking_store as tracked
 from dcgan.commands.model_source import load_generator
 from dcgan.config import workspace
 from dcgan.system.errors import UnavailableError
-from dcgan.system.files import sha256_of
+from dcgan.system.files import sha256_of, write_bytes
 from dcgan.tracking.promotion import promote, roll_back
 from dcgan.tracking.record import read_training
 from dcgan.tracking.store import open_store
@@ -67,12 +67,14 @@ def test_a_run_its_model_and_the_champion_are_complete_once_and_survive_a_deleti
     tracked.write_training([10, 20], weights=None)
     tracked.sync(read_training(tracked.TRAINING, status="RUNNING"))
     tracked.write_exported_model()
+    for path in workspace.REPORT_FILES:
+        write_bytes(path, b"text")
     for is_sent in (True, False):
         sent, registered = tracked.dcgan_sync()
         assert sent.startswith("sent 0 points, 0 grids and 0 artifacts") != is_sent
         assert registered.startswith("tiny-generator version 1 is champion")
     run = tracked.assert_holds(tracked.model())
-    assert "model.onnx" in tracked.artifacts(run, "generator")
+    assert {"model.onnx", "report.html", "MODEL_CARD.md"} <= set(tracked.artifacts(run, "generator"))
     champion = "models:/tiny-generator@champion"
     assert load_generator(champion).info.sha256 == sha256_of(workspace.ONNX_GENERATOR)
     tracked.client().delete_experiment(run.info.experiment_id)

@@ -253,7 +253,7 @@ def test_the_card_has_every_metric_that_was_measured_with_its_floor():
 def test_every_metric_stands_in_the_page_beside_its_floor_with_its_size():
     page = write()[0]
     for row in metric_rows(evaluation()):
-        cells = [row.metric.better, row.sizes, row.metric.real, row.value, row.spread or "–", row.floor]
+        cells = [row.metric.better, row.value, row.spread or "–", row.floor, row.metric.real, row.sizes]
         assert r"".join(cells) in re.sub(r"</?t[dr][^>]*>|\n", "", page), row.metric.key
 
 

@@ -1,7 +1,11 @@
 """The stage `evaluate` and the command `dcgan evaluate` as a user runs them."""
 
+import html
 import json
+import re
+import shlex
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +19,7 @@ from dcgan.config import workspace as files
 from dcgan.evaluation.report import HEADLINES, PIXEL_HEADLINES
 from dcgan.evaluation.samples import generate_samples
 from dcgan.inference.generator import Generator
+from running_service import Running
 from stage_server import Ended
 from tiny_onnx import FOREIGN, LATENT_DIM, build_model, write_model
 from tiny_workspace import new_workspace, write_params
@@ -82,9 +87,64 @@ def test_equal_inputs_give_equal_bytes_and_progress_is_on_stderr(stages, trained
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("evaluate: ") > 5
     assert done.stdout.count("\n") == 1
-    for path in (trained / "reports").rglob("*"):
+    for path in [*(trained / "reports").rglob("*"), trained / files.MODEL_CARD]:
         if path.is_file():
             assert path.read_bytes() == (workspace / path.relative_to(trained)).read_bytes(), path
+
+
+def test_the_report_and_the_card_tell_the_same_figures_and_know_the_exported_file(trained):
+    page, card = ((trained / path).read_text() for path in files.REPORT_FILES)
+    report, export = (json.loads((trained / path).read_text()) for path in (files.EVALUATION, files.EXPORT))
+    for text in (page, card):
+        assert report["generator_sha256"] in text
+        assert export["onnx_sha256"] in text
+        assert f"{report['fcd']:#.3g}" in text
+        assert str(trained) not in text
+    assert "<summary>All parameters</summary>" in page
+    assert "two_sample_epochs" in page
+
+
+def test_a_missing_piece_is_refused_before_the_work_and_names_its_stage(stages, workspace):
+    shutil.rmtree(workspace / files.SAMPLES)
+    before = {path: path.read_bytes() for path in map(workspace.joinpath, (*files.REPORT_FILES, files.EVALUATION))}
+    done = stages.run("evaluate", workspace)
+    assert_refused(done, 65, str(files.SAMPLES), "dvc repro train")
+    assert "evaluate: " not in done.stderr
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def examples_in(workspace: Path) -> list[tuple[str, str]]:
+    """Language and text of each block of code in the report, which are the card's too."""
+    page = (workspace / files.REPORT).read_text()
+    found = re.findall(r'<pre><code class="language-(\w+)">(.*?)</code></pre>', page, re.DOTALL)
+    examples = [(language, html.unescape(code)) for language, code in found]
+    card = (workspace / files.MODEL_CARD).read_text()
+    assert re.findall(r"```(\w+)\n(.*?)\n```", card, re.DOTALL) == examples
+    return examples
+
+
+def test_what_the_report_says_to_type_works_as_printed(stages, workspace, monkeypatch):
+    examples = examples_in(workspace)
+    assert [language for language, _ in examples] == ["bash", "python", "bash", "python"]
+    for line in examples[0][1].splitlines():
+        program, *arguments = shlex.split(line)
+        done = stages.run(program, workspace, *arguments)
+        assert done.returncode == 0, done.stderr
+    assert (workspace / "samples.png").read_bytes().startswith(b"\x89PNG")
+    monkeypatch.chdir(workspace)
+    drawn = []
+    for language, code in examples:
+        if language == "python":
+            names: dict[str, object] = {}
+            exec(code, names)
+            drawn.append(names["pixels"])
+    assert drawn[0].shape == (10, 28, 28)
+    assert np.array_equal(*drawn)
+    assert shlex.split(examples[2][1]) == ["dcgan", "serve", "--model", str(files.ONNX_GENERATOR)]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    with Running(workspace, files.ONNX_GENERATOR, options=(), PORT=port) as service:
+        assert service.ask("/", body=None, accept="text/html").startswith(b"<!")
 
 
 def test_a_loss_without_probabilities_has_no_calibration_and_no_stale_picture_of_it(stages, workspace):

@@ -22,12 +22,12 @@ from support import ROOT
 from tiny_workspace import stage_environment, write_params
 
 pytestmark = pytest.mark.timeout(600)
-STAGES = ["download", "validate", "train_classifier", "train_witness", "train", "evaluate", "export", "register"]
+STAGES = ["download", "validate", "train_classifier", "train_witness", "train", "export", "evaluate", "register"]
 OUTPUTS = [
     files.DATASET, files.CLASSIFIER, files.WITNESS, files.GENERATOR, files.DISCRIMINATOR, files.ONNX_GENERATOR,
     files.VALIDATION, files.HISTORY, files.SAMPLES / "step-0000000.png", files.EVALUATION, files.METRICS,
     files.EVALUATION_FIGURES / "closest_pairs.png", files.EVALUATION_FIGURES / "roc.csv",
-    files.EVALUATION_FIGURES / "training.csv", files.EXPORT, files.REGISTRATION,
+    files.EVALUATION_FIGURES / "training.csv", files.EXPORT, files.REGISTRATION, files.REPORT, files.MODEL_CARD,
     files.DATA_DOCS / "index.html", files.TIMINGS,
 ]  # fmt: skip
 

@@ -29,6 +29,8 @@ EVALUATION_FIGURES = REPORTS / "evaluation"
 METRICS = REPORTS / "metrics.json"
 EXPORT = REPORTS / "export.json"
 REPORT = REPORTS / "report.html"
+REPORT_FILES = (REPORT, MODEL_CARD)
+"""What people are handed with a model."""
 REGISTRATION = REPORTS / "registration.json"
 
 RESULTS = (REPORT, EVALUATION_FIGURES / "samples.png", ONNX_GENERATOR)

@@ -96,6 +96,8 @@ def read_model(params: Params) -> RunRecord:
     files = {kind: [REPORTS[kind][0]] for kind in reports}
     if "evaluation" in files:
         files["evaluation"] += sorted(workspace.EVALUATION_FIGURES.glob("*.*"))
+        if texts := [path for path in workspace.REPORT_FILES if path.is_file()]:
+            files["report"] = texts
     if record.dataset:
         files["training"] = [workspace.VALIDATION]
     if TRAINING_ID in record.tags:

@@ -20,7 +20,7 @@ from dcgan.tracking.gates import (
 from dcgan.tracking.onnx_model import load_onnx
 from dcgan.tracking.promotion import NOT_ROLLED_BACK, alias_lock, give_alias, note
 from dcgan.tracking.provenance import GENERATOR_SHA256
-from dcgan.tracking.upload import holds_file, upload_version
+from dcgan.tracking.upload import holds_file, send_report, upload_version
 from dcgan.tracking.versions import (
     DECISION,
     FAILED_GATES,
@@ -94,6 +94,7 @@ def register(
     number = _find_version(client, candidate, name) or upload_version(
         client, candidate.model, name=name, tags=candidate.hashes, run_id=run_id, step=step
     )
+    send_report(client, name, number)
     with alias_lock():
         model, versions = client.get_registered_model(name), find_versions(client, name)
         if not model.description:

@@ -1,21 +1,27 @@
 """Upload of an ONNX model as a version: a logged model in MLflow 3, artifacts of its run on an MLflow 2 server."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from dcgan.config.workspace import ONNX_GENERATOR
+from dcgan.config.workspace import ONNX_GENERATOR, REPORT_FILES
+from dcgan.system.files import sha256_of
 from dcgan.tracking.failures import is_missing, lacks_endpoint
 from dcgan.tracking.onnx_model import signature_and_example
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
+    from mlflow.entities.model_registry import ModelVersion
     from onnx import ModelProto
 
 ARTIFACT = "generator"
+REPORT_SHA256 = "report_sha256"
+"""The tag, of a logged model or a run, with the SHA-256 of each text that lies beside the model."""
 
 
 def upload_version(
@@ -61,6 +67,59 @@ def holds_file(client: "MlflowClient", name: str, number: str) -> bool:
             return False
         raise
     return any(each.path.endswith(".onnx") for each in found)
+
+
+def send_report(client: "MlflowClient", name: str, number: str) -> int:
+    """Put the report and the model card beside a version's ONNX file, unless they are there; how many were sent.
+
+    None where the file is another version's, or of a run that this store does not have.
+    """
+    from mlflow.artifacts import list_artifacts
+    from mlflow.exceptions import MlflowException
+
+    texts = [path for path in REPORT_FILES if path.is_file()]
+    try:
+        place = _place_of(client, client.get_model_version(name, number))
+        found = list_artifacts(artifact_uri=f"models:/{name}/{number}", tracking_uri=client.tracking_uri)
+    except MlflowException as error:
+        if is_missing(error):
+            return 0
+        raise
+    digests = " ".join(sha256_of(path) for path in texts)
+    is_there = {path.name for path in texts} <= {Path(each.path).name for each in found}
+    if place is None or not texts or (place.tags.get(REPORT_SHA256) == digests and is_there):
+        return 0
+    for path in texts:
+        place.send(str(path))
+    place.set_tag(REPORT_SHA256, digests)
+    return len(texts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Place:
+    """The folder that holds a version's ONNX file, and the tags of what it belongs to."""
+
+    tags: Mapping[str, str]
+    send: Callable[[str], None]
+    set_tag: Callable[[str, str], None]
+
+
+def _place_of(client: "MlflowClient", version: "ModelVersion") -> _Place | None:
+    """That of a logged model in MLflow 3, of the run on an MLflow 2 server; None for a copy of another version."""
+    source, run_id = str(version.source), version.run_id
+    if logged := re.fullmatch(r"models:/(m-\w+)", source):
+        return _Place(
+            tags=client.get_logged_model(logged[1]).tags,
+            send=lambda path: client.log_model_artifact(logged[1], path),
+            set_tag=lambda key, value: client.set_logged_model_tags(logged[1], {key: value}),
+        )
+    if not run_id or not source.endswith(f"/{ARTIFACT}"):
+        return None
+    return _Place(
+        tags=client.get_run(run_id).data.tags,
+        send=lambda path: client.log_artifact(run_id, path, ARTIFACT),
+        set_tag=lambda key, value: client.set_tag(run_id, key, value),
+    )
 
 
 def _flavor(model: "ModelProto") -> dict[str, Any]:

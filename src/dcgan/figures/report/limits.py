@@ -72,7 +72,7 @@ def _recall(evaluation: Evaluation) -> str:
     if not _falls_short(evaluation, "recall"):
         return ""
     missing, floor = (percent(1 - evaluation[name]) for name in ("recall", "recall_floor"))
-    return f"{missing} of the real images look like no sample: they are less varied (of training images: {floor})."
+    return f"{missing} of the real images look like no sample: the samples vary less (of training images: {floor})."
 
 
 def _falls_short(evaluation: Evaluation, name: str) -> bool:

@@ -27,7 +27,7 @@ GRIDS = {
 CHARTS = {
     "training": (
         "Curves over the steps of the training: losses, logits, quick fcd and label error",
-        "Losses, mean logits, and the quick evaluation of 2,000 samples during the training.",
+        "Losses, mean logits, and the quick evaluation of samples during the training.",
     ),
     "closest_pairs": (
         "Pairs of a sample and the training image nearest to it",

@@ -35,8 +35,8 @@ class Table(NamedTuple):
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     """The first cell of each names it."""
-    num_text_columns: int = 1
-    """The columns after these are numbers."""
+    numeric: Sequence[int] = ()
+    """Columns of numbers."""
     marked: Sequence[int] = ()
     """Rows that stand out."""
 
@@ -91,8 +91,8 @@ METRICS = (
     Metric("fcd", "Fréchet classifier distance",
            "between the features of samples and of test images, by the project’s own classifier", "lower",
            TRAINING, _of_seeds, number),
-    Metric("witness_fcd", "The same by the witness",
-           "a second classifier, of another architecture", "lower", TRAINING, _of_first_seed, number),
+    Metric("witness_fcd", "Fréchet distance by the witness",
+           "the same by a second classifier, of another architecture", "lower", TRAINING, _of_first_seed, number),
     Metric("two_sample_accuracy", "Two-sample test",
            "share of samples and test images that a fresh network tells right; 50 % is chance", "50 %",
            "real images against real images", _two_sample_sizes, percent),
@@ -143,11 +143,11 @@ def _row(metric: Metric, evaluation: Evaluation) -> Row:
 def metric_table(evaluation: Evaluation) -> Table:
     """All metrics with floors, spreads and sizes."""
     rows = [
-        [f"{metric.title}: {metric.meaning}", metric.better, sizes, metric.real, value, spread or NONE, floor]
+        [f"{metric.title}: {metric.meaning}", metric.better, value, spread or NONE, floor, metric.real, sizes]
         for metric, value, spread, floor, sizes in metric_rows(evaluation)
     ]
-    columns = ["metric", "better", "samples measured", "beside it", "samples", "spread", "real images"]
-    return Table("Metrics of the samples", columns, rows, 4)
+    columns = ["metric", "better", "samples", "spread", "real images", "which are", "number of samples"]
+    return Table("Metrics of the samples", columns, rows, numeric=range(2, 5))
 
 
 def class_table(evaluation: Evaluation) -> Table:
@@ -160,7 +160,7 @@ def class_table(evaluation: Evaluation) -> Table:
         for label in range(NUM_CLASSES)
     ]
     columns = ["class", "share of samples", "label accuracy", "fcd", "fcd, real", "recall", "recall, real"]
-    return Table("Each class, of the first sampling seed", columns, rows)
+    return Table("Each class, of the first sampling seed", columns, rows, numeric=range(1, 7))
 
 
 def pixel_table(evaluation: Evaluation) -> Table:
@@ -168,7 +168,8 @@ def pixel_table(evaluation: Evaluation) -> Table:
     rows = pixel_rows(evaluation)
     marked = [index for index, (_, _, stands_out) in enumerate(rows) if stands_out]
     caption = f"Pixels; red: more than {LIMIT} times as far from the test images as the training images are"
-    return Table(caption, ["statistic", *COLUMNS.values()], [[words, *values] for words, values, _ in rows], 1, marked)
+    columns, cells = ["statistic", *COLUMNS.values()], [[words, *values] for words, values, _ in rows]
+    return Table(caption, columns, cells, numeric=range(1, 4), marked=marked)
 
 
 def pixel_rows(evaluation: Evaluation) -> list[tuple[str, list[str], bool]]:
@@ -193,7 +194,7 @@ def discriminator_table(evaluation: Evaluation) -> Table:
     ]  # fmt: skip
     rows = [[name, meaning, form(found[key])] for name, form, key, meaning in figures if found[key] is not None]
     caption = f"Discriminator, on {found['num_images']:,} test images and as many samples"
-    return Table(caption, ["figure", "meaning", "value"], rows, 2)
+    return Table(caption, ["figure", "meaning", "value"], rows, numeric=[2])
 
 
 def probe_table(evaluation: Evaluation) -> Table:
@@ -202,7 +203,7 @@ def probe_table(evaluation: Evaluation) -> Table:
     columns = ("discriminator", "untrained", "pixels")
     rows = [[f"{int(labels):,}", *(percent(found[name]) for name in columns)] for labels, found in probes.items()]
     caption = "Test accuracy of linear probes: what the discriminator’s features know of the classes"
-    return Table(caption, ["labels", "its features", "untrained network", "raw pixels"], rows)
+    return Table(caption, ["labels", "its features", "untrained network", "raw pixels"], rows, numeric=range(4))
 
 
 def data_table(data: DataChecks) -> Table:
@@ -217,15 +218,17 @@ def data_table(data: DataChecks) -> Table:
         ]
         for name, split in data.splits.items()
     ]
-    columns = ["split", "images", "mean", "deviation", *map(str, range(NUM_CLASSES))]
-    return Table("Images, pixels in [0, 1], and images of each class", columns, rows)
+    columns = ["split", "images", "mean", "std", *map(str, range(NUM_CLASSES))]
+    return Table(
+        "Images, their pixels in [0, 1], and images of each class", columns, rows, numeric=range(1, len(columns))
+    )
 
 
 def expectation_table(data: DataChecks) -> Table:
     """Every expectation of the data."""
     rows = [[words, "holds" if holds else "fails"] for words, holds in data.expectations]
     marked = [index for index, (_, holds) in enumerate(data.expectations) if not holds]
-    return Table("Expectations", ["expectation", "result"], rows, 2, marked)
+    return Table("Expectations", ["expectation", "result"], rows, marked=marked)
 
 
 def export_table(export: ExportChecks) -> Table:
@@ -239,7 +242,7 @@ def export_table(export: ExportChecks) -> Table:
             f"{export.max_difference:.1e}",
         ],
     ]
-    return Table("The exported file", ["what", "value"], rows, 2)
+    return Table("The exported file", ["what", "value"], rows)
 
 
 def identity_table(evaluation: Evaluation) -> Table:
@@ -251,7 +254,7 @@ def identity_table(evaluation: Evaluation) -> Table:
         "witness": "witness",
     }
     rows = [[words, evaluation[f"{name}_sha256"]] for words, name in names.items()]
-    return Table("Identity", ["file", "SHA-256"], rows, 2)
+    return Table("Identity", ["file", "SHA-256"], rows)
 
 
 def seed_table(params: Params) -> Table:
@@ -263,7 +266,7 @@ def seed_table(params: Params) -> Table:
         ["training of the witness", str(params.classifier.seed ^ 1)],
         ["samples that are measured", str(first) if count == 1 else f"{first} to {first + count - 1}"],
     ]
-    return Table("Seeds", ["what it decides", "seed"], rows)
+    return Table("Seeds", ["what it decides", "seed"], rows, numeric=[1])
 
 
 def parameter_tables(params: Params) -> tuple[Table, Table]:
