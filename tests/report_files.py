@@ -36,6 +36,7 @@ def evaluation(*, conditional: bool = True, calibrated: bool = True, **figures: 
     report: dict[str, Any] = {
         f"{name}_sha256": name[0] * 64 for name in ("generator", "dataset", "classifier", "witness")
     }
+    report |= {"class_names": [str(digit) for digit in range(10)]}
     report |= {"num_test_images": 10_000, "num_samples": 10_000, "num_seeds": 3, "num_two_sample": 30_000}
     report |= {"num_train_on_fake": 30_000, "memorisation": {"features": {"num_queries": 5000}}, "collapse": None}
     for name, (value, spread, floor) in SCORES.items():

@@ -101,7 +101,7 @@ def test_the_page_stays_small_whatever_the_pictures_show(tmp_path):
 
 @pytest.mark.parametrize(("name", "conditional"), list(product(CARDS, (True, False))))
 def test_every_data_set_and_an_unconditional_model_have_both(name, conditional):
-    sizes = {"evaluate__num_samples": 1000} if name == "digits" else {}
+    sizes = {"digits": {"evaluate__num_samples": 1000}, "images": {"model__num_classes": 10}}.get(name, {})
     params = params_of(data__name=name, model__conditional=conditional, **sizes)
     page, card = write(params, conditional=conditional)
     title = f"{'Conditional' if conditional else 'Unconditional'} dcgan of {CARDS[name].title}"
@@ -113,7 +113,30 @@ def test_every_data_set_and_an_unconditional_model_have_both(name, conditional):
         assert ("Label accuracy" in text) == ("--digit 3" in text) == conditional
     assert ("Confusion matrix" in page) == conditional
     matter = front_matter(card)
-    assert (matter["license"], matter["datasets"]) == (CARDS[name].license_id, [CARDS[name].hub_id])
+    assert matter["license"] == CARDS[name].license_id
+    assert matter.get("datasets") == ([CARDS[name].hub_id] if CARDS[name].hub_id else None)
+
+
+def test_classes_have_their_names_and_the_examples_a_label_that_there_is():
+    classes = {"class_names": ["3", "5", "8"], "class_shares": [0.5, 0.4, 0.1]}
+    classes |= {f"{name}_per_class{end}": [0.5] * 3 for name in ("fcd", "recall") for end in ("", "_floor")}
+    page, card = write(
+        params_of(data__classes=[3, 5, 8], model__num_classes=3), **classes, label_accuracy_per_class=[1.0, 1.0, 0.9]
+    )
+    for text in (page, card):
+        assert "Conditional dcgan of MNIST, classes 3, 5, 8" in text
+        assert ("--digit 2" in text, "--digit 3" in text) == (True, False)
+        assert "0 to 2" in text
+        assert "8 is 10.0 % of the samples" in text
+        assert "most often 8, 10.0 %" in text
+
+
+def test_a_single_class_has_no_table_and_no_chart_of_classes():
+    figures = dict.fromkeys(f"{name}_per_class{end}" for name in ("fcd", "recall") for end in ("", "_floor"))
+    params = params_of(data__name="images", model__num_classes=1, model__conditional=False)
+    page, _ = write(params, conditional=False, class_names=["all"], class_shares=[1.0], **figures)
+    assert "Each class" not in page
+    assert "Bars of fcd" not in page
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,7 @@ def measure_quality(
     report: dict[str, Any] = {
         "dataset": dataset.name,
         "dataset_sha256": dataset.sha256,
+        "class_names": list(dataset.class_names),
         "num_test_images": len(dataset.test),
         "seed": config.seed,
         "num_samples": config.num_samples,

@@ -49,7 +49,8 @@ def render_card(inputs: ReportInputs, evaluation: Evaluation) -> bytes:
 def title_of(params: Params) -> str:
     """The model in a few words."""
     kind = "Conditional" if params.model.conditional else "Unconditional"
-    return f"{kind} {params.model.architecture} of {CARDS[params.data.name].title}"
+    classes = f", classes {', '.join(map(str, params.data.classes))}" if params.data.classes else ""
+    return f"{kind} {params.model.architecture} of {CARDS[params.data.name].title}{classes}"
 
 
 def hub_metadata(params: Params, data: DataSetCard, evaluation: Evaluation) -> dict[str, Any]:
@@ -57,7 +58,7 @@ def hub_metadata(params: Params, data: DataSetCard, evaluation: Evaluation) -> d
     name = f"{params.model.architecture}-{params.data.name.replace('_', '-')}"
     result = {
         "task": {"type": TASK, "name": "Image generation"},
-        "dataset": {"type": data.hub_id, "name": data.title, "split": "test"},
+        "dataset": {"type": data.hub_id or params.data.name, "name": data.title, "split": "test"},
         "metrics": [_hub_metric(row, evaluation) for row in tables.metric_rows(evaluation)],
     }
     tags = ["gan", "dcgan", "image-generation", *(["class-conditional"] if params.model.conditional else [])]
@@ -66,7 +67,7 @@ def hub_metadata(params: Params, data: DataSetCard, evaluation: Evaluation) -> d
         "library_name": "onnx",
         "pipeline_tag": TASK,
         "tags": [*tags, params.data.name.replace("_", "-")],
-        "datasets": [data.hub_id],
+        **({"datasets": [data.hub_id]} if data.hub_id else {}),
         "model-index": [{"name": name, "results": [result]}],
     }
 

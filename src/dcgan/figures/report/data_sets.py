@@ -14,11 +14,12 @@ class DataSetCard:
     noun: str
     """What one image shows."""
     hub_id: str
-    """Its name on the Hugging Face Hub."""
+    """Its name on the Hugging Face Hub; empty if it is not there."""
     license_id: str
     """Its licence, as the Hub spells it."""
     license: str
     license_url: str
+    """Empty if nothing is known of it."""
     holder: str
     """Who made it or holds the copyright."""
     source: str
@@ -67,5 +68,15 @@ CARDS: Mapping[DatasetName, DataSetCard] = {
         holder="E. Alpaydin and C. Kaynak; test images of “Optical Recognition of Handwritten Digits”, UCI, enlarged"
         " from 8×8 pixels",
         source="https://archive.ics.uci.edu/dataset/80/optical+recognition+of+handwritten+digits",
+    ),
+    "images": DataSetCard(
+        title="images of one’s own",
+        noun="image",
+        hub_id="",
+        license_id="unknown",
+        license="not known here",
+        license_url="",
+        holder="whoever trained this model knows who holds the rights in the images",
+        source="the folder or file `data.path`",
     ),
 }

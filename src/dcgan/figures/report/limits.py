@@ -89,7 +89,8 @@ def _labels(evaluation: Evaluation) -> str:
     worst = min(range(len(by_class)), key=by_class.__getitem__)
     return (
         f"{percent(1 - accuracy)} of the samples are not recognised as the label asked for (of test images:"
-        f" {percent(1 - evaluation['label_accuracy_floor'])}); most often {worst}, {percent(1 - by_class[worst])}."
+        f" {percent(1 - evaluation['label_accuracy_floor'])}); most often {evaluation['class_names'][worst]},"
+        f" {percent(1 - by_class[worst])}."
     )
 
 
@@ -98,7 +99,8 @@ def _classes(evaluation: Evaluation) -> str:
     rarest = min(range(len(shares)), key=shares.__getitem__)
     if shares[rarest] > 0.8 / len(shares):
         return ""
-    return f"Classes are not drawn equally often: {rarest} is {percent(shares[rarest])} of the samples."
+    name = evaluation["class_names"][rarest]
+    return f"Classes are not drawn equally often: {name} is {percent(shares[rarest])} of the samples."
 
 
 def _pixels(evaluation: Evaluation) -> str:

@@ -84,7 +84,7 @@ def render_page(inputs: ReportInputs, evaluation: Evaluation, *, figures: Path) 
             changed=changed,
             parameters=parameters,
             metrics=tables.metric_table(evaluation),
-            classes=tables.class_table(evaluation),
+            classes=tables.class_table(evaluation, inputs.data),
             pixels=tables.pixel_table(evaluation),
             discriminator=tables.discriminator_table(evaluation),
             probes=tables.probe_table(evaluation),
@@ -100,6 +100,8 @@ def _has(name: str, evaluation: Evaluation) -> bool:
     """Whether a chart has a meaning for the model."""
     if name == "confusion":
         return evaluation["label_accuracy_per_class"] is not None
+    if name == "per_digit":
+        return evaluation["fcd_per_class"] is not None
     return name != "calibration" or evaluation["discriminator"]["calibration_error"] is not None
 
 

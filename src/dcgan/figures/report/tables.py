@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dcgan.config.schema import NUM_CLASSES, Params, flatten
+from dcgan.config.schema import Params, flatten
 from dcgan.figures.pixels import COLUMNS, LIMIT, STATISTICS, shown, stands_out
 from dcgan.figures.report.inputs import DataChecks, ExportChecks
 
@@ -114,9 +114,9 @@ METRICS = (
            TRAINING, _of_seeds, number),
     Metric("two_sample_auc", "Two-sample test, area under the ROC curve", "0.5 is chance", "0.5",
            "real images against real images", _two_sample_sizes, number),
-    Metric("classifier_score", "Classifier score", "the form of the Inception score, at most 10", "higher",
-           TEST, _of_seeds, number),
-    Metric("class_divergence", "Divergence of the classes", "from equal shares of the ten, in nats", "lower",
+    Metric("classifier_score", "Classifier score", "the form of the Inception score, at most the count of classes",
+           "higher", TEST, _of_seeds, number),
+    Metric("class_divergence", "Divergence of the classes", "from equal shares, in nats", "lower",
            TEST, _of_seeds, number),
     Metric("fid", "Fréchet Inception distance", "on Inception-v3 features", "lower",
            TRAINING, _of_first_seed, number),
@@ -150,17 +150,29 @@ def metric_table(evaluation: Evaluation) -> Table:
     return Table("Metrics of the samples", columns, rows, numeric=range(2, 5))
 
 
-def class_table(evaluation: Evaluation) -> Table:
-    """Of each class: its share, label accuracy, and fcd and recall beside those of training images."""
-    accuracies = evaluation["label_accuracy_per_class"] or [None] * NUM_CLASSES
+def class_table(evaluation: Evaluation, data: DataChecks) -> Table | None:
+    """Of each class: its images, share, label accuracy, and fcd and recall beside training images'; None of one class.
+
+    Its rows are as many as there are classes, of which a data set may have a hundred.
+    """
+    names = evaluation["class_names"]
+    if len(names) == 1:
+        return None
+    counts = [data.splits[split].class_counts for split in ("train", "test")]
+    accuracies = evaluation["label_accuracy_per_class"] or [None] * len(names)
     figures = [evaluation[f"{name}_per_class{end}"] for name in ("fcd", "recall") for end in ("", "_floor")]
     rows = [
-        [str(label), percent(evaluation["class_shares"][label]), percent(accuracies[label])]
-        + [number(values[label]) for values in figures]
-        for label in range(NUM_CLASSES)
+        [
+            name,
+            *(f"{split[label]:,}" for split in counts),
+            *(percent(shares[label]) for shares in (evaluation["class_shares"], accuracies)),
+            *(number(values[label]) for values in figures),
+        ]
+        for label, name in enumerate(names)
     ]
-    columns = ["class", "share of samples", "label accuracy", "fcd", "fcd, real", "recall", "recall, real"]
-    return Table("Each class, of the first sampling seed", columns, rows, numeric=range(1, 7))
+    columns = ["class", "training images", "test images", "share of samples", "label accuracy"]
+    columns += ["fcd", "fcd, real", "recall", "recall, real"]
+    return Table("Each class, of the first sampling seed", columns, rows)
 
 
 def pixel_table(evaluation: Evaluation) -> Table:
@@ -207,21 +219,9 @@ def probe_table(evaluation: Evaluation) -> Table:
 
 
 def data_table(data: DataChecks) -> Table:
-    """Size, brightness and classes of both splits."""
-    rows = [
-        [
-            name,
-            f"{split.images:,}",
-            number(split.mean),
-            number(split.std),
-            *(f"{count:,}" for count in split.class_counts),
-        ]
-        for name, split in data.splits.items()
-    ]
-    columns = ["split", "images", "mean", "std", *map(str, range(NUM_CLASSES))]
-    return Table(
-        "Images, their pixels in [0, 1], and images of each class", columns, rows, numeric=range(1, len(columns))
-    )
+    """Size and brightness of both splits."""
+    rows = [[name, f"{split.images:,}", number(split.mean), number(split.std)] for name, split in data.splits.items()]
+    return Table("Images, and their pixels in [0, 1]", ["split", "images", "mean", "std"], rows)
 
 
 def expectation_table(data: DataChecks) -> Table:

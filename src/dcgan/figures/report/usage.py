@@ -2,7 +2,7 @@
 
 from typing import Literal, NamedTuple
 
-from dcgan.config.schema import NUM_CLASSES, ModelConfig
+from dcgan.config.schema import ModelConfig
 from dcgan.config.workspace import ONNX_GENERATOR
 
 
@@ -17,7 +17,8 @@ class Example(NamedTuple):
 def examples_for(model: ModelConfig) -> list[Example]:
     """The command line, Python, HTTP, and ONNX Runtime without this package."""
     path = ONNX_GENERATOR.as_posix()
-    digit, digits = (" --digit 3", ", digits=3") if model.conditional else ("", "")
+    label = label_shown(model)
+    digit, digits = (f" --digit {label}", f", digits={label}") if model.conditional else ("", "")
     return [
         Example(
             "Command line",
@@ -36,14 +37,19 @@ def examples_for(model: ModelConfig) -> list[Example]:
     ]
 
 
+def label_shown(model: ModelConfig) -> int:
+    """A label that the model takes."""
+    return min(3, model.num_classes - 1)
+
+
 def _onnxruntime(model: ModelConfig, path: str) -> str:
     shape = f"(10, {model.latent_dim})"
     latents = {
         "normal": f"rng.standard_normal({shape}, dtype=np.float32)",
         "uniform": f"2 * rng.random({shape}, dtype=np.float32) - 1",
     }[model.latent_distribution]
-    labels = ', "labels": np.full(10, 3)' if model.conditional else ""
-    note = f"  # labels: 0 to {NUM_CLASSES - 1}" if model.conditional else ""
+    labels = f', "labels": np.full(10, {label_shown(model)})' if model.conditional else ""
+    note = f"  # labels: 0 to {model.num_classes - 1}" if model.conditional else ""
     return (
         "import numpy as np\n"
         "import onnxruntime\n\n"
