@@ -16,7 +16,7 @@ from dcgan.data.dataset_file import load_dataset
 from dcgan.gan.parallel import SharedCheckpoints, process_group, rank
 from dcgan.gan.recovery import train_with_rollbacks
 from dcgan.gan.training import total_steps
-from dcgan.gan.warm_start import build_start, inputs_of
+from dcgan.gan.warm_start import build_start
 from dcgan.system.exit import run_stage
 from dcgan.system.files import require_writable
 from dcgan.system.locks import exclusive
@@ -37,8 +37,8 @@ def main() -> None:
     end = total_steps(config.train, steps_per_epoch=batches.steps_per_epoch)
     require_writable(workspace.MODELS, workspace.REPORTS, workspace.CHECKPOINTS)
     with process_group(device, exclusive(workspace.LOCK), batch_size=batches.batch_size), stop_on_signals() as stop:
-        fingerprint = fingerprint_of("train", config, inputs_of(config), rooms=ROOMS, device=device)
-        folder = SharedCheckpoints(workspace.CHECKPOINTS, fingerprint)
+        key = fingerprint_of("train", config, workspace.training_inputs(config.train), rooms=ROOMS, device=device)
+        folder = SharedCheckpoints(workspace.CHECKPOINTS, key)
         state = folder.restore(build_start(config, device=device))
         with track_training(folder.path, params=params, config=config, step=state.step, end=end) as tracker:
             state = train_with_rollbacks(

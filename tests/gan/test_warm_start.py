@@ -7,10 +7,10 @@ import torch
 
 from dcgan.checkpoints.weights import save_weights
 from dcgan.config.params_file import load_params
-from dcgan.config.schema import GanConfig
-from dcgan.config.workspace import TRAINING_INPUTS
+from dcgan.config.schema import GanConfig, TrainConfig
+from dcgan.config.workspace import TRAINING_INPUTS, training_inputs
 from dcgan.gan.state import GanState, build_state
-from dcgan.gan.warm_start import build_start, inputs_of
+from dcgan.gan.warm_start import build_start
 from dcgan.system.errors import BadDataError, UsageError
 from small_gan import CONFIG, END, bytes_of, changed, copied, differences, run
 from support import CPU
@@ -71,9 +71,9 @@ def test_weights_of_another_shape_are_refused_by_the_name_of_a_tensor(config, ch
 
 
 def test_the_digests_of_the_weights_tell_trainings_apart(config):
-    files = inputs_of(config)[len(TRAINING_INPUTS) :]
+    files = training_inputs(config.train)[len(TRAINING_INPUTS) :]
     assert [path.name for path in files] == ["generator.safetensors", "discriminator.safetensors"]
-    assert inputs_of(changed(config, {"train.init_from": None})) == TRAINING_INPUTS
+    assert training_inputs(TrainConfig()) == TRAINING_INPUTS
 
 
 def test_damaged_weights_are_refused(config):

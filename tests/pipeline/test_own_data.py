@@ -123,7 +123,7 @@ def test_dvc_sees_changed_images_and_a_changed_reference_and_nothing_else(tmp_pa
     assert stages_run(folder, "dvc exp run -S data.path=data/second validate") == ["download", "validate"]
     reference.write_text(reference.read_text().replace("mean: [", "mean: [0.9, 0.95]  # ["))
     refused = in_shell(folder, "dvc repro validate")
-    assert "error: data/raw: 2 of 29 expectations of images failed" in refused.err
+    assert "error: data/raw: 3 of 29 expectations of images failed" in refused.err
     assert "if these are images of another kind, delete data/reference/bounds.yaml" in refused.err
 
 

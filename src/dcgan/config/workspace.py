@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from dcgan.config.schema import TrainConfig
+
 PARAMS = Path("params.yaml")
 
 RAW = Path("data/raw")
@@ -35,6 +37,13 @@ REGISTRATION = REPORTS / "registration.json"
 
 RESULTS = (REPORT, EVALUATION_FIGURES / "samples.png", ONNX_GENERATOR)
 """What people look for when the pipeline has ended."""
+
+
+def training_inputs(train: TrainConfig) -> tuple[Path, ...]:
+    """What the stage `train` reads, with the weights that `train.init_from` names, if it does."""
+    start = () if train.init_from is None else (Path(train.init_from, path.name) for path in NETWORKS)
+    return (*TRAINING_INPUTS, *start)
+
 
 # Known to git's ignore list, not to DVC: unfinished trainings, and what differs from run to run.
 CHECKPOINTS = Path(".checkpoints")

@@ -1,6 +1,5 @@
 """The state before the first step, with random weights or those of an earlier training: `train.init_from`."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -8,16 +7,10 @@ from torch import nn
 
 from dcgan.checkpoints.tensors import from_arrays
 from dcgan.config.schema import GanConfig
-from dcgan.config.workspace import NETWORKS, TRAINING_INPUTS
+from dcgan.config.workspace import NETWORKS
 from dcgan.gan.state import GanState, build_state
 from dcgan.system.errors import BadDataError
 from dcgan.system.tensors_file import read_arrays
-
-
-def inputs_of(config: GanConfig) -> Sequence[Path]:
-    """The files that the weights depend on: the data set, the classifier, and the weights to start from."""
-    start = config.train.init_from
-    return TRAINING_INPUTS if start is None else (*TRAINING_INPUTS, *(Path(start) / path.name for path in NETWORKS))
 
 
 def build_start(config: GanConfig, *, device: torch.device) -> GanState:
@@ -28,7 +21,7 @@ def build_start(config: GanConfig, *, device: torch.device) -> GanState:
     """
     state = build_state(config, device=device)
     if config.train.init_from is not None:
-        generator, discriminator = inputs_of(config)[len(TRAINING_INPUTS) :]
+        generator, discriminator = (Path(config.train.init_from) / path.name for path in NETWORKS)
         _load(generator, state.generator, state.generator_ema)
         _load(discriminator, state.discriminator)
     return state

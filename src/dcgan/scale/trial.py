@@ -22,7 +22,7 @@ from dcgan.data.batches import Batches
 from dcgan.data.dataset_file import load_dataset
 from dcgan.gan.recovery import train_with_rollbacks
 from dcgan.gan.tracker import TeeTracker
-from dcgan.gan.warm_start import build_start, inputs_of
+from dcgan.gan.warm_start import build_start
 from dcgan.scale.outcome import Outcome, load_outcome, training_in
 from dcgan.scale.scores import Scores, read_scores
 from dcgan.scale.sweep_folder import Sweep, digests_of_inputs, load_sweep
@@ -110,7 +110,8 @@ def _train(sweep: Sweep, params: Params, folder: Path, *, report: Report) -> Out
     data = load_dataset(model=params.model)
     evaluate = QuickFcd(load_classifier(workspace.CLASSIFIER, device=device, num_classes=data.num_classes), data.train)
     batches = Batches(data.train, batch_size=config.train.batch_size, seed=config.train.seed, device=device)
-    fingerprint = fingerprint_of("sweep", config, inputs_of(config), rooms=ROOMS, device=device)
+    inputs = workspace.training_inputs(config.train)
+    fingerprint = fingerprint_of("sweep", config, inputs, rooms=ROOMS, device=device)
     checkpoints = CheckpointFolder(folder, fingerprint)
     for other in folder.glob("*/"):  # of other code, or on another kind of machine: it cannot go on
         if other.is_dir() and other != checkpoints.path:

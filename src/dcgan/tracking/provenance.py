@@ -19,7 +19,6 @@ from typing import Any
 import dcgan
 from dcgan.config import workspace
 from dcgan.config.schema import GanConfig, Params, flatten
-from dcgan.gan.warm_start import inputs_of
 from dcgan.system.errors import BadDataError
 from dcgan.system.files import read_json, sha256_of, write_json
 from dcgan.tracking.naming import BASELINE, EXPERIMENT, run_name
@@ -58,7 +57,7 @@ def describe_training(folder: Path, *, params: Params, config: GanConfig) -> Non
         **_page_tags(params, note=config.summary),
         **{name: os.environ[name] for name in (EXPERIMENT, BASELINE) if name in os.environ},
         **source_tags(REPOSITORY),
-        **input_tags(inputs_of(config)),
+        **input_tags(workspace.training_inputs(config.train)),
         **version_tags(),
         **machine_tags(device=config.train.device, threads=torch.get_num_threads()),
         "precision": config.train.precision,
