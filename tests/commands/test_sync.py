@@ -21,7 +21,7 @@ def test_a_workspace_that_mlflow_never_heard_of_is_sent_and_registered_and_then_
     sent, registered = dcgan_sync()
     (run,) = tracked.runs()
     store = f"to run {run.info.run_id} at sqlite:///{tmp_path}/mlflow.db"
-    assert sent == f"sent 35 points, 3 grids and 5 artifacts {store}"
+    assert sent == f"sent 17 points, 4 grids and 7 artifacts {store}"
     assert registered.startswith("tiny-generator version 1 is champion: the first")
     sent, registered = dcgan_sync()
     assert sent == f"sent 0 points, 0 grids and 0 artifacts {store}"
@@ -35,7 +35,7 @@ def test_reports_on_other_weights_and_a_data_set_that_was_replaced_are_neither_s
     tracked.write_training(weights=b"retrained, but not evaluated yet")
     write_dataset(tmp_path, per_class=3)
     (sent,) = dcgan_sync()
-    assert sent.startswith("sent 9 points, 3 grids and 0 artifacts to run ")
+    assert sent.startswith("sent 9 points, 4 grids and 1 artifacts to run ")
     tracked.assert_holds(tracked.model())
 
 
@@ -44,7 +44,7 @@ def test_an_interrupted_training_is_killed_in_mlflow_and_an_older_model_is_sent_
     tracked.write_training([10, 20], weights=None)
     assert [line.partition(" to run")[0] for line in dcgan_sync()] == [
         "sent 6 points, 2 grids and 0 artifacts",
-        "sent 0 points, 0 grids and 1 artifacts",  # it cannot tell its points any more
+        "sent 0 points, 0 grids and 2 artifacts",  # it cannot tell its points any more
     ]
     assert sorted(run.info.status for run in tracked.runs()) == ["FINISHED", "KILLED"]
     assert [line.startswith(NOTHING) for line in dcgan_sync()] == [True, True]

@@ -25,7 +25,7 @@ DEPENDED_ON = ("data/own/README.md", "data/reference/README.md")
 """What keeps folders in being that dvc.yaml depends on."""
 IGNORED = """
 # Links to the checkout. Git keeps a link, which is no folder; without these lines, DVC would commit the files behind it
-# with every experiment, and `dvc exp apply` would delete the link.
+# with every experiment, and applying one would delete the link.
 /pipeline/
 /src/
 """

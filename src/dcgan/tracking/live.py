@@ -18,7 +18,7 @@ from dcgan.tracking.machine import MachineMonitor
 from dcgan.tracking.progress import ProgressBar
 from dcgan.tracking.provenance import describe_training
 from dcgan.tracking.record import Status, read_training
-from dcgan.tracking.store import open_store, prepare, sqlite_file, tracking_uri
+from dcgan.tracking.store import open_store, prepare, tracking_uri
 from dcgan.tracking.sync import sync_run
 
 if TYPE_CHECKING:
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 PATIENCE, STOP_PATIENCE, INTERVAL = 7.0, 5.0, 10.0
 """Seconds that a training waits for MLflow at its end, that one which is stopped waits (a stop has to be over in ten,
 imports and all), and between two syncs."""
-PATIENCE_WITH_FILE = 60.0
-"""Seconds that a training waits at its end for a sqlite file, which is slow on a busy machine only. What is not sent
-then is lost for an experiment of DVC that ends with `train`: DVC deletes the copy of the workspace that it ran in."""
 
 
 @contextmanager
@@ -71,11 +68,9 @@ class LiveSync:
     later = "the training goes on without it; `dcgan sync` or the stage `register` sends what is missing"
     """What a warning says of the consequences."""
 
-    def __init__(self, folder: Path, *, experiment: str, patience: float | None = None, interval: float = INTERVAL):
-        """Begin with the record in `folder`; without `patience`, with that for the kind of store."""
+    def __init__(self, folder: Path, *, experiment: str, patience: float = PATIENCE, interval: float = INTERVAL):
         self.folder, self.experiment = folder, experiment
-        usual = PATIENCE_WITH_FILE if sqlite_file(tracking_uri()) else PATIENCE
-        self._patience, self._interval = usual if patience is None else patience, interval
+        self._patience, self._interval = patience, interval
         self._status: Status = "RUNNING"
         self._prepared, self._ending, self._ended = Event(), Event(), Event()
         self._has_warned = False
