@@ -29,6 +29,7 @@ def render_card(inputs: ReportInputs, evaluation: Evaluation) -> bytes:
         .render(
             metadata=yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True, width=120),
             title=title_of(params),
+            summary=summary_of(params),
             path=ONNX_GENERATOR.as_posix(),
             params=params,
             data=data,
@@ -51,6 +52,11 @@ def title_of(params: Params) -> str:
     kind = "Conditional" if params.model.conditional else "Unconditional"
     classes = f", classes {', '.join(map(str, params.data.classes))}" if params.data.classes else ""
     return f"{kind} {params.model.architecture} of {CARDS[params.data.name].title}{classes}"
+
+
+def summary_of(params: Params) -> str:
+    """The configuration in one sentence, without the hardware, which is not known from the parameters."""
+    return f"{params.gan.summary.rpartition(', ')[0]}."
 
 
 def hub_metadata(params: Params, data: DataSetCard, evaluation: Evaluation) -> dict[str, Any]:

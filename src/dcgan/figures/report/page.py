@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from dcgan.figures.report import tables
-from dcgan.figures.report.card import title_of
+from dcgan.figures.report.card import summary_of, title_of
 from dcgan.figures.report.data_sets import CARDS
 from dcgan.figures.report.inputs import ReportInputs
 from dcgan.figures.report.limits import limits_of
@@ -71,6 +71,7 @@ def render_page(inputs: ReportInputs, evaluation: Evaluation, *, figures: Path) 
         .get_template("report.html")
         .render(
             title=title_of(params),
+            summary=summary_of(params),
             data=data,
             inputs=inputs,
             params=params,
