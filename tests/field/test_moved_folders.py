@@ -53,6 +53,9 @@ def test_the_links_of_a_workspace_in_the_checkout_move_with_it(tmp_path, monkeyp
         shutil.copytree(ROOT / name, before / name)
     for name in new.COPIED:
         shutil.copy(ROOT / name, before)
+    for name in new.DEPENDED_ON:
+        (before / name).parent.mkdir(parents=True)
+        shutil.copy(ROOT / name, before / name)
     write_params(before)
     monkeypatch.setattr(new, "CHECKOUT", before)
     monkeypatch.setattr(new, "_init_repositories", lambda _: None)  # it takes seconds

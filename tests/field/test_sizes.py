@@ -125,8 +125,8 @@ def test_a_lack_of_memory_is_known_and_told_with_what_to_lower(name):
 
 
 def test_the_amount_that_was_asked_for_is_told():
-    assert "(4,194,304.0 GiB at once)" in describe_out_of_memory(OUT_OF_MEMORY["torch"], sizes=())
-    assert "(20.00 GiB at once)" in describe_out_of_memory(OUT_OF_MEMORY["cuda"], sizes=())
+    assert "(4,194,304.0 GiB were asked for at once)" in describe_out_of_memory(OUT_OF_MEMORY["torch"], sizes=())
+    assert "(20.00 GiB were asked for at once)" in describe_out_of_memory(OUT_OF_MEMORY["cuda"], sizes=())
 
 
 @pytest.mark.parametrize("error", [RuntimeError("shapes do not match"), ValueError("out of memory"), OSError(5, "I/O")])

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from dcgan.commands import new
 from dvc_workspace import CONFIG, in_shell, type_in
 from support import ROOT
 
@@ -36,6 +37,9 @@ def first(tmp_path: Path) -> Path:
     for path in {dep for stage in stages.values() for dep in stage["deps"] if dep.startswith(("src/", "pipeline/"))}:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(STAGE)
+    for name in new.DEPENDED_ON:
+        (folder / name).parent.mkdir(parents=True)
+        shutil.copy(ROOT / name, folder / name)
     (folder / ".dvc").mkdir()
     (folder / ".dvc/config").write_text(CONFIG.replace("    no_scm = true\n", ""))
     type_in(folder, f"{IDENTITY} && dvc repro --quiet")

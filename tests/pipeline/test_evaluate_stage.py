@@ -86,7 +86,9 @@ def test_equal_inputs_give_equal_bytes_and_progress_is_on_stderr(stages, trained
     done = stages.run("evaluate", workspace)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("evaluate: ") > 5
-    assert done.stdout.count("\n") == 1
+    figures, places = done.stdout.splitlines()
+    assert figures.startswith("fcd ")
+    assert all(str(path) in places for path in (files.REPORT, files.EVALUATION))
     for path in [*(trained / "reports").rglob("*"), trained / files.MODEL_CARD]:
         if path.is_file():
             assert path.read_bytes() == (workspace / path.relative_to(trained)).read_bytes(), path

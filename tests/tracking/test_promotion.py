@@ -66,6 +66,19 @@ def assert_refused(ended: Ended, exit_code: int, told: str) -> None:
 # promote
 
 
+def test_the_registry_of_the_workspace_is_asked_whatever_mlflow_was_set_to_before(dcgan, tmp_path, monkeypatch):
+    import mlflow
+
+    before = mlflow.get_registry_uri()
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    add_version()
+    mlflow.set_registry_uri(f"sqlite:///{tmp_path}/another.db")
+    try:
+        assert dcgan("promote", 1) == (0, f"{NAME} version 1 is champion now\n", "")
+    finally:
+        mlflow.set_registry_uri(before)
+
+
 def test_a_version_that_passes_its_gates_becomes_champion_and_tells_by_whom(dcgan):
     add_version()
     add_version()

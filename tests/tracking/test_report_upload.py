@@ -35,7 +35,7 @@ def test_both_are_in_the_run_and_beside_the_version_and_are_sent_once(tmp_path):
     tracked.write_exported_model()
     write_texts()
     sent, _ = tracked.dcgan_sync()
-    assert sent.startswith("sent 35 points, 3 grids and 7 artifacts to run ")
+    assert sent.startswith("sent 17 points, 4 grids and 9 artifacts to run ")
     (run,) = tracked.runs()
     assert tracked.artifacts(run, "report") == TEXTS
     assert beside_the_model(tmp_path / "once") == {"MODEL_CARD.md": b"# first", "report.html": b"<p>first"}

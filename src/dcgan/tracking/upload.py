@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
@@ -57,16 +57,25 @@ def upload_version(
 
 def holds_file(client: "MlflowClient", name: str, number: str) -> bool:
     """Whether the ONNX file of a version is still where MLflow put it."""
+    return any(file.endswith(".onnx") for file in _files_of(client, name, number))
+
+
+def _files_of(client: "MlflowClient", name: str, number: str) -> set[str]:
+    """The names beside the ONNX file of a version; none if MLflow has lost them.
+
+    Asked of the client: for an address models:/NAME/NUMBER, MLflow would ask the registry of its global settings.
+    """
     from mlflow.artifacts import list_artifacts
     from mlflow.exceptions import MlflowException
 
     try:
-        found = list_artifacts(artifact_uri=f"models:/{name}/{number}", tracking_uri=client.tracking_uri)
+        place = client.get_model_version_download_uri(name, number)
+        found = list_artifacts(artifact_uri=place, tracking_uri=client.tracking_uri)
     except MlflowException as error:
         if is_missing(error):
-            return False
+            return set()
         raise
-    return any(each.path.endswith(".onnx") for each in found)
+    return {PurePosixPath(each.path).name for each in found}
 
 
 def send_report(client: "MlflowClient", name: str, number: str) -> int:
@@ -74,19 +83,17 @@ def send_report(client: "MlflowClient", name: str, number: str) -> int:
 
     None where the file is another version's, or of a run that this store does not have.
     """
-    from mlflow.artifacts import list_artifacts
     from mlflow.exceptions import MlflowException
 
     texts = [path for path in REPORT_FILES if path.is_file()]
     try:
         place = _place_of(client, client.get_model_version(name, number))
-        found = list_artifacts(artifact_uri=f"models:/{name}/{number}", tracking_uri=client.tracking_uri)
     except MlflowException as error:
         if is_missing(error):
             return 0
         raise
     digests = " ".join(sha256_of(path) for path in texts)
-    is_there = {path.name for path in texts} <= {Path(each.path).name for each in found}
+    is_there = {path.name for path in texts} <= _files_of(client, name, number)
     if place is None or not texts or (place.tags.get(REPORT_SHA256) == digests and is_there):
         return 0
     for path in texts:
