@@ -1,6 +1,7 @@
 """`dcgan promote`, `dcgan rollback` and `dcgan versions`, as typed, on a real registry in a sqlite file."""
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -69,14 +70,14 @@ def assert_refused(ended: Ended, exit_code: int, told: str) -> None:
 def test_the_registry_of_the_workspace_is_asked_whatever_mlflow_was_set_to_before(dcgan, tmp_path, monkeypatch):
     import mlflow
 
-    before = mlflow.get_registry_uri()
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     add_version()
-    mlflow.set_registry_uri(f"sqlite:///{tmp_path}/another.db")
+    environment = os.environ.get("MLFLOW_TRACKING_URI", "")
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/another.db")  # sets the environment variable as well
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", environment)
     try:
         assert dcgan("promote", 1) == (0, f"{NAME} version 1 is champion now\n", "")
     finally:
-        mlflow.set_registry_uri(before)
+        mlflow.set_tracking_uri("")
 
 
 def test_a_version_that_passes_its_gates_becomes_champion_and_tells_by_whom(dcgan):
