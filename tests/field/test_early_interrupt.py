@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,14 @@ STARTS = {
     "dcgan generate": ([*DCGAN, "generate", "--out", "digits.png"], "_multiarray_umath"),
     "dcgan evaluate": ([*DCGAN, "evaluate"], "libtorch_cpu"),
 }
+
+
+@pytest.fixture(autouse=True)
+def _in_the_foreground() -> Iterator[None]:
+    """What was started in the background ignores the signal, and so would all that it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def interrupted_while_it_loads(command: list, library: str, folder: Path) -> subprocess.CompletedProcess[str]:
