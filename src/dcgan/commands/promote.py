@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from dcgan.commands.registered_model import NameOption, one_line_reason, registered_model
+from dcgan.commands.registered_model import NameOption, ReasonOption, one_line_reason, registered_model
 from dcgan.system.errors import UsageError
 from dcgan.tracking.promotion import promote
 from dcgan.tracking.store import open_store
@@ -19,9 +19,7 @@ def promote_version(
     is_forced: Annotated[
         bool, typer.Option("--force", help="Also if it failed gates; needs --reason, which is recorded.")
     ] = False,
-    reason: Annotated[
-        str | None, typer.Option("--reason", metavar="TEXT", help="Why, for those who read later.")
-    ] = None,
+    reason: ReasonOption = None,
     name: NameOption = None,
 ) -> None:
     """Make a version champion.

@@ -13,6 +13,7 @@ NameOption = Annotated[
     str | None,
     typer.Option("--name", metavar="NAME", help=f"The registered model. [default: that of {PARAMS} in this folder]"),
 ]
+ReasonOption = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why, for those who read later.")]
 
 
 def registered_model(name: str | None) -> str:

@@ -1,19 +1,13 @@
 """`dcgan rollback`: the champion before the present one is champion again."""
 
-from typing import Annotated
-
-import typer
-
-from dcgan.commands.registered_model import NameOption, one_line_reason, registered_model
+from dcgan.commands.registered_model import NameOption, ReasonOption, one_line_reason, registered_model
 from dcgan.tracking.promotion import roll_back
 from dcgan.tracking.store import open_store
 
 
 def roll_back_champion(
     *,
-    reason: Annotated[
-        str | None, typer.Option("--reason", metavar="TEXT", help="Why, for those who read later.")
-    ] = None,
+    reason: ReasonOption = None,
     name: NameOption = None,
 ) -> None:
     """Give the alias champion back to the version that had it before.

@@ -25,14 +25,17 @@ PREFIX = "evaluation"
 
 def shown_parameters(params: Mapping[str, str]) -> dict[str, str]:
     """The parameters that a run's page lists, and that the captions of its images repeat."""
-    return {path: value for path, value in params.items() if path in PARAMETERS or _is_unusual(path, value)}
+    defaults = {path: str(default) for path, default in flatten(Params()).items()}
+    return {
+        path: value
+        for path, value in params.items()
+        if path in PARAMETERS or (_is_of_a_model(path) and value != defaults.get(path))
+    }
 
 
-def _is_unusual(path: str, value: str) -> bool:
-    """Whether a parameter that not every run has makes this model another one."""
-    defaults = {name: str(default) for name, default in flatten(Params()).items()}
-    is_of_a_model = path.startswith(OF_A_MODEL) and path.removeprefix("train.") not in UNNAMED
-    return is_of_a_model and value != defaults.get(path)
+def _is_of_a_model(path: str) -> bool:
+    """Whether a parameter makes a model another one."""
+    return path.startswith(OF_A_MODEL) and path.removeprefix("train.") not in UNNAMED
 
 
 def shown_tags(tags: Mapping[str, str]) -> dict[str, str]:

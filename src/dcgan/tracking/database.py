@@ -13,7 +13,7 @@ WITH_TIMEOUT = {
 CONNECT_SECONDS = 4
 """How long to wait for a database to answer."""
 CREATION_SECONDS = 60
-"""How long to wait while another process creates the tables."""
+"""How long to wait while another process creates the tables, here or in a sqlite file."""
 CREATION_LOCK = 4_231_707
 """The number of our lock in a PostgreSQL database: any that nobody else takes."""
 

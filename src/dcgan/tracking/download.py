@@ -35,7 +35,7 @@ def download_model(address: str, folder: Path) -> Path:
         except MlflowException as error:
             if not _is_absent(error):
                 raise
-            raise BadDataError(_absent(address, REGISTER)) from error
+            raise BadDataError(no_such_model(address, REGISTER)) from error
     files = sorted(fetched.rglob("*.onnx"))
     if len(files) != 1:
         raise BadDataError(f"{address}: holds {len(files)} ONNX files, expected one; {REGISTER}")
@@ -61,7 +61,7 @@ def find_version(address: str) -> str | None:
         except MlflowException as error:
             if not _is_absent(error):
                 raise
-            raise BadDataError(_absent(address, REGISTER if is_missing(error) else LIST)) from error
+            raise BadDataError(no_such_model(address, REGISTER if is_missing(error) else LIST)) from error
 
 
 def at_version(address: str, number: str) -> str:
@@ -74,5 +74,6 @@ def _is_absent(error: "MlflowException") -> bool:
     return is_missing(error) or error.error_code == "INVALID_PARAMETER_VALUE"
 
 
-def _absent(address: str, way_out: str) -> str:
-    return f"{address}: the registry at {redacted(registry_uri())} has no such model; {way_out}"
+def no_such_model(name: str, way_out: str) -> str:
+    """What to say of a name or an address that the registry does not have."""
+    return f"{name}: the registry at {redacted(registry_uri())} has no such model; {way_out}"

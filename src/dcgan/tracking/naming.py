@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from dcgan.config.params_file import load_params
-from dcgan.config.schema import Params, flatten
+from dcgan.config.schema import WITHOUT_EFFECT, Params, flatten
 from dcgan.system.errors import DcganError
 
 EXPERIMENT, BASELINE = "DVC_EXP_NAME", "DVC_EXP_BASELINE_REV"
@@ -14,10 +14,7 @@ LENGTH = 60
 """Characters of a name, beside the experiment's: MLflow's tables show little more."""
 SELF_EVIDENT = ("model.architecture", "loss.name")
 """Parameters whose values need no key."""
-UNNAMED = {
-    "report_every", "sample_every", "checkpoint_every", "evaluate_every", "max_rollbacks", "device", "cuda_graph",
-    "threads",
-}  # fmt: skip
+UNNAMED = WITHOUT_EFFECT - {"keep"} | {"evaluate_every"}
 """Parameters of `train` that say how it is watched or where it runs."""
 
 

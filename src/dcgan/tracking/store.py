@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote
 
 from dcgan.system.errors import DcganError, UsageError
 from dcgan.system.redaction import redacted
-from dcgan.tracking.database import DATABASES, connect_database
+from dcgan.tracking.database import CREATION_SECONDS, DATABASES, connect_database
 from dcgan.tracking.failures import failure_of
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ SETTINGS = {
     "ORT_DISABLE_TELEMETRY": "1",  # MLflow imports ONNX Runtime, which reports to its maker otherwise
 }
 """Environment variables that are set before MLflow is imported, unless the user set them."""
-CREATION_SECONDS = 60
-"""How long to wait while another process creates the store."""
 FOLDER_LENGTH = 60
 """Characters of a folder's name, each of which may take four of the 255 bytes that it may have."""
 LOCATIONS = {

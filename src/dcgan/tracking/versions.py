@@ -7,11 +7,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from dcgan.system.errors import BadDataError
-from dcgan.system.redaction import redacted
-from dcgan.tracking.download import REGISTER
+from dcgan.tracking.download import REGISTER, no_such_model
 from dcgan.tracking.failures import is_missing
 from dcgan.tracking.provenance import GENERATOR_SHA256
-from dcgan.tracking.store import registry_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -78,9 +76,7 @@ def find_model(client: "MlflowClient", name: str) -> "RegisteredModel":
     except MlflowException as error:
         if not is_missing(error):
             raise
-        raise BadDataError(
-            f"{name}: the registry at {redacted(registry_uri())} has no such model; {REGISTER}"
-        ) from error
+        raise BadDataError(no_such_model(name, REGISTER)) from error
 
 
 def find_versions(client: "MlflowClient", name: str) -> dict[str, "ModelVersion"]:
