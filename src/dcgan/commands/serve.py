@@ -11,8 +11,6 @@ from dcgan.system.errors import UsageError
 
 ROOT_PATH = re.compile(r"(?!/(v1|v2|page|docs|metrics|openapi\.json)(/|$))(/(?!\.)[A-Za-z0-9._~-]+)*")
 """Not one that begins as the service's own paths do."""
-ALIAS = re.compile(r"models:/[^/@]+@[^/@]+")
-"""Which version it names may change; that of a number does not."""
 MAX_WATCH_SECONDS = 86_400
 
 
@@ -71,8 +69,13 @@ def serve(
     chosen, source = limits_from(limits or []), model or str(default_model())
     if watch is not None and not 1 <= watch <= MAX_WATCH_SECONDS:
         raise UsageError(f"--watch: {watch:g} is out of range; expected 1 to {MAX_WATCH_SECONDS:,} seconds")
-    if watch is not None and not ALIAS.fullmatch(source):
-        raise UsageError(f"--watch: needs a model that may change, as --model models:/NAME@ALIAS; {source} is fixed")
+    if watch is not None:
+        from dcgan.tracking.download import ALIASED
+
+        if not ALIASED.fullmatch(source):
+            raise UsageError(
+                f"--watch: needs a model that may change, as --model models:/NAME@ALIAS; {source} is fixed"
+            )
     run(
         lambda: load_generator(source),
         host=host,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 REGISTER = "`dcgan sync`, in the workspace where it was exported, registers it"
 LIST = "`dcgan versions` lists those that there are"
 ALIASED = re.compile(r"models:/([^/@]+)@([^/@]+)")
+"""Which version such an address leads to may change; that of a number does not."""
 NUMBERED = re.compile(r"models:/[^/@]+/(\d+)")
 
 
