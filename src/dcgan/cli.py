@@ -30,6 +30,7 @@ COMMANDS = {
     "export-triton": Command("export_triton:export_triton", "Add a generator to NVIDIA Triton's models.", "serve-cpu"),
     "export-int8": Command("export_int8:export_int8", "Write a faster copy in 8-bit integers.", "train"),
     "evaluate": Command("evaluate:evaluate_model", "Measure any ONNX generator against real images.", "train"),
+    "check-data": Command("check_data:check_data", "Hold new images against the data set.", "train"),
     "project": Command("project:project_images", "Find the latents that come nearest to pictures.", "train"),
     "sweep": Command("sweep:sweep_parameters", "Search for better parameters.", "scale"),
     "new": Command("new:new_workspace", "Make a workspace in a new folder.", "train"),

@@ -224,9 +224,3 @@ def test_the_order_of_chosen_classes_does_not_count(load):
 def test_another_size_is_said_to_be_impossible(load, section, name):
     told = f"unknown parameter {section}.{name}; images are 28x28 and no other size can be set; scale the files instead"
     assert refusal(load, {section: {name: 32}}) == told
-
-
-def test_a_path_without_images_is_refused_where_it_is_needed(load):
-    own = {"data": {"name": "images", "path": "nowhere"}, "model": {"num_classes": 4}}
-    assert refusal(load, own) == "data.path: nowhere: no such folder or file; correct it"
-    assert load({"data": {"path": "nowhere"}}).data.path == "nowhere"

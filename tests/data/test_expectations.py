@@ -11,9 +11,6 @@ from dcgan.data.image_table import image_table, summarise_splits
 from dcgan.data.specs import DataFacts
 from tiny_data import tiny_arrays, tiny_facts
 
-# Great Expectations imports them.
-pytestmark = pytest.mark.filterwarnings("ignore:module 'sre_(constants|parse)' is deprecated:DeprecationWarning")
-
 Findings = list[Finding]
 
 

@@ -54,6 +54,13 @@ def test_folders_named_train_and_test_are_the_splits(tmp_path):
     np.testing.assert_array_equal(found.arrays["test_images"][:3], shapes("cross", 3, seed=1))
 
 
+def test_a_path_that_is_not_there_is_refused_by_the_stage_that_reads_it(tmp_path):
+    params = changed(Params(), OWN | {"data.path": str(tmp_path / "nowhere")})
+    with pytest.raises(UsageError, match=r"data.path: \S*nowhere: no such folder or file; correct it"):
+        write_own(params, tmp_path / "raw")
+    assert not (tmp_path / "raw").exists()
+
+
 def test_images_without_folders_are_one_class(tmp_path):
     flat = write_shapes(tmp_path, per_class=70, names=("disc",)) / "disc"
     found = read_own(flat)

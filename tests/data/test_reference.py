@@ -13,8 +13,6 @@ from dcgan.data.specs import DataFacts
 from dcgan.system.errors import BadDataError
 from own_images import SHAPES, shapes
 
-# Great Expectations imports them.
-pytestmark = pytest.mark.filterwarnings("ignore:module 'sre_(constants|parse)' is deprecated:DeprecationWarning")
 NAMES = tuple(SHAPES)
 Arrays = dict[str, np.ndarray]
 

@@ -21,7 +21,6 @@ from tracking_store import use_new_store
 pytestmark = [
     pytest.mark.timeout(600),
     # Great Expectations imports them.
-    pytest.mark.filterwarnings("ignore:module 'sre_(constants|parse)' is deprecated:DeprecationWarning"),
 ]
 STAGES = ("download", "validate", "train_classifier", "train_witness", "train", "evaluate", "export", "register")
 LETTERS = [str(number) for number in range(26)]

@@ -16,9 +16,6 @@ from dcgan.data.files.idx import read_idx, write_idx
 from dcgan.system.errors import BadDataError
 from support import ROOT
 
-# Great Expectations imports them.
-pytestmark = pytest.mark.filterwarnings("ignore:module 'sre_(constants|parse)' is deprecated:DeprecationWarning")
-
 LABELS, IMAGES = RAW / "train-labels-idx1-ubyte.gz", RAW / "train-images-idx3-ubyte.gz"
 
 

@@ -67,8 +67,6 @@ def refuse_missing_files(params: Params, folder: Path) -> None:
         for path in (folder / start / network.name for network in NETWORKS):
             if not path.is_file():
                 raise ValueError(f"train.init_from: {start}: holds no {path.name}; name a copy of a folder models")
-    if params.data.name == "images" and not (folder / params.data.path).exists():
-        raise ValueError(f"data.path: {params.data.path}: no such folder or file; correct it")
 
 
 def _architecture(config: GanConfig) -> Iterator[str]:

@@ -33,6 +33,9 @@ EXPORT = REPORTS / "export.json"
 REPORT = REPORTS / "report.html"
 REPORT_FILES = (REPORT, MODEL_CARD)
 """What people are handed with a model."""
+DELIVERY = REPORTS / "delivery.json"
+DELIVERY_PAGE = REPORTS / "delivery.html"
+"""Of the delivery that was checked last."""
 REGISTRATION = REPORTS / "registration.json"
 
 RESULTS = (REPORT, EVALUATION_FIGURES / "samples.png", ONNX_GENERATOR)

@@ -58,7 +58,15 @@ def check_expectations(
     return findings
 
 
-def _context(data_docs: Path) -> Any:
+def check_images(table: "DataFrame", facts: DataFacts) -> list[Finding]:
+    """What is expected of every image alone, and of their being distinct, in images of any number and mixture.
+
+    The table is that of `image_table` for them.
+    """
+    return _check(_context(None), "images", table, [*_of_each_image(facts), _distinct_images(facts)])
+
+
+def _context(data_docs: Path | None) -> Any:
     """A Great Expectations context that stores nothing and sends no analytics; its HTML report goes to `data_docs`."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read once, on import
     import great_expectations as gx
@@ -68,12 +76,15 @@ def _context(data_docs: Path) -> Any:
         ProgressBarsConfig,
     )
 
-    store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(data_docs.resolve())}
-    index = {"class_name": "DefaultSiteIndexBuilder"}
-    site = {"class_name": "SiteBuilder", "store_backend": store, "site_index_builder": index}
+    sites = {}
+    if data_docs:
+        store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(data_docs.resolve())}
+        index = {"class_name": "DefaultSiteIndexBuilder"}
+        site = {"class_name": "SiteBuilder", "store_backend": store, "site_index_builder": index}
+        sites["data_docs"] = site | {"show_how_to_buttons": False}
     config = DataContextConfig(
         store_backend_defaults=InMemoryStoreBackendDefaults(),
-        data_docs_sites={"data_docs": site | {"show_how_to_buttons": False}},
+        data_docs_sites=sites,
         progress_bars=ProgressBarsConfig(globally=False),
         analytics_enabled=False,
     )
@@ -100,7 +111,29 @@ def _check(context: Any, name: str, table: "DataFrame", expectations: list[Any])
 
 
 def _image_expectations(facts: DataFacts, *, num_images: int) -> list[Any]:
-    """Of the table with one row per image. A missing value, as the centre of a blank image, is within any bounds."""
+    """Of the table with one row per image of both splits."""
+    from great_expectations import expectations as gxe
+
+    return [
+        *(_image_count(split, known) for split, known in facts.splits.items()),
+        gxe.ExpectColumnValuesToBeInSet(
+            column="label",
+            value_set=list(range(facts.num_classes)),
+            description=f"labels are 0 to {facts.num_classes - 1}",
+        ),
+        *_of_each_image(facts),
+        gxe.ExpectColumnValuesToBeInSet(
+            column="is_shared",
+            value_set=[False],
+            mostly=1 - facts.max_shared / num_images,
+            description=f"at most {facts.max_shared} images have a copy in the other split",
+        ),
+        _distinct_images(facts),
+    ]
+
+
+def _of_each_image(facts: DataFacts) -> list[Any]:
+    """Of its pixels. A missing value, as the centre of a blank image, is within any bounds."""
     from great_expectations import expectations as gxe
 
     def within(column: str, bounds: Range, *, mostly: float = 1) -> Any:
@@ -111,30 +144,23 @@ def _image_expectations(facts: DataFacts, *, num_images: int) -> list[Any]:
         )
 
     return [
-        *(_image_count(split, known) for split, known in facts.splits.items()),
-        gxe.ExpectColumnValuesToBeInSet(
-            column="label",
-            value_set=list(range(facts.num_classes)),
-            description=f"labels are 0 to {facts.num_classes - 1}",
-        ),
         within("height", (IMAGE_SIZE, IMAGE_SIZE)),
         within("width", (IMAGE_SIZE, IMAGE_SIZE)),
         gxe.ExpectColumnValuesToBeBetween(
             column="ink_max", min_value=0, strict_min=True, description="no image is blank"
         ),
         *(within(column, bounds, mostly=facts.mostly) for column, bounds in facts.images.items()),
-        gxe.ExpectColumnValuesToBeInSet(
-            column="is_shared",
-            value_set=[False],
-            mostly=1 - facts.max_shared / num_images,
-            description=f"at most {facts.max_shared} images have a copy in the other split",
-        ),
-        gxe.ExpectColumnProportionOfUniqueValuesToBeBetween(
-            column="sha256",
-            min_value=facts.min_distinct,
-            description=f"at least {facts.min_distinct:.1%} of the images are distinct",
-        ),
     ]
+
+
+def _distinct_images(facts: DataFacts) -> Any:
+    from great_expectations import expectations as gxe
+
+    return gxe.ExpectColumnProportionOfUniqueValuesToBeBetween(
+        column="sha256",
+        min_value=facts.min_distinct,
+        description=f"at least {facts.min_distinct:.1%} of the images are distinct",
+    )
 
 
 def _image_count(split: str, known: SplitFacts | SplitBounds) -> Any:

@@ -26,19 +26,20 @@ def print_failures(findings: Sequence[Finding]) -> None:
         box=box.ROUNDED if console.is_terminal else box.ASCII,
     )
     for finding in failures:
-        examples = "\n".join(_shown_row(row) for row in finding.examples)
-        table.add_row(*(Text(cell) for cell in (finding.description, _shown_observation(finding), examples)))
+        examples = "\n".join(shown_row(row) for row in finding.examples)
+        table.add_row(*(Text(cell) for cell in (finding.description, shown_observation(finding), examples)))
     console.print(table)
 
 
-def _shown_observation(finding: Finding) -> str:
+def shown_observation(finding: Finding) -> str:
+    """What was found, in words."""
     observed, count = finding.observed, finding.unexpected_count
     if count is not None:
         return f"otherwise in {count:,} {'image' if count == 1 else 'images'} ({observed:.3%})"
     return f"{observed:,}"
 
 
-def _shown_row(row: Mapping[str, Any]) -> str:
+def shown_row(row: Mapping[str, Any]) -> str:
     """As `train 17: ink_max = 0`."""
     value = ", ".join(f"{key} = {row[key]}" for key in row if key not in ("split", "index"))
     return f"{row['split']} {row['index']}: {value}"

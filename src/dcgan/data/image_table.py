@@ -28,11 +28,35 @@ def image_table(arrays: Mapping[str, NDArray[np.uint8]]) -> "DataFrame":
     import pandas as pd
 
     table = pd.concat(
-        [_split_table(split, arrays[f"{split}_images"], arrays[f"{split}_labels"]) for split in SPLITS],
+        [split_table(split, arrays[f"{split}_images"], arrays[f"{split}_labels"]) for split in SPLITS],
         ignore_index=True,
     )
     splits_of_copies = table.groupby("sha256")["split"].transform("nunique")
     return table.assign(is_shared=splits_of_copies > 1)
+
+
+def split_table(split: str, images: NDArray[np.uint8], labels: NDArray[np.integer]) -> "DataFrame":
+    """The same of images alone, without `is_shared`."""
+    import pandas as pd
+
+    _, height, width = images.shape
+    return pd.DataFrame(
+        {
+            "split": split,
+            "index": np.arange(len(images)),
+            "label": labels.astype(np.int64),
+            "height": height,
+            "width": width,
+            **measure_images(images),
+            "sha256": [hashlib.sha256(image.tobytes()).hexdigest() for image in images],
+        }
+    )
+
+
+def measure_images(images: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+    """The columns from `ink_mean` to `box_width`, [N] each, of images [N, H, W], N at least 1."""
+    chunks = [_measure(images[start : start + CHUNK]) for start in range(0, len(images), CHUNK)]
+    return {column: np.concatenate([chunk[column] for chunk in chunks]) for column in chunks[0]}
 
 
 def summarise_splits(table: "DataFrame", *, num_classes: int = NUM_CLASSES) -> dict[str, dict[str, Any]]:
@@ -50,25 +74,6 @@ def _summary(rows: "DataFrame", num_classes: int) -> dict[str, Any]:
         "std": round(variance**0.5, 6),
         "class_counts": np.bincount(rows["label"].to_numpy(np.int64), minlength=num_classes).tolist(),
     }
-
-
-def _split_table(split: str, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> "DataFrame":
-    import pandas as pd
-
-    chunks = [_measure(images[start : start + CHUNK]) for start in range(0, len(images), CHUNK)]
-    measured = {column: np.concatenate([chunk[column] for chunk in chunks]) for column in chunks[0]}
-    _, height, width = images.shape
-    return pd.DataFrame(
-        {
-            "split": split,
-            "index": np.arange(len(images)),
-            "label": labels.astype(np.int64),
-            "height": height,
-            "width": width,
-            **measured,
-            "sha256": [hashlib.sha256(image.tobytes()).hexdigest() for image in images],
-        }
-    )
 
 
 def _measure(images: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:

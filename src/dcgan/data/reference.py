@@ -54,6 +54,15 @@ def reference_of(
     if not path.exists():
         write_bytes(path, (HEADER + _as_yaml(observed_bounds(table, summary, class_names))).encode())
         print(f"{path}: new, the bounds that these images show; review and commit it, later images are held against it")
+    return read_reference(path, class_names)
+
+
+def read_reference(path: Path, class_names: Sequence[str] | None = None) -> DataFacts:
+    """What holds for the images, by the file `path`, which must be of those classes if they are given.
+
+    Raises:
+        BadDataError: the file is missing, not as it should be, or of other classes.
+    """
     way_out = "correct it, or delete it: the next `dvc repro` makes a new one"
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -61,7 +70,7 @@ def reference_of(
     except (yaml.YAMLError, OSError, LookupError, TypeError, ValueError, AttributeError) as error:
         problem = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())
         raise BadDataError(f"{path}: not the bounds that validate writes ({problem}); {way_out}") from error
-    if names != list(class_names):
+    if class_names is not None and names != list(class_names):
         shown = [", ".join(each[:10]) + (", …" if len(each) > 10 else "") for each in (names, list(class_names))]
         raise BadDataError(f"{path}: is of the classes {shown[0]}; the images have {shown[1]}; {way_out}")
     return facts

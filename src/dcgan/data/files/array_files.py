@@ -1,8 +1,5 @@
 """Images in arrays of the user's own: the four IDX files of MNIST's names, packed or not, or one .npz."""
 
-import gzip
-import math
-import struct
 import zipfile
 import zlib
 from pathlib import Path
@@ -12,26 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcgan.config.schema import IMAGE_SIZE
-from dcgan.data.files.packing import GZIP
+from dcgan.data.files.idx import read_any_idx
+from dcgan.data.files.known import FILE_NAMES
 from dcgan.data.files.pictures import MAX_IMAGES, ONE_CLASS, Split
 from dcgan.system.errors import BadDataError
 
-IDX_NAMES = {
-    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
-    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
-}
+PLAIN_NAMES = tuple(name.removesuffix(".gz") for name in FILE_NAMES)
+IDX_NAMES = {"train": PLAIN_NAMES[:2], "test": PLAIN_NAMES[2:]}
 KEYS = {"train": ("x_train", "y_train"), "test": ("x_test", "y_test")}
 """Of a .npz, as Keras has them."""
-UNSIGNED_BYTE = 8
 MAX_LABEL = 255
 
 
 def idx_files_in(folder: Path) -> dict[str, Path]:
     """The IDX files in a folder by their plain names."""
-    names = [name for pair in IDX_NAMES.values() for name in pair]
-    return {
-        name: folder / f"{name}{end}" for name in names for end in ("", ".gz") if (folder / f"{name}{end}").exists()
-    }
+    places = ((name, folder / f"{name}{end}") for name in PLAIN_NAMES for end in ("", ".gz"))
+    return {name: path for name, path in places if path.exists()}
 
 
 def read_idx_files(folder: Path) -> tuple[dict[str, Split], tuple[str, ...]]:
@@ -49,8 +42,8 @@ def read_idx_files(folder: Path) -> tuple[dict[str, Split], tuple[str, ...]]:
                 raise BadDataError(
                     f"{folder / name}: missing, beside {', '.join(sorted(found))}; add it, packed or not"
                 )
-        images, labels = (_read_idx(found[name]) for name in pair)
-        splits[split] = _split(images, labels, of=found[pair[0]])
+        images, labels = (read_any_idx(found[name], at_most=MAX_IMAGES) for name in pair)
+        splits[split] = checked_split(images, labels, of=found[pair[0]])
     return splits, _numbered(splits)
 
 
@@ -72,10 +65,10 @@ def read_npz(path: Path) -> tuple[dict[str, Split], tuple[str, ...]]:
         raise BadDataError(f"{path}: not a .npz that can be read ({' '.join(str(error).split())})") from error
     if "images" in arrays:
         labels = arrays.get("labels", np.zeros(len(arrays["images"]), np.int64))
-        splits = {"train": _split(arrays["images"], labels, of=path)}
+        splits = {"train": checked_split(arrays["images"], labels, of=path)}
         return splits, _numbered(splits) if "labels" in arrays else (ONE_CLASS,)
     splits = {
-        split: _split(*(arrays[key] for key in pair), of=path)
+        split: checked_split(*(arrays[key] for key in pair), of=path)
         for split, pair in KEYS.items()
         if all(key in arrays for key in pair)
     }
@@ -86,7 +79,7 @@ def read_npz(path: Path) -> tuple[dict[str, Split], tuple[str, ...]]:
     return splits, _numbered(splits)
 
 
-def _split(images: NDArray[Any], labels: NDArray[Any], *, of: Path) -> Split:
+def checked_split(images: NDArray[Any], labels: NDArray[Any], *, of: Path) -> Split:
     """Both arrays, if they are images of 28x28 bytes and as many labels."""
     if images.ndim == 4 and images.shape[3] == 1:
         images = images[..., 0]
@@ -98,7 +91,7 @@ def _split(images: NDArray[Any], labels: NDArray[Any], *, of: Path) -> Split:
         )
     if len(images) > MAX_IMAGES:
         raise BadDataError(f"{of}: holds {len(images):,} images, more than the {MAX_IMAGES:,} that can be taken")
-    flat = labels.reshape(len(labels), -1)[:, 0] if labels.size == len(labels) else labels
+    flat = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
     if flat.dtype.kind not in "iu" or flat.ndim != 1 or len(flat) != len(images):
         found = f"{labels.dtype} of shape {list(labels.shape)}"
         raise BadDataError(
@@ -113,24 +106,3 @@ def _split(images: NDArray[Any], labels: NDArray[Any], *, of: Path) -> Split:
 def _numbered(splits: dict[str, Split]) -> tuple[str, ...]:
     """Names of classes that have numbers only."""
     return tuple(map(str, range(1 + max((int(labels.max(initial=-1)) for _, labels in splits.values()), default=-1))))
-
-
-def _read_idx(path: Path) -> NDArray[np.uint8]:
-    """The array in an IDX file of bytes, packed by gzip or not, of as many images or labels as can be taken."""
-    try:
-        with path.open("rb") as plain:
-            is_packed = plain.read(2) == GZIP
-        with gzip.open(path) if is_packed else path.open("rb") as file:
-            start = file.read(4)
-            if len(start) < 4 or start[:3] != bytes((0, 0, UNSIGNED_BYTE)) or start[3] not in (1, 3):
-                raise BadDataError(f"{path}: not an IDX file of bytes: it starts with 0x{start.hex()}")
-            shape = struct.unpack(f">{start[3]}I", file.read(4 * start[3]))
-            if shape[0] > MAX_IMAGES or shape[1:] not in ((), (IMAGE_SIZE, IMAGE_SIZE)):
-                sizes = " x ".join(f"{size:,}" for size in shape)
-                raise BadDataError(f"{path}: holds {sizes}; images are 28x28, and at most {MAX_IMAGES:,} can be taken")
-            content = file.read(math.prod(shape) + 1)
-    except (OSError, EOFError, zlib.error, struct.error) as error:
-        raise BadDataError(f"{path}: cannot be read ({error}); is it whole?") from error
-    if len(content) != math.prod(shape):
-        raise BadDataError(f"{path}: {len(content):,} bytes after its header, which tells of {math.prod(shape):,}")
-    return np.frombuffer(content, np.uint8).reshape(shape)

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan.data.files.packing import pack
+from dcgan.config.schema import IMAGE_SIZE
+from dcgan.data.files.packing import GZIP, pack
 from dcgan.system.advice import repair, run
 from dcgan.system.errors import BadDataError
 from dcgan.system.files import write_bytes
@@ -36,6 +37,31 @@ def read_idx(path: Path, *, shape: tuple[int, ...]) -> NDArray[np.uint8]:
         found = "more" if len(content) > expected else f"{len(content):,}"
         raise _bad(path, f"{expected:,} bytes once unpacked", found)
     return np.frombuffer(content, np.uint8, offset=len(header)).reshape(shape)
+
+
+def read_any_idx(path: Path, *, at_most: int) -> NDArray[np.uint8]:
+    """The array in an IDX file, packed by gzip or not, of at most so many labels, [N], or images, [N, 28, 28].
+
+    Raises:
+        BadDataError: the file is missing, damaged, or holds something else.
+    """
+    try:
+        with path.open("rb") as plain:
+            is_packed = plain.read(2) == GZIP
+        with gzip.open(path) if is_packed else path.open("rb") as file:
+            start = file.read(4)
+            if len(start) < 4 or start[:3] != bytes((0, 0, UNSIGNED_BYTE)) or start[3] not in (1, 3):
+                raise BadDataError(f"{path}: not an IDX file of bytes: it starts with 0x{start.hex()}")
+            shape = struct.unpack(f">{start[3]}I", file.read(4 * start[3]))
+            if shape[0] > at_most or shape[1:] not in ((), (IMAGE_SIZE, IMAGE_SIZE)):
+                sizes = " x ".join(f"{size:,}" for size in shape)
+                raise BadDataError(f"{path}: holds {sizes}; images are 28x28, and at most {at_most:,} can be taken")
+            content = file.read(math.prod(shape) + 1)
+    except (OSError, EOFError, zlib.error, struct.error) as error:
+        raise BadDataError(f"{path}: cannot be read ({error}); is it whole?") from error
+    if len(content) != math.prod(shape):
+        raise BadDataError(f"{path}: {len(content):,} bytes after its header, which tells of {math.prod(shape):,}")
+    return np.frombuffer(content, np.uint8).reshape(shape)
 
 
 def write_idx(path: Path, array: NDArray[np.uint8]) -> None:

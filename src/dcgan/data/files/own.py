@@ -41,9 +41,11 @@ def write_own(params: Params, folder: Path) -> None:
 
     Raises:
         BadDataError: they cannot be taken as they are.
-        UsageError: params.yaml asks for other classes than there are, or for more images.
+        UsageError: params.yaml names a path that is not there, other classes than there are, or more images.
     """
     source = Path(params.data.path)
+    if not source.exists():
+        raise UsageError(f"data.path: {source}: no such folder or file; correct it, or put the images there")
     found = read_own(source, classes=params.data.classes)
     labels = found.arrays["train_labels"]
     _refuse_other_classes(params, found.class_names)

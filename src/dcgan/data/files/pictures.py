@@ -29,8 +29,10 @@ Split = tuple[NDArray[np.uint8], NDArray[np.int64]]
 """Images [N, 28, 28] and their labels [N]."""
 
 
-def read_pictures(source: Path) -> tuple[dict[str, Split], tuple[str, ...]]:
+def read_pictures(source: Path, *, told_by: str = "download") -> tuple[dict[str, Split], tuple[str, ...]]:
     """The splits of a folder, `train` and, where it is told apart, `test`; and the names of the classes, sorted.
+
+    Lines about its progress begin with `told_by`.
 
     Raises:
         BadDataError: a file is no such picture, the folders are not laid out so, or there are too many files.
@@ -43,7 +45,7 @@ def read_pictures(source: Path) -> tuple[dict[str, Split], tuple[str, ...]]:
     if "test" in files and (odd := [name for name in files["test"] if name not in names]):
         raise BadDataError(f"{source / 'test'}: has classes that {source / 'train'} lacks: {shown(odd)}")
     count = sum(len(paths) for split in files.values() for paths in split.values())
-    lines, refused = ProgressLines("download", end=count, unit="image"), _Refused(source)
+    lines, refused = ProgressLines(told_by, end=count, unit="image"), _Refused(source)
     splits = {split: _read(by_class, names, lines, refused) for split, by_class in files.items()}
     refused.raise_if_any()
     return splits, names

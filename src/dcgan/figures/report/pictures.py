@@ -5,6 +5,9 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from PIL import Image
 
 from dcgan.system.advice import repair, run
@@ -39,6 +42,19 @@ def load_grid(path: Path, *, made_by: str, alt: str, caption: str) -> Picture:
     image = _open(path, made_by=made_by)
     size = image.width // GRID_SCALE, image.height // GRID_SCALE
     return _picture(image.resize(size, Image.Resampling.NEAREST), alt=alt, caption=caption, is_grid=True)
+
+
+def grid(pixels: NDArray[np.uint8], *, alt: str, caption: str) -> Picture:
+    """A grid of images uint8 [height, width]."""
+    return _picture(Image.fromarray(pixels), alt=alt, caption=caption, is_grid=True)
+
+
+def chart(figure: Figure, *, alt: str, caption: str) -> Picture:
+    """A figure of matplotlib's."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=110)
+    with Image.open(content) as image:
+        return _picture(image.convert("RGB"), alt=alt, caption=caption)
 
 
 def _open(path: Path, *, made_by: str) -> Image.Image:
