@@ -18,10 +18,7 @@ from support import ROOT
 from tiny_workspace import write_params
 from tracking_store import use_new_store
 
-pytestmark = [
-    pytest.mark.timeout(600),
-    # Great Expectations imports them.
-]
+pytestmark = pytest.mark.timeout(600)
 STAGES = ("download", "validate", "train_classifier", "train_witness", "train", "evaluate", "export", "register")
 LETTERS = [str(number) for number in range(26)]
 CASES = {
