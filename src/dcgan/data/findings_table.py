@@ -41,5 +41,10 @@ def shown_observation(finding: Finding) -> str:
 
 def shown_row(row: Mapping[str, Any]) -> str:
     """As `train 17: ink_max = 0`."""
-    value = ", ".join(f"{key} = {row[key]}" for key in row if key not in ("split", "index"))
-    return f"{row['split']} {row['index']}: {value}"
+    values = {
+        key: f"{value:.4g}" if isinstance(value, float) else value
+        for key, value in row.items()
+        if key not in ("split", "index")
+    }
+    found = ", ".join(f"{key} = {value}" for key, value in values.items())
+    return f"{row['split']} {row['index']}: {found}"

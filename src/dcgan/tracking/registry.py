@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 DESCRIPTION = (
-    "Draws grey images of 28x28 pixels, like those of the data set that a version's tags name. Inputs: `latents` float32"
-    " [batch, latent_dim] and, for a conditional model, `labels` int64 [batch]. Outputs: `images` float32"
+    "Draws grey images of 28x28 pixels, like those of the data set that a version's tags name. Inputs: `latents`"
+    " float32 [batch, latent_dim] and, for a conditional model, `labels` int64 [batch]. Outputs: `images` float32"
     " [batch, 1, 28, 28] in [-1, 1] and `pixels` uint8 [batch, 28, 28]."
 )
 REFERENCE = ("dataset_sha256", "classifier_sha256", "num_samples")

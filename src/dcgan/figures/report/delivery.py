@@ -143,12 +143,12 @@ def figures_of(test: DriftTest) -> tuple[float, float, float, float]:
 
 
 def expectation_table(findings: Sequence[Finding]) -> Table:
-    """Every expectation, with what was found, and rows that fail it."""
+    """Every expectation, and of those that fail what was found, with examples."""
     rows = [
         [
             finding.description,
             "holds" if finding.success else "fails",
-            shown_observation(finding),
+            "" if finding.success else shown_observation(finding),
             "; ".join(map(shown_row, finding.examples)),
         ]
         for finding in findings
