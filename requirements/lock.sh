@@ -12,6 +12,7 @@ lock dev pyproject.toml --extra dev
 lock train pyproject.toml --extra train --constraint requirements/dev.txt
 lock scale pyproject.toml --extra scale --constraint requirements/dev.txt
 lock team pyproject.toml --extra team --constraint requirements/dev.txt
+lock docs pyproject.toml --extra docs --constraint requirements/dev.txt
 lock serve-cpu pyproject.toml --extra serve-cpu --constraint requirements/dev.txt
 lock serve-gpu pyproject.toml --extra serve-gpu --constraint requirements/dev.txt
 lock tracking pyproject.toml --extra tracking --constraint requirements/dev.txt

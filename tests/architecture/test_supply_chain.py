@@ -30,8 +30,8 @@ def pins_of(lock: Path) -> list[re.Match[str]]:
 
 def test_there_is_a_lock_for_each_purpose():
     names = {lock.stem for lock in LOCKS}
-    assert names == {"audit", "build", "clients", "dev", "scale", "serve-cpu", "serve-gpu", "team", "tracking", "train",
-        "uv",
+    assert names == {"audit", "build", "clients", "dev", "docs", "scale", "serve-cpu", "serve-gpu", "team", "tracking",
+        "train", "uv",
     }  # fmt: skip
     assert names == set(re.findall(r"^lock ([a-z-]+) ", (ROOT / "requirements/lock.sh").read_text(), re.MULTILINE))
 
