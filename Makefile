@@ -13,7 +13,8 @@ export VIRTUAL_ENV := $(CURDIR)/.venv
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo repro test check format gpu-check ui bench ablation zoo lock image pretrained serve-check chaos audit sbom clean
+.PHONY: help setup demo repro test tutorial check format docs docs-links gpu-check ui bench ablation zoo lock image pretrained serve-check \
+  chaos audit sbom clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -62,10 +63,13 @@ repro: $(READY)  ## the whole pipeline on the data set of params.yaml; unchanged
 	@echo
 	@echo 'results: $(RESULTS)'
 	@echo 'look: `make ui` (runs); `source .venv/bin/activate`, then `dcgan generate --out digits.png`, `dcgan serve`'
-	@echo 'next: `dvc exp run -S train.epochs=2` tries other parameters; docs/usage.md tells more'
+	@echo 'next: `dvc exp run -S train.epochs=2` tries other parameters; docs/how-to/parameters.md tells more'
 
 test: $(READY)  ## the test suite, on two processes
 	OMP_NUM_THREADS=1 pytest -m "not slow" --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+tutorial: $(READY)  ## follow docs/tutorial.md, from a clone to a served digit; ten minutes
+	pytest -m slow tests/field/test_tutorial.py
 
 gpu-check: $(READY)  ## the tests that need a CUDA device; skipped without one
 	pytest -m gpu tests
@@ -80,6 +84,13 @@ check: $(READY)  ## format, lint, types, architecture contracts and the manifest
 format: $(READY)  ## put the code into the house format
 	ruff format .
 	ruff check --fix .
+
+docs: $(READY)  ## build the documentation into dist/docs; a warning is an error
+	sphinx-build --quiet --fail-on-warning --keep-going --nitpicky --builder html docs dist/docs
+	@echo 'look: dist/docs/index.html'
+
+docs-links: $(READY)  ## ask every address outside that the documentation links to; needs the internet
+	sphinx-build --quiet --builder linkcheck docs dist/docs-links
 
 ui: $(READY)  ## browse the runs at http://127.0.0.1:5000
 	mlflow ui

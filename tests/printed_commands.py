@@ -26,11 +26,11 @@ def works(command: str, folder: Path, *, after: str = "true") -> bool:
     """Whether a command, typed in `folder` after another, succeeds; a server, whether it answers."""
     line = ["bash", "-c", f"{after} && exec {command}"]
     if command not in SERVERS:
-        return subprocess.run(line, cwd=folder, env=_environment(), check=False).returncode == 0
+        return subprocess.run(line, cwd=folder, env=user_environment(), check=False).returncode == 0
     variable, page = SERVERS[command]
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    environment = _environment() | {variable: str(port)}
+    environment = user_environment() | {variable: str(port)}
     with subprocess.Popen(line, cwd=folder, env=environment, start_new_session=True) as server:
         try:
             wait_for(lambda: server.poll() is not None or _answers(f"http://127.0.0.1:{port}{page}"))
@@ -39,7 +39,7 @@ def works(command: str, folder: Path, *, after: str = "true") -> bool:
             os.killpg(server.pid, signal.SIGKILL)
 
 
-def _environment() -> dict[str, str]:
+def user_environment() -> dict[str, str]:
     """The tester's own without a virtual environment, and with a server that starts soon."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_", "MAKE"))}
     own = str(Path(sys.executable).parent)

@@ -1,4 +1,4 @@
-"""docs/development.md as a reader follows it: its changes are applied to a copy, its commands and scripts are run."""
+"""The pages on additions as a reader follows them: their changes are applied to a copy, their commands are run."""
 
 import json
 import re
@@ -17,8 +17,9 @@ from support import ROOT
 from tiny_data import NAMES, tiny_arrays
 from tiny_workspace import new_workspace, stage_environment, write_params
 
-PAGE = (ROOT / "docs/development.md").read_text()
-SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
+HOW_TO = ROOT / "docs/how-to"
+PAGES = {path.stem: path.read_text() for path in sorted(HOW_TO.glob("add-*.md"))}
+TRAIN_FROM_PYTHON = (HOW_TO / "train-from-python.md").read_text()
 STAGES = """
 import runpy, sys
 _, copy, *stages = sys.argv
@@ -35,11 +36,8 @@ for stage in stages:
 COPIED = ("src", "pipeline", "tests", "experiments", "demo", "params.yaml", "dvc.yaml", "pyproject.toml")
 
 
-def blocks(section: str, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", SECTIONS[section], re.MULTILINE | re.DOTALL)
-
-
-CHANGES = [name for name in SECTIONS if blocks(name, "diff")]
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
@@ -54,14 +52,14 @@ def copy(tmp_path: Path) -> Path:
     return tmp_path / "copy"
 
 
-def follow(section: str, copy: Path) -> None:
-    """Make the changes of a section: new files, and differences, each of which fits one place."""
-    for block in blocks(section, "python"):
+def follow(page: str, copy: Path) -> None:
+    """Make the changes of a page: new files, and differences, each of which fits one place."""
+    for block in blocks(page, "python"):
         name, _, content = block.partition("\n")
         path = copy / name.removeprefix("# ")
         assert not path.exists(), name
         path.write_text(content)
-    for block in blocks(section, "diff"):
+    for block in blocks(page, "diff"):
         name, _, changes = block.partition("\n")
         path = copy / name.removeprefix("+++ ")
         text = path.read_text()
@@ -78,12 +76,12 @@ def side(hunk: str, marks: str) -> str:
 
 
 def commands() -> list[list[str]]:
-    lines = [line for section in CHANGES for block in blocks(section, "bash") for line in block.splitlines()]
+    lines = [line for page in PAGES.values() for block in blocks(page, "bash") for line in block.splitlines()]
     return [shlex.split(line) for line in lines]
 
 
 def parameters() -> dict[str, dict[str, str]]:
-    """Those that the page's commands change, by section of params.yaml."""
+    """Those that the pages' commands change, by section of params.yaml."""
     sections: dict[str, dict[str, str]] = {}
     for path, value in (word.split("=") for command in commands() for word in command if re.match(r"\w+\.\w+=", word)):
         part, _, name = path.partition(".")
@@ -92,7 +90,7 @@ def parameters() -> dict[str, dict[str, str]]:
 
 
 def pytest_arguments() -> list[list[str]]:
-    """Those of the page's calls of pytest, put together to one call with -k and one without."""
+    """Those of the pages' calls of pytest, put together to one call with -k and one without."""
     calls = [command[1:] for command in commands() if command[0] == "pytest"]
     chosen = [call for call in calls if "-k" in call]
     words = " or ".join(call[-1] for call in chosen)
@@ -110,9 +108,10 @@ def run(command: Sequence[object], *, sources: Path, folder: Path, **variables: 
 
 
 @pytest.mark.timeout(1200)
-def test_the_changes_of_the_page_pass_the_tests_that_it_names_and_train(copy, tmp_path):
-    for section in CHANGES:
-        follow(section, copy)
+def test_the_changes_of_the_pages_pass_the_tests_that_they_name_and_train(copy, tmp_path):
+    assert PAGES.keys() == {"add-a-data-set", "add-a-loss", "add-a-metric", "add-a-stage", "add-an-architecture"}
+    for page in PAGES.values():
+        follow(page, copy)
     run(["-m", "ruff", "format", "src", "pipeline"], sources=copy, folder=copy)
     run(["-m", "ruff", "check", "src", "pipeline"], sources=copy, folder=copy)
     for arguments in pytest_arguments():
@@ -139,7 +138,7 @@ def test_the_changes_of_the_page_pass_the_tests_that_it_names_and_train(copy, tm
 
 
 def test_training_from_python(tmp_path):
-    scripts = "\n".join(blocks("Training from Python", "python"))
+    scripts = "\n".join(blocks(TRAIN_FROM_PYTHON, "python"))
     told = run(["-c", scripts], sources=ROOT, folder=new_workspace(tmp_path))
     assert (tmp_path / "samples.png").is_file()
     assert "discriminator/loss" in told
@@ -150,4 +149,4 @@ def test_training_from_python(tmp_path):
 def test_a_change_that_fits_nowhere_is_seen(copy):
     (copy / "dvc.yaml").write_text("stages: {}\n")
     with pytest.raises(AssertionError, match=r"dvc\.yaml does not have this once"):
-        follow("A stage", copy)
+        follow(PAGES["add-a-stage"], copy)

@@ -109,6 +109,6 @@ def test_no_message_runs_more_than_the_stage_that_it_names():
         assert (
             "--force" not in command
             or "--single-item" in command
-            or command.startswith("dcgan ")
+            or command.startswith(("dcgan ", "dvc commit "))  # the latter runs nothing
             or place.endswith(("cache.py", "advice.py"))
         ), place

@@ -79,9 +79,9 @@ class DataConfig(Section):
     """Which data set, and where to fetch it."""
 
     name: DatasetName = "mnist"
-    """images: those in `path`."""
+    """Which data set; images: those in `path`."""
     path: str = "data/own"
-    """Folder or file with images of one's own; docs/usage.md tells what may be in it. DVC sees it change."""
+    """Folder or file with images of one's own; docs/how-to/data-set.md tells what may be in it. DVC sees it change."""
     classes: Classes | None = None
     """Labels to take, numbered anew from 0 in their order; None: all."""
     mirrors: tuple[str, ...] | None = None
@@ -93,15 +93,16 @@ class ModelConfig(Section):
     """The shape of both networks."""
 
     architecture: Architecture = "dcgan"
-    """docs/zoo.md shows what each draws."""
+    """Layers of both networks; docs/zoo.md shows what each draws."""
     conditional: bool = True
     """Whether both networks are given the digit as a label."""
     num_classes: Annotated[int, between(1, MAX_CLASSES, "a row of every figure for each")] = NUM_CLASSES
     """Classes of the data; a conditional generator is asked for one. Where params.yaml does not say it, as many as
     `data.classes` has, or as a known data set has."""
     latent_dim: Annotated[int, between(1, MAX_LATENT_DIM, "what production loads")] = 100
+    """Numbers that the generator draws an image from."""
     latent_distribution: LatentDistribution = "normal"
-    """Standard normal, or uniform in [-1, 1]."""
+    """Of the latents: standard normal, or uniform in [-1, 1]."""
     generator_channels: Channels = 64
     """Channels of the generator's 14x14 maps, twice as many at 7x7; mlp: units of its first layer, then twice more."""
     generator_refinements: Annotated[int, between(0, 100, "so deep a network without shortcuts learns nothing")] = 1
@@ -109,7 +110,7 @@ class ModelConfig(Section):
     discriminator_channels: Channels = 48
     """Channels of the discriminator's 14x14 maps, more further down; mlp: units of its last layer, more before."""
     discriminator_normalization: Normalization = "batch"
-    """Between the discriminator's convolutions; mlp and began have none of their own."""
+    """Normalisation between the discriminator's convolutions; mlp and began have none of their own."""
     discriminator_dropout: BelowOne = 0.0
     """Dropout probability after each hidden layer of the discriminator."""
 
@@ -119,6 +120,7 @@ class LossConfig(Section):
     """The adversarial objective."""
 
     name: LossName = "non_saturating"
+    """What the two players minimise; docs/zoo.md compares them."""
     auxiliary: Positive = 1.0
     """Weight of the auxiliary loss: of the label (acgan) or of the codes (infogan)."""
     diversity: Annotated[float, above_zero(1)] = 0.5
@@ -152,8 +154,11 @@ class StopRule(Section):
     """Early stopping: training ends when `metric` was less than `below` at `checks` evaluations in a row."""
 
     metric: StopMetric
+    """A figure of the quick evaluations."""
     below: Positive
+    """The value that it has to fall below, in the metric's own unit."""
     checks: Annotated[int, between(1, 1_000_000, "more evaluations than any training has")] = 1
+    """Evaluations in a row at which it has to be lower."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,15 +166,23 @@ class TrainConfig(Section):
     """Length, learning rates, hardware and reports of the GAN's training."""
 
     seed: Seed = 0
+    """Decides weights, order of the images and latents: equal seeds give equal bytes on one machine type."""
     epochs: Epochs = 9
+    """Passes over the training set."""
     batch_size: BatchSize = 64
+    """Real images, and as many samples, of a step."""
     generator_learning_rate: Positive = 4e-3
+    """Adam's step size for the generator, until the rates begin to fall."""
     discriminator_learning_rate: Positive = 2e-3
+    """The same for the discriminator."""
     learning_rate_decay_from: Share = 0.5
     """Share of the run after which both rates fall linearly to zero; 1 keeps them constant."""
     beta1: BelowOne = 0.5
+    """Adam's decay, for each step, of the mean of gradients; of both players."""
     beta2: BelowOne = 0.999
+    """Adam's decay, for each step, of the mean of squared gradients; of both players."""
     optimizer: Optimizer = "adam"
+    """Of both players; adamw also decays the weights."""
     weight_decay: NonNegative = 0.0
     """Of adamw: share of a weight, times the learning rate, that every update takes away."""
     discriminator_steps: Annotated[int, between(1, 100, "the generator would hardly learn")] = 1
@@ -177,13 +190,14 @@ class TrainConfig(Section):
     ema_halflife_kimg: NonNegative = 30.0
     """Half-life of the averaged generator in thousands of images; 0 copies the generator itself."""
     device: Device = "auto"
+    """Where training runs; auto: the GPU if PyTorch finds one."""
     precision: Precision = "auto"
     """Arithmetic of the networks; auto: bf16 where the hardware computes it natively."""
     cuda_graph: Switch = "auto"
     """Whether steps are recorded and replayed as CUDA graphs, several times as fast for small batches; auto: on a GPU,
     unless the discriminator has dropout, which is random."""
     threads: Annotated[int, between(1, 1024, "more than a machine has cores")] | None = None
-    """CPU threads; None: as many as are free (docs/usage.md). Bit-identical runs need equal thread counts."""
+    """CPU threads; None: as many as are free (docs/how-to/gpu.md). Bit-identical runs need equal thread counts."""
     checkpoint_every: Steps = 500
     """Steps between two checkpoints."""
     sample_every: Steps | None = None
@@ -195,6 +209,7 @@ class TrainConfig(Section):
     keep: Kept = "last"
     """Which networks are saved at the end: the last, or those with the lowest quick_fcd."""
     stop_when: StopRule | None = None
+    """Early stopping; None: all epochs are trained."""
     max_rollbacks: Annotated[int, between(0, 100, "each halves the learning rates")] = 2
     """How often a run that diverges may go back to its newest checkpoint, each time with half the learning rates."""
     init_from: str | None = None
@@ -209,9 +224,13 @@ class ClassifierConfig(Section):
     """Training of the digit classifiers on whose features samples are evaluated; the witness has another seed."""
 
     seed: Seed = 0
+    """Decides weights, order of the images and shifts."""
     epochs: Epochs = 3
+    """Passes over the training set."""
     batch_size: BatchSize = 128
+    """Images of a step."""
     learning_rate: Positive = 4e-3
+    """AdamW's largest step size; it rises and falls once."""
     max_shift: Annotated[int, between(0, 14, "half an image")] = 2
     """Pixels by which a batch is shifted each way, at random."""
     checkpoint_every: Steps = 500
@@ -245,6 +264,7 @@ class ExportConfig(Section):
     """The ONNX file."""
 
     opset: Annotated[int, between(18, 23, "what the exporter knows")] = 20
+    """Version of ONNX's operators; a later one needs a newer runtime."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -293,7 +313,9 @@ class TrackingConfig(Section):
     """Names in MLflow."""
 
     experiment: ExperimentName = "dcgan-mnist"
+    """The experiment that runs belong to."""
     registered_model: ModelName = "dcgan-generator"
+    """The model in the registry that `register` adds versions to."""
 
 
 @dataclass(frozen=True, kw_only=True)

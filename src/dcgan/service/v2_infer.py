@@ -28,29 +28,31 @@ Parameters = Annotated[
 class InputTensor(Message):
     """`data` flat or nested, in row-major order; or its bytes, which `parameters.binary_data_size` counts."""
 
-    name: str
-    shape: Annotated[list[int], Field(max_length=8)]
-    datatype: str
+    name: Annotated[str, Field(description="latents, or labels.")]
+    shape: Annotated[list[int], Field(max_length=8, description="Of latents [N, latent_dim], of labels [N].")]
+    datatype: Annotated[str, Field(description="FP32 for latents, INT64 for labels.")]
     parameters: Parameters = None
-    data: list[Any] | None = None
+    data: Annotated[list[Any] | None, Field(description="The numbers; null where bytes follow the JSON.")] = None
 
 
 class WantedOutput(Message):
     """An output to answer with, as bytes if `parameters.binary_data` is true."""
 
-    name: str
+    name: Annotated[str, Field(description="images, or pixels.")]
     parameters: Parameters = None
 
 
 class InferRequest(Message):
     """Latents and, if the model is conditional, labels; `parameters.binary_data_output` asks for bytes in return."""
 
-    id: Annotated[str, Field(max_length=100)] | None = None
+    id: Annotated[Annotated[str, Field(max_length=100)] | None, Field(description="Comes back in the answer.")] = None
     model_name: Annotated[str | None, Field(description="Ignored: the address names the model.")] = None
     model_version: Annotated[str | None, Field(description="Ignored, as `model_name`.")] = None
     parameters: Parameters = None
-    inputs: Annotated[list[InputTensor], Field(min_length=1, max_length=2)]
-    outputs: Annotated[list[WantedOutput], Field(max_length=2)] | None = None
+    inputs: Annotated[list[InputTensor], Field(min_length=1, max_length=2, description="Each input once.")]
+    outputs: Annotated[
+        Annotated[list[WantedOutput], Field(max_length=2)] | None, Field(description="null: all outputs, as JSON.")
+    ] = None
 
 
 def read_inputs(

@@ -1,5 +1,7 @@
 """Every failure that a user can meet, with the exit code it ends the process with.
 
+::
+
     DcganError
     ├── UsageError          64  a parameter or an argument is wrong
     ├── BadDataError        65  a data file or a model file is not what it must be
