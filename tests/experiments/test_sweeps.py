@@ -66,7 +66,7 @@ def workspace(tmp_path):
     for script in EXPERIMENTS.glob("*.py"):
         (tmp_path / "experiments" / script.name).write_text(script.read_text())
     variants = {
-        "small": TEXTS | {"params": {}, "seeds": [3]},
+        "small": TEXTS | {"params": {"train.batch_size": 64}, "seeds": [3]},
         "steep": TEXTS | {"params": {"train.generator_learning_rate": 1e30}},
     }
     content = {"seeds": [0], "base": SMALL, "variants": variants, "introduction": "# Tiny"}
