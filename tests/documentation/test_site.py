@@ -75,7 +75,7 @@ def test_every_parameter_is_described(names):
 def test_every_command_is_described_with_its_options(names):
     group = get_command(app)
     wanted = {
-        f"dcgan {name}.{option}"
+        f"dcgan-{name}.{option}"
         for name in COMMANDS
         for parameter in group.get_command(None, name).params
         for option in parameter.opts
