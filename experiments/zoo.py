@@ -58,9 +58,8 @@ def page(sweep: Sweep, rows: Mapping[str, Row]) -> str:
 
 def table_row(name: str, row: Row, variant: Mapping[str, Any]) -> str:
     """A row of the table."""
-    shares = (two_places(row[key]) for key in ("precision", "recall", "label_accuracy"))
-    measured = [two_places(row["fcd"]), row["fcd_over_floor"], two_places(row["witness_fcd_over_floor"]), *shares]
-    figures = measured if row["fcd"] else ["failed", *[""] * 5]
+    measured = ("fcd", "fcd_over_floor", "witness_fcd_over_floor", "precision", "recall", "label_accuracy")
+    figures = [two_places(row[key]) for key in measured] if row["fcd"] else ["failed", *[""] * 5]
     return f"| {' | '.join([f'[{name}](#{name})', *figures, row['images_per_second'], variant['idea']])} |"
 
 
