@@ -11,13 +11,14 @@ project = "dcgan-mnist"
 release = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "generated"]
 myst_heading_anchors = 4
-suppress_warnings = ["myst.strikethrough"]
+smartquotes = False  # it would change `--out` outside of code
 
 html_theme = "furo"
 html_title = project
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
+html_show_copyright = False
 
 # A docstring's first line says what a thing is; single backquotes are code, as in Markdown.
 default_role = "code"

@@ -80,8 +80,10 @@ def _kind(schema: Schema, described: Schema) -> str:
     if "$ref" in schema:
         return "object"
     if schema.get("type") == "array":
-        item = f", each a {_kind(schema['items'], described)}" if schema["items"] else ""
-        return f"list{_bounds(schema, LENGTHS)}{item}"
+        items = schema["items"]
+        kind = "object" if "$ref" in items else WORDS.get(items.get("type", ""))
+        told = f" of {kind}s{_bounds(items, BOUNDS)}" if kind else ""
+        return f"list{_bounds(schema, LENGTHS)}{told}"
     longest = f" of at most {schema['maxLength']} characters" if "maxLength" in schema else ""
     return f"{WORDS[schema['type']]}{longest}{_bounds(schema, BOUNDS)}"
 

@@ -56,7 +56,7 @@ def kind_of(annotation: Any) -> str:
     if get_origin(annotation) in (Union, UnionType):
         return " or ".join(map(kind_of, parts))
     if get_origin(annotation) is tuple:
-        return f"list of values, each a {kind_of(parts[0])}" if parts[0] is int else "list of texts"
+        return f"list of {kind_of(parts[0])}s"
     return WORDS.get(annotation, "a section of its own")
 
 
