@@ -19,7 +19,7 @@ PAGE = (ROOT / "docs/tutorial.md").read_text()
 BLOCKS = re.findall(r"^```(bash|text)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 SERVERS = {"mlflow ui &": "127.0.0.1:5000", "dcgan serve &": "127.0.0.1:8000"}
 """Commands that a reader waits for, and where each is seen to answer."""
-WAIT = "curl --silent --show-error --output /dev/null --retry 90 --retry-delay 1 --retry-connrefused http://"
+WAIT = "curl --silent --output /dev/null --retry 90 --retry-delay 1 --retry-connrefused http://"
 
 
 def free_port() -> int:
