@@ -23,12 +23,12 @@ def parameters() -> str:
     return "\n".join(line for section in sections for line in section)
 
 
-def _section(name: str, config: type) -> Iterator[str]:
+def _section(name: str, config: Any) -> Iterator[str]:
     yield f"## {name}\n\n{_as_markdown(inspect.getdoc(config) or '')}\n"
     yield from _entries(name, config)
 
 
-def _entries(path: str, config: type) -> Iterator[str]:
+def _entries(path: str, config: Any) -> Iterator[str]:
     """Those of a config dataclass, and of one that is the value of a parameter."""
     meanings = ModuleAnalyzer.for_module(config.__module__).find_attr_docs()
     for field in dataclasses.fields(config):
