@@ -167,9 +167,9 @@ class TrainConfig(Section):
 
     seed: Seed = 0
     """Decides weights, order of the images and latents: equal seeds give equal bytes on one machine type."""
-    epochs: Epochs = 10
+    epochs: Epochs = 9
     """Passes over the training set."""
-    batch_size: BatchSize = 128
+    batch_size: BatchSize = 64
     """Real images, and as many samples, of a step."""
     generator_learning_rate: Positive = 4e-3
     """Adam's step size for the generator, until the rates begin to fall."""
