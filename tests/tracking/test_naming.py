@@ -25,6 +25,7 @@ def _no_experiment(monkeypatch) -> None:
         ({"model.conditional": False}, "mnist conditional=false"),
         ({"train.threads": 1, "train.report_every": 7, "evaluate.num_samples": 500}, "mnist dcgan"),
         ({"train.keep": "best"}, "mnist keep=best"),
+        ({"data.classes": (8, 3), "model.num_classes": 2, "train.seed": 1}, "mnist classes=8,3 seed=1 num_classes=2"),
     ],
 )
 def test_a_name_has_the_parameters_that_make_another_model(changes, name):

@@ -17,7 +17,7 @@ PARAMETERS = {
 }  # fmt: skip
 """Parameters that every run has, so that runs are searched and compared by them; of the others that shape a model, a
 run has those that differ from the defaults."""
-OF_A_MODEL = ("model.", "loss.", "penalties.", "train.")
+OF_A_MODEL = ("data.classes", "model.", "loss.", "penalties.", "train.")
 IN_FILES = ("md5.", "version.", "platform", "source_dirty", "history_sha256")
 """The beginnings of tags that are in the run's `run.json` only."""
 PREFIX = "evaluation"

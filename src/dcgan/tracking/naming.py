@@ -25,7 +25,8 @@ def run_name(params: Params, *, repository: Path) -> str:
         params: of the training.
         repository: that holds the shipped parameters.
     """
-    words, hidden = [params.data.name, *(_differences(params, repository) or [params.model.architecture])], 0
+    chosen = [f"classes={','.join(map(str, params.data.classes))}"] if params.data.classes else []
+    words, hidden = [params.data.name, *chosen, *(_differences(params, repository) or [params.model.architecture])], 0
     while len(" ".join(words)) > LENGTH:
         words.pop()
         hidden += 1
