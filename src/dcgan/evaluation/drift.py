@@ -173,9 +173,13 @@ def _consecutive(split: Measured, size: int, rng: np.random.Generator) -> NDArra
 
 
 def _divergence(sample: NDArray[np.int64], reference: NDArray[np.int64], *, num_classes: int) -> float:
-    """Of the classes' shares in a sample from those in the reference, where every class has some."""
-    shares = [np.bincount(each, minlength=num_classes) / len(each) for each in (sample, reference)]
-    return float(rel_entr(*shares).sum())
+    """Of the classes' shares in a sample from those in the reference.
+
+    Every class has half an image more in the reference (Krichevsky & Trofimov 1981): one that it lacks by chance, as
+    classes that are rarely predicted, would make the divergence infinite.
+    """
+    counts, known = (np.bincount(each, minlength=num_classes) for each in (sample, reference))
+    return float(rel_entr(counts / len(sample), (known + 0.5) / (len(reference) + 0.5 * num_classes)).sum())
 
 
 def _test(name: str, kind: str, statistic: float, draws: Sequence[Sequence[float]], *, size: int) -> DriftTest:
