@@ -19,7 +19,7 @@ done
 
 if ! buildah images "$BASE" > /dev/null 2>&1; then
   step "base: Debian bookworm with python3.11"
-  mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | grep -v security | head -1)
+  mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | grep -v security | sed -n 1p)
   debootstrap --variant=minbase --include=ca-certificates bookworm "$work/system" "$mirror" > "$work/debootstrap.log" \
     || { tail -5 "$work/debootstrap.log" >&2; exit 69; }
   cp /etc/resolv.conf "$work/system/etc/"
@@ -61,7 +61,7 @@ if ((added > 250000000)); then echo "error: the image adds more than 250 MB to i
 step "no secrets, no registry address, not root"
 container=$(buildah from dcgan-serve)
 root=$(buildah mount "$container")
-buildah inspect --type image --format '{{.OCIv1.Config.User}}' dcgan-serve | grep -qx 999:999 && echo "user 999:999"
+buildah inspect --type image --format '{{.OCIv1.Config.User}}' dcgan-serve | grep -x 999:999 > /dev/null && echo "user 999:999"
 env=$(buildah inspect --type image --format '{{.OCIv1.Config.Env}}' dcgan-serve)
 grep -qw PORT=8080 <<< "$env" && echo "port 8080, unless PORT is another"
 if grep -qiE 'index|proxy|token|password|key=' <<< "$env"; then echo "error: the image's environment holds $env" >&2; exit 65; fi
