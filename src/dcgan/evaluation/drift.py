@@ -33,7 +33,6 @@ MAX_COMPARED, MAX_REFERENCE, MAX_KERNEL = 5_000, 10_000, 2_000
 MIN_COMPARED = 50
 """Fewer images differ by chance as much as other data does."""
 
-
 KOLMOGOROV_SMIRNOV = "Kolmogorov-Smirnov distance"
 KERNEL = "kernel distance (squared MMD)"
 DIVERGENCE = "Kullback-Leibler divergence in nats"
@@ -82,7 +81,7 @@ class Measured:
     def __len__(self) -> int:
         return len(self.predicted)
 
-    def __getitem__(self, rows: NDArray[np.int64] | slice) -> "Measured":
+    def __getitem__(self, rows: NDArray[np.int64]) -> "Measured":
         columns = {name: values[rows] for name, values in self.columns.items()}
         labels = None if self.labels is None else self.labels[rows]
         return Measured(columns, self.features[rows], self.predicted[rows], labels)

@@ -47,6 +47,14 @@ def read_idx_files(folder: Path) -> tuple[dict[str, Split], tuple[str, ...]]:
     return splits, _numbered(splits)
 
 
+def npz_at(source: Path) -> Path | None:
+    """The .npz that a path leads to: the file itself, or the only one in the folder."""
+    if source.is_file():
+        return source if source.suffix.lower() == ".npz" else None
+    inside = [path for path in source.glob("*.npz") if not path.name.startswith(".")]
+    return inside[0] if len(inside) == 1 else None
+
+
 def read_npz(path: Path) -> tuple[dict[str, Split], tuple[str, ...]]:
     """The splits in a .npz of `x_train`, `y_train` and perhaps `x_test`, `y_test`, or of `images` and perhaps `labels`.
 

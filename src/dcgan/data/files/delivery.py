@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan.data.files.array_files import checked_split, read_npz
+from dcgan.config.schema import IMAGE_SIZE
+from dcgan.data.files.array_files import MAX_LABEL, checked_split, npz_at, read_npz
 from dcgan.data.files.idx import read_any_idx
 from dcgan.data.files.pictures import MAX_IMAGES, ONE_CLASS, Split, read_pictures, shown
 from dcgan.system.errors import BadDataError
@@ -40,7 +41,7 @@ def read_delivery(source: Path, class_names: Sequence[str]) -> Delivery:
         splits, names = _read(source)
     except OSError as error:
         raise BadDataError(f"{source}: cannot be read ({error.strerror or error}); name {WANTED}") from error
-    images = np.concatenate([images for images, _ in splits] or [np.zeros((0, 28, 28), np.uint8)])
+    images = np.concatenate([images for images, _ in splits] or [np.zeros((0, IMAGE_SIZE, IMAGE_SIZE), np.uint8)])
     if not len(images):
         raise BadDataError(f"{source}: holds no image; name {WANTED}")
     if len(images) > MAX_IMAGES:
@@ -52,12 +53,10 @@ def read_delivery(source: Path, class_names: Sequence[str]) -> Delivery:
 
 def _read(source: Path) -> tuple[list[Split], tuple[str, ...] | None]:
     """The splits, and the names of their labels; None: they are not labelled."""
-    if source.suffix.lower() == ".npz":
-        by_name, names = read_npz(source)
-    elif idx := _idx_images(source):
+    if idx := _idx_images(source):
         return _read_idx(idx)
-    elif source.is_dir() and len(packed := sorted(source.glob("[!.]*.npz"))) == 1:
-        return _read(packed[0])
+    if npz := npz_at(source):
+        by_name, names = read_npz(npz)
     elif source.is_dir():
         by_name, names = read_pictures(source, told_by="check-data")
     else:
@@ -83,7 +82,7 @@ def _read_idx(files: Sequence[Path]) -> tuple[list[Split], tuple[str, ...] | Non
         splits.append(checked_split(images, labels, of=path))
     if unlabelled and len(unlabelled) < len(files):
         raise BadDataError(f"{files[0].parent / unlabelled[0]}: has no labels beside it, as others have; add them")
-    return splits, None if unlabelled else tuple(map(str, range(256)))
+    return splits, None if unlabelled else tuple(map(str, range(MAX_LABEL + 1)))
 
 
 def _renumbered(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dcgan.config.rules import refuse_few_images
 from dcgan.config.schema import IMAGE_SIZE, MAX_CLASSES, Params
-from dcgan.data.files.array_files import idx_files_in, read_idx_files, read_npz
+from dcgan.data.files.array_files import idx_files_in, npz_at, read_idx_files, read_npz
 from dcgan.data.files.digits import every_nth_of_its_class
 from dcgan.data.files.idx import write_idx
 from dcgan.data.files.known import ARRAYS, FILE_NAMES
@@ -86,14 +86,11 @@ def read_own(source: Path, *, classes: Sequence[int] | None = None) -> OwnImages
 
 
 def _read(source: Path) -> tuple[dict[str, Split], tuple[str, ...]]:
-    if source.is_file():
-        if source.suffix.lower() != ".npz":
-            raise BadDataError(f"{source}: neither a folder nor a .npz; name the folder that holds the images")
-        return read_npz(source)
     try:
-        inside = [path for path in source.glob("*.npz") if not path.name.startswith(".")]
-        if len(inside) == 1:
-            return read_npz(inside[0])
+        if npz := npz_at(source):
+            return read_npz(npz)
+        if source.is_file():
+            raise BadDataError(f"{source}: neither a folder nor a .npz; name the folder that holds the images")
         return read_idx_files(source) if idx_files_in(source) else read_pictures(source)
     except OSError as error:
         problem = error.strerror or error

@@ -13,7 +13,7 @@ from dcgan.data.dataset import Dataset
 from dcgan.data.expectations import Finding
 from dcgan.data.files import Delivery
 from dcgan.data.findings_table import shown_observation, shown_row
-from dcgan.evaluation.drift import Drift, DriftTest
+from dcgan.evaluation.drift import Drift
 from dcgan.figures.report.data_sets import CARDS
 from dcgan.figures.report.pictures import Picture, chart, grid
 from dcgan.figures.report.tables import Table, number
@@ -131,15 +131,13 @@ def draw_distributions(drift: Drift) -> Figure:
 def drift_table(drift: Drift) -> Table:
     """Every drift test."""
     tests = drift.tests
-    rows = [[WORDS[test.name], test.kind, *map(number, figures_of(test))] for test in tests]
+    rows = [
+        [WORDS[test.name], test.kind, *map(number, (test.statistic, test.threshold, test.real_mean, test.real_std))]
+        for test in tests
+    ]
     marked = [index for index, test in enumerate(tests) if test.drifted]
     columns = ["compared", "distance", "delivery", "threshold", "real images", "their spread"]
     return Table("Drift; red: further away than real images are", columns, rows, numeric=range(2, 6), marked=marked)
-
-
-def figures_of(test: DriftTest) -> tuple[float, float, float, float]:
-    """The numbers of a test, in the order of the table."""
-    return test.statistic, test.threshold, test.real_mean, test.real_std
 
 
 def expectation_table(findings: Sequence[Finding]) -> Table:
