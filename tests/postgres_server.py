@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
+from support import free_port
 from tracking_store import wait_for
 
 USER, PASSWORD = "mlflow", "p@ss/w#rd"
@@ -30,8 +30,7 @@ def postgres_server(programs: Path) -> Iterator[Callable[[str], str]]:
     # It refuses to run as root, and a test's own folder is nobody else's to read.
     owner = "postgres" if os.geteuid() == 0 else None
     folder = Path(tempfile.mkdtemp(prefix="postgres-"))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
+    port = free_port()
     password = folder / "password"
     password.write_text(PASSWORD)
     if owner:

@@ -3,13 +3,13 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 
+from support import free_port
 from tracking_store import wait_for
 
 RUNS = "/api/2.0/mlflow/experiments/get-by-name?experiment_name=tiny"
@@ -28,8 +28,7 @@ def works(command: str, folder: Path, *, after: str = "true") -> bool:
     if command not in SERVERS:
         return subprocess.run(line, cwd=folder, env=user_environment(), check=False).returncode == 0
     variable, page = SERVERS[command]
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     environment = user_environment() | {variable: str(port)}
     with subprocess.Popen(line, cwd=folder, env=environment, start_new_session=True) as server:
         try:

@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,7 +17,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from deploy_files import document, environment_of, image_of
-from support import ROOT
+from support import ROOT, free_port
 
 PODS = {
     "deployment": lambda: document("kubernetes/deployment.yaml")["spec"]["template"]["spec"],
@@ -32,8 +31,7 @@ class Container:
     def __init__(self, container: dict[str, Any], folder: Path) -> None:
         self.ports = {each.get("name", each["containerPort"]): each["containerPort"] for each in container["ports"]}
         self.variables = image_of("serve")["ENV"] | environment_of(container)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         environment = os.environ | self.variables | {"PORT": str(self.port)}
         environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
         command = [*image_of("serve")["ENTRYPOINT"], *container["args"]]

@@ -26,7 +26,7 @@ from dcgan.service.connection import ROOM_FOR_IDLE, Connection, Connections
 from dcgan.service.limits import Limits
 from dcgan.system.errors import UnavailableError, UsageError
 from running_service import SERVE, Running
-from support import ROOT
+from support import ROOT, free_port
 from tiny_onnx import LATENT_DIM
 
 HAS_IPV6 = Path("/proc/net/if_inet6").exists() and Path("/proc/net/if_inet6").read_text() != ""
@@ -200,8 +200,7 @@ def test_mlflows_own_server_is_started_as_documented(tracked_workspace):
     runpy.run_path(str(ROOT / "pipeline/register.py"))["main"]()
     documented = re.search(r"`(mlflow models serve[^`]*)`", (ROOT / "docs/service.md").read_text()).group(1)
     command = " ".join(documented.split()).replace("dcgan-generator", "tiny-generator")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}  # no pyenv
     server = subprocess.Popen([*command.split(), "--port", str(port)], env=environment, start_new_session=True)
     try:

@@ -4,7 +4,6 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 from contextlib import suppress
 from pathlib import Path
@@ -13,18 +12,13 @@ import pytest
 from PIL import Image
 
 from printed_commands import user_environment
-from support import ROOT
+from support import ROOT, free_port
 
 PAGE = (ROOT / "docs/tutorial.md").read_text()
 BLOCKS = re.findall(r"^```(bash|text)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 SERVERS = {"mlflow ui &": "127.0.0.1:5000", "dcgan serve &": "127.0.0.1:8000"}
 """Commands that a reader waits for, and where each is seen to answer."""
 WAIT = "curl --silent --output /dev/null --retry 90 --retry-delay 1 --retry-connrefused http://"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
 
 
 def script_of(page: list[tuple[str, str]], ports: dict[str, str]) -> str:

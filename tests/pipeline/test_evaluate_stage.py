@@ -5,7 +5,6 @@ import json
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from dcgan.evaluation.samples import generate_samples
 from dcgan.inference.generator import Generator
 from running_service import Running
 from stage_server import Ended
+from support import free_port
 from tiny_onnx import FOREIGN, LATENT_DIM, build_model, write_model
 from tiny_workspace import new_workspace, write_params
 
@@ -143,8 +143,7 @@ def test_what_the_report_says_to_type_works_as_printed(stages, workspace, monkey
     assert drawn[0].shape == (10, 28, 28)
     assert np.array_equal(*drawn)
     assert shlex.split(examples[2][1]) == ["dcgan", "serve", "--model", str(files.ONNX_GENERATOR)]
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     with Running(workspace, files.ONNX_GENERATOR, options=(), PORT=port) as service:
         assert service.ask("/", body=None, accept="text/html").startswith(b"<!")
 

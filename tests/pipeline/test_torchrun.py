@@ -1,6 +1,5 @@
 """One training by two processes, as torchrun starts them."""
 
-import socket
 import subprocess
 import sys
 import time
@@ -10,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from support import ROOT
+from support import ROOT, free_port
 from tiny_workspace import new_workspace, stage_environment, weights_in
 
 SCRIPT = ROOT / "pipeline/train.py"
@@ -19,8 +18,7 @@ LONG = {"epochs": 100, "max_steps": 150, "checkpoint_every": 10, "report_every":
 
 def train_together(stages, folder, *, size):
     """The ends of `size` processes that train in one folder; what the later ones print is dropped."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port, started = free.getsockname()[1], []
+    port, started = free_port(), []
     for rank in range(size):
         number, address = str(rank), {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
         variables = {"RANK": number, "LOCAL_RANK": number, "WORLD_SIZE": str(size), **address}
